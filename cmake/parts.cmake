@@ -1,0 +1,54 @@
+# The parts of libpith in the order in which they may include each other: a part sees only those
+# before it. tools/check_layering.py reads this list and fails the build on an include against it.
+set(PITH_PARTS base entropy io lossless archive audit recipe)
+
+set(pith_base_libs fmt::fmt TBB::tbb Threads::Threads PkgConfig::XXHASH)
+set(pith_entropy_libs PkgConfig::HWY)
+set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)
+set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
+set(pith_archive_libs PkgConfig::ZSTD)
+
+if(PITH_TESTS)
+  enable_testing()
+  find_package(GTest REQUIRED)
+  find_package(rapidcheck REQUIRED)
+  include(GoogleTest)
+endif()
+if(PITH_BENCH)
+  find_package(benchmark REQUIRED)
+endif()
+
+set(before "")
+foreach(part IN LISTS PITH_PARTS)
+  file(GLOB sources CONFIGURE_DEPENDS src/${part}/*.cc)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(benches ${sources})
+  list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$")
+  add_library(pith_${part} STATIC ${sources})
+  set_target_properties(pith_${part} PROPERTIES LINKER_LANGUAGE CXX)
+  target_include_directories(pith_${part} PUBLIC include)
+  target_link_libraries(pith_${part} PUBLIC ${before} ${pith_${part}_libs})
+  # Highway's AVX-512 "Ice Lake" target is opt-in; our byte-permute kernels need it.
+  target_compile_definitions(pith_${part} PRIVATE HWY_WANT_AVX3_DL=1)
+  if(PITH_TESTS AND tests)
+    add_executable(${part}_test ${tests})
+    target_link_libraries(${part}_test PRIVATE pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY)
+    target_compile_definitions(${part}_test PRIVATE HWY_WANT_AVX3_DL=1)
+    gtest_discover_tests(${part}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
+  endif()
+  if(PITH_BENCH AND benches)
+    add_executable(${part}_bench ${benches})
+    target_link_libraries(${part}_bench PRIVATE pith_${part} benchmark::benchmark_main PkgConfig::HWY)
+  endif()
+  list(PREPEND before pith_${part})
+endforeach()
+
+add_library(pith INTERFACE)
+target_link_libraries(pith INTERFACE ${before})
+
+find_package(Python3 COMPONENTS Interpreter REQUIRED)
+add_custom_target(layering ALL
+  COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_layering.py ${CMAKE_SOURCE_DIR}
+  COMMENT "checking that parts include only the parts before them" VERBATIM)

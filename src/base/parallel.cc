@@ -1,0 +1,95 @@
+#include "pith/base/parallel.h"
+
+#include <tbb/global_control.h>
+#include <tbb/info.h>
+#include <tbb/parallel_for.h>
+#include <tbb/parallel_pipeline.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+namespace pith {
+
+int thread_count(int requested) {
+  return requested > 0 ? requested : std::max(1, tbb::info::default_concurrency());
+}
+
+void parallel_for(int threads, size_t n, const std::function<void(size_t)>& body) {
+  if (threads <= 1 || n <= 1) {
+    for (size_t i = 0; i < n; ++i) body(i);
+    return;
+  }
+  tbb::task_arena arena(threads);
+  arena.execute([&] {
+    tbb::parallel_for(size_t{0}, n, [&](size_t i) { body(i); }, tbb::simple_partitioner());
+  });
+}
+
+namespace detail {
+
+void ordered_pipeline(int threads, const std::function<void*()>& produce,
+                      const std::function<void(void*)>& work,
+                      const std::function<void(void*)>& consume,
+                      const std::function<void(void*)>& destroy) {
+  // Jobs that an exception leaves behind in the pipeline are destroyed here.
+  std::mutex mutex;
+  std::set<void*> alive;
+  const auto finish = [&](void* job) {
+    {
+      std::lock_guard lock(mutex);
+      alive.erase(job);
+    }
+    destroy(job);
+  };
+  const auto make = [&]() -> void* {
+    void* job = produce();
+    if (job) {
+      std::lock_guard lock(mutex);
+      alive.insert(job);
+    }
+    return job;
+  };
+  if (threads <= 1) {
+    try {
+      while (void* job = make()) {
+        work(job);
+        consume(job);
+        finish(job);
+      }
+    } catch (...) {
+      for (void* job : alive) destroy(job);
+      throw;
+    }
+    return;
+  }
+  try {
+    tbb::task_arena arena(threads);
+    arena.execute([&] {
+      tbb::parallel_pipeline(
+          static_cast<size_t>(threads) + 2,
+          tbb::make_filter<void, void*>(tbb::filter_mode::serial_in_order,
+                                        [&](tbb::flow_control& control) -> void* {
+                                          void* job = make();
+                                          if (!job) control.stop();
+                                          return job;
+                                        }) &
+              tbb::make_filter<void*, void*>(tbb::filter_mode::parallel,
+                                             [&](void* job) {
+                                               work(job);
+                                               return job;
+                                             }) &
+              tbb::make_filter<void*, void>(tbb::filter_mode::serial_in_order, [&](void* job) {
+                consume(job);
+                finish(job);
+              }));
+    });
+  } catch (...) {
+    for (void* job : alive) destroy(job);
+    throw;
+  }
+}
+
+}  // namespace detail
+}  // namespace pith
