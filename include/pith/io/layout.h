@@ -54,4 +54,8 @@ struct Description {
 // note. Time and memory are bounded by the size of the file's own headers.
 Description describe(ByteView file, const std::filesystem::path& name);
 
+// The layout of a companion once its real size is known: the file that names it could not know, so
+// regions that reach past the end are left as plain bytes with a note.
+Layout layout_of(const Companion& companion, uint64_t file_size);
+
 }  // namespace pith::io
