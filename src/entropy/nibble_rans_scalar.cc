@@ -1,0 +1,108 @@
+#include "nibble_rans_scalar.h"
+
+#include <algorithm>
+
+namespace pith::entropy {
+
+NibbleDecodeTable::NibbleDecodeTable(const NibbleTable& table)
+    : entries(table.entries()), escape(table.escape ? table.direct : 255) {
+  uint32_t slot = 0;
+  for (uint32_t i = 0; i < entries; ++i) {
+    frequency[i] = static_cast<uint8_t>(table.frequency[i]);
+    first_slot[i] = static_cast<uint8_t>(slot);
+    symbol[i] = table.symbol[i];
+    std::fill_n(entry_of_slot.begin() + slot, table.frequency[i], static_cast<uint8_t>(i));
+    slot += table.frequency[i];
+  }
+}
+
+NibbleEncodeTable::NibbleEncodeTable(const NibbleTable& table)
+    : entries(table.entries()),
+      direct(table.direct),
+      escape(table.escape ? table.direct : 255) {
+  entry_of_symbol.fill(static_cast<uint8_t>(table.direct % kNibbleEntries));
+  symbol = table.symbol;
+  uint32_t slot = 0;
+  for (uint32_t i = 0; i < entries; ++i) {
+    const uint32_t f = table.frequency[i];
+    const bool one = f == 1;
+    if (i < direct) entry_of_symbol[table.symbol[i]] = static_cast<uint8_t>(i);
+    frequency[i] = static_cast<uint8_t>(f);
+    // f = 1: x * 65535 >> 16 is x - 1, and the remainder then comes out one too large.
+    plus[i] = one ? 1 : 0;
+    bias[i] = static_cast<uint8_t>(slot - (one ? 1 : 0));
+    shift[i] = static_cast<uint16_t>(nibble_shift(f));
+    const uint32_t scale = uint32_t{1} << (16 + shift[i]);
+    reciprocal[i] = static_cast<uint16_t>(one ? 65535 : scale / f + (scale % f != 0 ? 1 : 0));
+    slot += f;
+  }
+}
+
+namespace {
+
+// One slot of the scalar decoder: x becomes frequency * (x >> 8) + offset.
+struct Slot {
+  uint8_t frequency, offset, symbol, escape;
+};
+
+}  // namespace
+
+bool nibble_decode_scalar(const NibbleDecodeTable& t, NibbleDecoder& d, uint8_t* out, size_t from,
+                          size_t n) {
+  if (from >= n) return true;
+  std::array<Slot, 256> slots;
+  for (uint32_t s = 0; s < 256; ++s) {
+    const uint8_t e = t.entry_of_slot[s];
+    slots[s] = {t.frequency[e], static_cast<uint8_t>(s - t.first_slot[e]), t.symbol[e],
+                static_cast<uint8_t>(e == t.escape)};
+  }
+  const uint8_t* in = d.in;
+  const size_t mask = d.lanes - 1;
+  for (size_t i = from; i < n;) {
+    // While a byte is left for each, a run of symbols needs no check.
+    const size_t run = std::min<size_t>(n - i, static_cast<size_t>(d.in_end - in));
+    const size_t end = i + std::max<size_t>(run, 1);
+    for (; i < end; ++i) {
+      uint32_t x = d.state[i & mask];
+      const Slot slot = slots[x & 0xff];
+      x = slot.frequency * (x >> 8) + slot.offset;
+      out[i] = slot.symbol;
+      if (slot.escape) {
+        if (d.escapes == d.escapes_end) return false;
+        out[i] = *d.escapes++;
+      }
+      if (run == 0) {
+        if (x < 256) return false;
+      } else {
+        const bool low = x < 256;
+        x = low ? x << 8 | *in : x;
+        in += low;
+      }
+      d.state[i & mask] = static_cast<uint16_t>(x);
+    }
+  }
+  d.in = in;
+  return true;
+}
+
+void nibble_encode_scalar(const NibbleEncodeTable& t, NibbleEncoder& e, const uint8_t* symbols,
+                          size_t to, size_t n) {
+  const size_t mask = e.lanes - 1;
+  uint8_t* out = e.out;
+  for (size_t i = n; i-- > to;) {
+    const uint8_t k = t.entry_of_symbol[symbols[i]];
+    const uint32_t f = t.frequency[k];
+    if (k == t.escape) *--e.escapes = symbols[i];
+    uint32_t x = e.state[i & mask];
+    const bool full = x >= f << 8;
+    out[-1] = static_cast<uint8_t>(x);
+    out -= full;
+    x = full ? x >> 8 : x;
+    const uint32_t q = (x * t.reciprocal[k]) >> 16 >> t.shift[k];
+    const uint32_t low = (x - q * f + t.bias[k]) & 0xff;
+    e.state[i & mask] = static_cast<uint16_t>((q + t.plus[k]) << 8 | low);
+  }
+  e.out = out;
+}
+
+}  // namespace pith::entropy
