@@ -1,0 +1,75 @@
+#include "context_mix_expect.h"
+
+#include "pith/entropy/binary_coder.h"
+
+namespace pith::lossless::cm {
+namespace {
+
+constexpr int64_t kLeast = 16;  // added to every spread: the line's resolution
+constexpr uint64_t kColumnStart = 8, kColumnMemory = 208, kChunkMemory = 1000;
+
+// The mean after one more observation, the step being 1 / (seen + 1.5).
+int64_t toward(int64_t mean, int64_t x, uint64_t seen) {
+  return mean + (((x - mean) * int64_t(entropy::AdaptiveBit::kStep[seen])) >> 16);
+}
+
+}  // namespace
+
+Expectation::Expectation(uint64_t row, bool with_base, int64_t typical)
+    : with_base_(with_base), columns_(size_t(row)), chunk_spread_(typical), near_(typical) {}
+
+Expected Expectation::next(int64_t base_point) const {
+  Expected e;
+  const int32_t chunk = log16(uint64_t(chunk_spread_ + kLeast));
+  e.spread = chunk;
+  e.mean = chunk_mean_;
+  if (!columns_.empty()) {
+    const Column& c = columns_[at_column_];
+    const int64_t prior = chunk_spread_ * 16 + 4 * kLeast;
+    e.column = log16(uint64_t(c.spread + kLeast)) - chunk;
+    e.row = log16(uint64_t(row_sum_ + prior)) - log16(uint64_t(row_expected_ + prior));
+    e.spread += e.column + e.row;
+    e.mean = c.mean;
+    e.lean = int32_t(std::clamp<int64_t>(c.mean * 8 / (c.spread + kLeast), -8, 7));
+  }
+  if (with_base_) e.mean += (base_point * gain_) >> 16;
+  e.near = log16(uint64_t(near_ + kLeast)) - chunk;
+  return e;
+}
+
+void Expectation::follow_base(int64_t point, int64_t base_point) {
+  constexpr int64_t kLimit = 1 << 16;
+  const int64_t x = std::clamp(base_point >> 20, -kLimit, kLimit);
+  cross_ += x * std::clamp(point >> 20, -kLimit, kLimit);
+  square_ += x * x;
+  if (square_ > int64_t{1} << 60) square_ /= 2, cross_ /= 2;
+  if (seen_ % 64 == 0) gain_ = std::clamp<int64_t>(cross_ / (square_ / 65536 + 1), 0, 1 << 17);
+}
+
+void Expectation::follow(const Expected& e, int64_t point, int64_t base_point) {
+  const int64_t residual = point - e.mean, size = residual < 0 ? -residual : residual;
+  chunk_spread_ = toward(chunk_spread_, size, std::min<uint64_t>(seen_ + 2, kChunkMemory));
+  near_ += (size - near_) / 6;
+  if (columns_.empty()) {
+    chunk_mean_ = toward(chunk_mean_, residual + chunk_mean_,
+                         std::min<uint64_t>(seen_ + 32, kChunkMemory));
+  }
+  ++seen_;
+  if (with_base_) follow_base(point, base_point);
+  if (columns_.empty()) return;
+  Column& c = columns_[at_column_];
+  row_sum_ += size;
+  row_expected_ += c.spread;
+  if ((row_sum_ | row_expected_) >> 58 != 0) row_sum_ /= 2, row_expected_ /= 2;
+  const uint64_t n = std::min(at_row_ + kColumnStart, kColumnMemory);
+  if (at_row_ == 0) c.spread = chunk_spread_;
+  c.spread = toward(c.spread, size, n);
+  c.mean = toward(c.mean, c.mean + residual, n);
+  if (++at_column_ == columns_.size()) {
+    at_column_ = 0;
+    ++at_row_;
+    row_sum_ = row_expected_ = 0;
+  }
+}
+
+}  // namespace pith::lossless::cm
