@@ -28,6 +28,7 @@ inline constexpr uint32_t kMaxBaseDepth = 64;
 struct BaseRecord {
   std::string name;    // file name without folder, for lookup beside the archive
   Hash128 hash;        // content hash
+  uint64_t size = 0;   // bytes of its regular files together
   uint32_t depth = 0;  // deltas below the base itself, 0: it stands alone
 };
 

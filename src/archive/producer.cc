@@ -1,0 +1,277 @@
+#include "producer.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace pith::archive {
+namespace {
+
+// Beyond this many places the table of shared content stops growing (memory is bounded).
+constexpr size_t kMaxPlaces = size_t{1} << 22;
+
+}  // namespace
+
+Stopwatch::Stopwatch() : start_(std::chrono::steady_clock::now().time_since_epoch().count()) {}
+
+double Stopwatch::seconds() const {
+  using std::chrono::steady_clock;
+  const steady_clock::duration since(steady_clock::now().time_since_epoch().count() - start_);
+  return std::chrono::duration<double>(since).count();
+}
+
+void code_job(Job& job, const WriteOptions& options) {
+  FrameHeader& header = job.header;
+  if (header.kind == FrameKind::kData) {
+    const Stopwatch watch;
+    const ByteView raw = job.raw.bytes;
+    header.raw_hash = hash64(raw);
+    Bytes base;
+    if (options.base) base = base_image(*job.based, header.offset, raw.size(), *options.base);
+    job.coded = write_chunk(raw, job.runs, options.level, base, job.payload);
+    job.coding = watch.seconds();
+  }
+  header.stored = job.payload.size();
+  header.payload_hash = hash64(job.payload);
+}
+
+std::optional<SharedContent::Place> SharedContent::find(const Hash128& hash, uint64_t size) const {
+  const auto at = places_.find(hash);
+  if (at == places_.end() || at->second.size != size) return std::nullopt;
+  return at->second;
+}
+
+void SharedContent::insert(const Hash128& hash, const Place& place) {
+  if (places_.size() < kMaxPlaces) places_.emplace(hash, place);
+}
+
+BaseTensors::BaseTensors(const Base* base) : base_(base) {
+  if (!base) return;
+  for (size_t f = 0; f < base->file_count(); ++f) {
+    for (const io::TensorRegion& t : base->tensors(f)) {
+      names_[t.name].emplace_back(static_cast<uint32_t>(f), &t);
+    }
+  }
+}
+
+// Of several with that name the one in the file of the same path; else there must be only one.
+std::optional<BasePlace> BaseTensors::find(const std::string& path,
+                                           const io::TensorRegion& tensor) const {
+  const auto at = names_.find(tensor.name);
+  if (at == names_.end() || tensor.size == 0) return std::nullopt;
+  std::optional<BasePlace> only;
+  size_t matches = 0;
+  for (const auto& [file, other] : at->second) {
+    if (other->dtype != tensor.dtype || other->shape != tensor.shape ||
+        other->size != tensor.size || other->big_endian != tensor.big_endian) {
+      continue;
+    }
+    if (base_->path(file) == path) return BasePlace{file, other->offset};
+    only = BasePlace{file, other->offset};
+    ++matches;
+  }
+  return matches == 1 ? only : std::nullopt;
+}
+
+Producer::Producer(std::span<const Input> inputs, const WriteOptions& options, uint32_t id)
+    : inputs_(inputs), options_(options), id_(id), sizes_(chunk_sizes(options.level)),
+      base_tensors_(options.base.get()) {
+  if (!options.base) return;
+  const Packed packed = pack(write_base_record(options.base->record()));
+  ready_.push_back(make(FrameKind::kBase, packed));
+}
+
+std::unique_ptr<Job> Producer::next() {
+  while (ready_.empty() && (in_file_ || file_ < inputs_.size())) step();
+  if (ready_.empty()) return nullptr;
+  auto job = std::move(ready_.front());
+  ready_.pop_front();
+  return job;
+}
+
+void Producer::step() {
+  const Input& input = inputs_[file_];
+  if (!in_file_) {
+    begin_file();
+  } else if (input.source && !input.source->size()) {
+    take_stream();
+  } else if (unit_ < units_.size()) {
+    const Unit& unit = units_[unit_++];
+    Piece piece = get(unit.offset, unit.size);
+    if (piece.bytes.size() != unit.size) {
+      fail(ErrorKind::kIo, "{}: became shorter while it was being read", input.path);
+    }
+    take(unit, std::move(piece));
+  } else {
+    end_file();
+  }
+}
+
+FileRecord Producer::describe(const Input& input) const {
+  FileRecord record;
+  record.path = input.path;
+  record.kind = input.source ? EntryKind::kRegular : EntryKind::kDirectory;
+  record.mode = (input.source ? input.source->mode() : input.mode) & 0777;
+  if (!input.source) return record;
+  record.size = input.source->size();
+  io::Layout layout = input.source->layout();
+  record.format = std::move(layout.format);
+  record.metadata = std::move(layout.metadata);
+  record.notes = std::move(layout.notes);
+  uint64_t end = 0;
+  for (io::TensorRegion& t : layout.tensors) {
+    const bool sound = t.offset >= end && t.size <= UINT64_MAX - t.offset && record.size &&
+                       t.offset + t.size <= *record.size && tensor_bytes(t.dtype, t.shape) == t.size;
+    if (!sound) {
+      // The bytes matter more than the table: without it they are stored as plain bytes.
+      record.notes.push_back(fmt::format("tensor table not used: '{}' is out of place", t.name));
+      record.tensors.clear();
+      return record;
+    }
+    end = t.offset + t.size;
+    record.tensors.push_back({std::move(t), std::nullopt});
+  }
+  for (TensorRecord& t : record.tensors) t.base = base_tensors_.find(record.path, t.region);
+  return record;
+}
+
+void Producer::begin_file() {
+  const Input& input = inputs_[file_];
+  FileRecord record = describe(input);
+  auto based = std::make_shared<std::vector<BasedTensor>>();
+  std::vector<io::TensorRegion> regions;
+  for (const TensorRecord& t : record.tensors) {
+    regions.push_back(t.region);
+    if (t.base) based->push_back({t.region.offset, t.region.size, *t.base});
+  }
+  auto job = make(FrameKind::kFile, pack(write_file_record(record)));
+  based_ = std::move(based);
+  units_ = plan_units(regions, record.size.value_or(0), options_.level);
+  unit_ = 0;
+  at_ = 0;
+  hasher_ = Hasher128();
+  job->record = std::move(record);
+  ready_.push_back(std::move(job));
+  in_file_ = input.source != nullptr;
+  if (!in_file_) ++file_;
+}
+
+void Producer::end_file() {
+  flush_group();
+  flush_reference();
+  auto job = make(FrameKind::kEnd);
+  job->end = FileEnd{at_, hasher_.digest()};
+  job->payload = write_end(*job->end);
+  job->header.raw = job->payload.size();
+  job->source = inputs_[file_].source;
+  ready_.push_back(std::move(job));
+  in_file_ = false;
+  ++file_;
+}
+
+void Producer::take_stream() {
+  Piece piece = get(at_, sizes_.plain);
+  const uint64_t size = piece.bytes.size();
+  if (size > 0) take({at_, size, {}, true}, std::move(piece));
+  if (size < sizes_.plain) end_file();
+}
+
+Piece Producer::get(uint64_t offset, uint64_t size) {
+  const Stopwatch watch;
+  Piece piece = inputs_[file_].source->get(offset, size);
+  reading_ += watch.seconds();
+  return piece;
+}
+
+void Producer::take(const Unit& unit, Piece piece) {
+  const Stopwatch watch;
+  hasher_.update(piece.bytes);
+  const bool repeated = unit.size >= kShareable && share(unit, piece);
+  hashing_ += watch.seconds();
+  at_ = unit.offset + unit.size;
+  if (repeated) return;
+  if (unit.alone || group_size_ + unit.size > sizes_.tensor) flush_group();
+  flush_reference();
+  if (unit.alone) return emit_data(unit.offset, std::move(piece), {{unit.size, unit.content}});
+  if (group_.empty()) group_at_ = unit.offset;
+  group_.push_back({unit.size, unit.content});
+  group_size_ += unit.size;
+}
+
+// Turns a unit that was stored before into a reference. The hash only proposes; bytes decide.
+bool Producer::share(const Unit& unit, const Piece& piece) {
+  const Hash128 hash = hash128(piece.bytes);
+  const auto place = shared_.find(hash, unit.size);
+  if (!place || !equal(*place, piece.bytes)) {
+    if (!place && inputs_[file_].source->rereadable()) {
+      shared_.insert(hash, {static_cast<uint32_t>(file_), unit.offset, unit.size});
+    }
+    return false;
+  }
+  flush_group();
+  const bool goes_on = repeat_ && repeat_->file == place->file &&
+                       repeat_->offset + repeat_->size == place->offset;
+  if (goes_on) {
+    repeat_->size += place->size;
+  } else {
+    flush_reference();
+    repeat_ = place;
+    repeat_at_ = unit.offset;
+  }
+  inputs_[file_].source->release(unit.offset, unit.size);
+  return true;
+}
+
+bool Producer::equal(const SharedContent::Place& place, ByteView bytes) {
+  Source& source = *inputs_[place.file].source;
+  const Piece earlier = source.get(place.offset, place.size);
+  const bool same = std::ranges::equal(earlier.bytes, bytes);
+  source.release(place.offset, place.size);
+  return same;
+}
+
+void Producer::flush_group() {
+  if (group_.empty()) return;
+  emit_data(group_at_, get(group_at_, group_size_), std::move(group_));
+  group_.clear();
+  group_size_ = 0;
+}
+
+void Producer::flush_reference() {
+  if (!repeat_) return;
+  auto job = make(FrameKind::kRef);
+  job->header.raw = repeat_->size;
+  job->header.offset = repeat_at_;
+  job->reference = Reference{repeat_->file, repeat_->offset};
+  job->payload = write_reference(*job->reference);
+  ready_.push_back(std::move(job));
+  repeat_.reset();
+}
+
+void Producer::emit_data(uint64_t offset, Piece raw, std::vector<RunPlan> runs) {
+  auto job = make(FrameKind::kData);
+  job->header.raw = raw.bytes.size();
+  job->header.offset = offset;
+  job->raw = std::move(raw);
+  job->runs = std::move(runs);
+  job->based = based_;
+  job->source = inputs_[file_].source;
+  ready_.push_back(std::move(job));
+}
+
+std::unique_ptr<Job> Producer::make(FrameKind kind) const {
+  auto job = std::make_unique<Job>();
+  job->header.kind = kind;
+  job->header.id = id_;
+  job->header.file = static_cast<uint32_t>(file_);
+  return job;
+}
+
+std::unique_ptr<Job> Producer::make(FrameKind kind, Packed packed) const {
+  auto job = make(kind);
+  job->header.raw = packed.raw;
+  job->header.flags = packed.flags;
+  job->payload = std::move(packed.payload);
+  return job;
+}
+
+}  // namespace pith::archive
