@@ -32,7 +32,7 @@ namespace pith::archive {
 struct OpenOptions {
   // Where the base of a delta is: archives or original files or folders; with a chain, those of all
   // links. Else it is looked for beside the archive, under the name that the archive recorded.
-  std::vector<std::filesystem::path> bases;
+  std::vector<std::filesystem::path> bases = {};
   // Bytes that one read may allocate (not what the caller passes in).
   uint64_t memory_limit = uint64_t{8} << 30;
   // Also check the decoded bytes of every chunk that is decoded whole.
@@ -81,7 +81,7 @@ struct VerifyReport {
 struct ExtractOptions {
   int threads = 0;
   bool overwrite = false;
-  Progress progress;
+  Progress progress = {};
 };
 
 class Archive {

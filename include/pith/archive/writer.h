@@ -27,8 +27,8 @@ struct WriteOptions {
   bool overwrite = false;  // of an existing target
   // Tensors with the same name, type and shape there are stored as differences when that is
   // smaller.
-  std::shared_ptr<const Base> base;
-  Progress progress;
+  std::shared_ptr<const Base> base = {};
+  Progress progress = {};
 };
 
 struct TensorReport {
