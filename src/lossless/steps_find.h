@@ -1,0 +1,23 @@
+// Finds the steps between a base and what became of it.
+#pragma once
+
+#include <vector>
+
+#include "pith/base/bytes.h"
+#include "steps_number.h"
+
+namespace pith::lossless::steps {
+
+inline constexpr size_t kMaxSteps = 255;
+
+struct Found {
+  std::vector<double> steps;  // ascending, at most kMaxSteps; empty: this domain does not fit
+  Bytes indices;              // of every element; steps.size(): none of the steps gives it
+  size_t escapes = 0;
+};
+
+// F: one of the formats of steps_number.h. raw and base are whole elements, as many in both.
+template <class F>
+Found find(ByteView raw, ByteView base, Domain domain);
+
+}  // namespace pith::lossless::steps
