@@ -119,4 +119,12 @@ void LayoutBuilder::write_notes() {
     layout_.notes.push_back("further notes were left out");
 }
 
+Companion settled(const Companion& companion, LayoutBuilder& naming) {
+  Layout layout = layout_of(companion, UINT64_MAX);
+  for (const std::string& text : layout.notes) {
+    naming.note(fmt::format("{}: {}", companion.path.string(), text));
+  }
+  return {companion.path, std::move(layout.tensors)};
+}
+
 }  // namespace pith::io

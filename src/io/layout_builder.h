@@ -48,4 +48,8 @@ class LayoutBuilder {
   std::map<std::string, size_t, std::less<>> reason_index_;
 };
 
+// A companion whose regions keep the promises too, as far as they can be kept while the size of its
+// file is unknown. Its notes go to the layout of the file that names it.
+Companion settled(const Companion& companion, LayoutBuilder& naming);
+
 }  // namespace pith::io

@@ -111,7 +111,7 @@ void add_files(const std::vector<TensorRegion>& weights,
       if (region.size > 0 || weight.size == 0) companion.tensors.push_back(region);
       if (weight.offset + weight.size > end) break;  // goes on in the next file
     }
-    out.companions.push_back(std::move(companion));
+    out.companions.push_back(settled(companion, layout));
   }
 }
 

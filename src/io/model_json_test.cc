@@ -70,6 +70,13 @@ TEST(Tfjs, LeavesUnusualCutsAsBytes) {
   EXPECT_EQ(description.layout.notes.size(), 1u);
 }
 
+TEST(Tfjs, NumbersNamesThatStandTwice) {
+  const char* weight = R"({"name":"a","shape":[8],"dtype":"uint8"})";
+  const Description description = json(manifest(R"("s")", fmt::format("{},{}", weight, weight)));
+  EXPECT_EQ(description.companions.at(0).tensors.at(1).name, "a#2");
+  EXPECT_EQ(description.layout.notes.size(), 1u);
+}
+
 TEST(Tfjs, StopsAtStrings) {
   const Description description =
       json(manifest(R"("s")", R"({"name":"a","shape":[8],"dtype":"uint8"},

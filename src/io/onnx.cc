@@ -106,8 +106,10 @@ class Walker {
       if (field.number == 2) layout_.metadata("producer_name", std::string(as_text(field.bytes)));
     }
     Description out;
-    for (auto& [path, tensors] : external_) out.companions.push_back({path, std::move(tensors)});
-    for (Companion& companion : out.companions) companion.tensors = separate(companion);
+    // Weights may share external data; the first keeps them.
+    for (auto& [path, tensors] : external_) {
+      out.companions.push_back(settled({path, std::move(tensors)}, layout_));
+    }
     out.layout = layout_.finish();
     return out;
   }
@@ -222,15 +224,6 @@ class Walker {
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, value);
     return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
-  }
-
-  // Weights may share external data; the first keeps them. The file's size is not known here.
-  std::vector<TensorRegion> separate(const Companion& companion) {
-    Layout separated = layout_of(companion, UINT64_MAX);
-    for (const std::string& text : separated.notes) {
-      layout_.note(fmt::format("{}: {}", companion.path.string(), text));
-    }
-    return std::move(separated.tensors);
   }
 
   LayoutBuilder layout_;

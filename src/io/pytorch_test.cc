@@ -159,11 +159,11 @@ TEST(Pickle, ReadsNumbersOfEveryWidth) {
 }
 
 TEST(Pickle, ReadsProtocolFour) {
-  const Pickle pickle = read_pickle(bytes_of(std::string_view(
-      "\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00]\x94(\x8c\x01m\x94\x8c\x01n\x94"
-      "\x93\x94h\x01h\x01"
-      "e.",
-      33)));
+  constexpr char kInstructions[] =
+      "\x80\x04\x95\0\0\0\0\0\0\0\0]\x94(\x8c\x01m\x94\x8c\x01n\x94\x93\x94h\x01h\x01"
+      "e.";
+  const Pickle pickle =
+      read_pickle(bytes_of(std::string_view(kInstructions, sizeof kInstructions - 1)));
   const PickleNode& list = pickle[pickle.root];
   ASSERT_EQ(list.items.size(), 3u);
   EXPECT_EQ(pickle[list.items[0]].text, "m.n");

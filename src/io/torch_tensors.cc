@@ -77,7 +77,7 @@ class Finder {
   // to the name.
   void expand_call(const PickleNode& node, size_t step) {
     const PickleNode& arguments = pickle_[node.items[1]];
-    const bool wraps = last_part(pickle_[node.items[0]].text).starts_with("_rebuild_");
+    const bool wraps = last_part(pickle_[node.items[0]].text).starts_with("_rebuild_parameter");
     if (wraps && !arguments.items.empty()) {
       visit(arguments.items[0], Step{step, 0, -1});
     } else {
