@@ -6,22 +6,23 @@
 #include <vector>
 
 #include "nibble_rans_kernels.h"
+#include "segments.h"
 
 namespace pith::entropy {
 namespace {
 
-constexpr size_t kUnit = 32768;  // segments are whole units, but for the end of the stream
 constexpr size_t kSlack = 4096;  // room for the header and for whole-vector stores
 constexpr size_t kHeaderMax = 2560;
-// A merge of segments saves about this many bits of table.
-constexpr uint64_t kTableBits = 90;
+constexpr TableCost kTableCost{90, 0};
 // Escapes are coded like the stream they come from, and theirs again; at most so deep.
 constexpr int kMaxDepth = 3;
 constexpr size_t kNestedMin = 24;  // fewer escapes are stored as they are
 
 enum class Escapes : uint32_t { kNone = 0, kRaw = 1, kNested = 2 };
 
-size_t unit_count(size_t n) { return (n + kUnit - 1) / kUnit; }
+// Segments are whole units, but for the end of the stream, which has at most 32 of them.
+size_t unit_size(size_t n) { return std::max<size_t>(1024, std::bit_ceil((n + 31) / 32)); }
+size_t unit_count(size_t n) { return (n + unit_size(n) - 1) / unit_size(n); }
 
 // Each lane costs about 1.2 bytes; short streams spend at most some 0.5 % on them.
 size_t lane_count(size_t n) {
@@ -38,60 +39,20 @@ struct Plan {
   size_t escapes = 0;
 };
 
-// sum c * log2(total / c) in units of 2^-16 over the symbols that occur anywhere in the stream.
-uint64_t entropy_q16(const Histogram& counts, ByteView used) {
-  uint64_t total = 0, sum = 0;
-  for (const uint8_t v : used) {
-    total += counts[v];
-    sum += uint64_t{counts[v]} * log2_q16(counts[v]);
-  }
-  return total * log2_q16(static_cast<uint32_t>(total)) - sum;
-}
-
-void add_segment(const Histogram& counts, size_t units, Plan& plan) {
-  const NibbleTable t = choose_nibble_table(counts, nullptr);
-  if (t.escape) {
-    uint64_t total = 0;
-    for (const uint32_t c : counts) total += c;
-    for (uint32_t i = 0; i < t.direct; ++i) total -= counts[t.symbol[i]];
-    plan.escapes += total;
-  }
-  plan.segments.push_back({units, t});
+size_t count_escapes(const Histogram& counts, const NibbleTable& t) {
+  if (!t.escape) return 0;
+  size_t escapes = 0;
+  for (const uint32_t c : counts) escapes += c;
+  for (uint32_t i = 0; i < t.direct; ++i) escapes -= counts[t.symbol[i]];
+  return escapes;
 }
 
 Plan make_plan(ByteView symbols) {
-  thread_local std::vector<Histogram> units;
-  units.resize(unit_count(symbols.size()));
-  std::array<uint8_t, 256> used;
-  size_t used_count = 0;
-  for (size_t u = 0; u < units.size(); ++u) {
-    histogram(symbols.subspan(u * kUnit, std::min(kUnit, symbols.size() - u * kUnit)), units[u]);
-  }
-  for (size_t v = 0; v < 256; ++v) {
-    const auto occurs = [v](const Histogram& h) { return h[v] > 0; };
-    if (std::any_of(units.begin(), units.end(), occurs)) used[used_count++] = static_cast<uint8_t>(v);
-  }
-  const ByteView alphabet(used.data(), used_count);
   Plan plan;
-  Histogram run = units[0];
-  uint64_t run_cost = entropy_q16(run, alphabet);
-  size_t run_units = 1;
-  for (size_t u = 1; u < units.size(); ++u) {
-    Histogram both = run;
-    for (const uint8_t v : alphabet) both[v] += units[u][v];
-    const uint64_t alone = entropy_q16(units[u], alphabet), together = entropy_q16(both, alphabet);
-    if (together <= run_cost + alone + (kTableBits << 16)) {
-      run = both;
-      run_cost = together;
-      ++run_units;
-    } else {
-      add_segment(run, run_units, plan);
-      run = units[u];
-      run_cost = alone;
-      run_units = 1;
-    }
+  for (const SegmentCounts& s : split_segments(symbols, unit_size(symbols.size()), kTableCost)) {
+    plan.segments.push_back({s.units, choose_nibble_table(s.counts, nullptr)});
+    plan.escapes += count_escapes(s.counts, plan.segments.back().table);
   }
-  add_segment(run, run_units, plan);
   return plan;
 }
 
@@ -126,7 +87,7 @@ Bytes write_header(const Plan& plan, size_t n, size_t lanes, const EscapeCode& e
   bits.put(static_cast<uint32_t>(std::countr_zero(lanes)), 4);
   bits.put(static_cast<uint32_t>(escapes.kind), 4);
   for (const Segment& s : plan.segments) {
-    if (n > kUnit) bits.put(static_cast<uint32_t>(s.units - 1), 5);
+    if (unit_count(n) > 1) bits.put(static_cast<uint32_t>(s.units - 1), 5);
     write_nibble_table(s.table, bits);
   }
   if (escapes.kind != Escapes::kNone) bits.gamma(static_cast<uint32_t>(plan.escapes));
@@ -137,10 +98,10 @@ Bytes write_header(const Plan& plan, size_t n, size_t lanes, const EscapeCode& e
 
 void encode_segments(const Plan& plan, ByteView symbols, NibbleEncoder& e) {
   size_t end = symbols.size();
-  size_t unit = unit_count(symbols.size());
+  size_t units = unit_count(symbols.size());
   for (size_t s = plan.segments.size(); s-- > 0;) {
-    unit -= plan.segments[s].units;
-    const size_t begin = unit * kUnit;
+    units -= plan.segments[s].units;
+    const size_t begin = units * unit_size(symbols.size());
     const NibbleTable& table = plan.segments[s].table;
     if (!table.constant()) {
       nibble_encode_segment(NibbleEncodeTable(table), e, symbols.data() + begin, end - begin);
@@ -195,7 +156,7 @@ Header read_header(ByteView code, size_t n) {
   h.lanes = size_t{1} << log_lanes;
   h.escapes = static_cast<Escapes>(escapes);
   for (size_t left = unit_count(n); left > 0; left -= h.segments.back().units) {
-    const size_t units = n > kUnit ? bits.get(5) + 1 : 1;
+    const size_t units = unit_count(n) > 1 ? bits.get(5) + 1 : 1;
     if (units > left) bits.bad("segments are longer than the stream");
     h.segments.push_back({units, read_nibble_table(bits)});
   }
@@ -224,7 +185,7 @@ Bytes decode_escapes(const Header& h, ByteView code, int depth) {
 void decode_segments(const Header& h, NibbleDecoder& d, MutableByteView symbols) {
   size_t begin = 0;
   for (const Segment& s : h.segments) {
-    const size_t n = std::min(s.units * kUnit, symbols.size() - begin);
+    const size_t n = std::min(s.units * unit_size(symbols.size()), symbols.size() - begin);
     uint8_t* to = symbols.data() + begin;
     if (s.table.constant()) {
       std::memset(to, s.table.symbol[0], n);

@@ -11,7 +11,7 @@
 namespace pith::entropy {
 
 // Lanes of a full-width stream, and what the vector kernels work on; shorter streams use fewer.
-inline constexpr size_t kNibbleLanes = 128;
+inline constexpr size_t kNibbleLanes = 64;
 inline constexpr uint32_t kNibbleStart = 256;  // every lane's state before encoding, after decoding
 // Readable (decoder) or writable (encoder) bytes that must follow / precede the escapes.
 inline constexpr size_t kNibblePad = 64;

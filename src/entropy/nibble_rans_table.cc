@@ -6,8 +6,9 @@
 namespace pith::entropy {
 namespace {
 
-// What an escape stream adds besides its symbols, in bits.
+// What an escape stream adds to the entropy of its symbols: bits, and a share of 2^-kEscapeShare.
 constexpr uint64_t kEscapeOverhead = 96;
+constexpr int kEscapeShare = 3;
 
 // kGain[q] = log2((q + 1) / q) in units of 2^-16.
 const std::array<uint32_t, 257>& gains() {
@@ -114,6 +115,7 @@ Candidate make_table(const Ranked& r, uint32_t direct) {
   }
   if (t.escape) {
     cost += weight[direct] * log2_q16(static_cast<uint32_t>(weight[direct]));
+    cost += cost >> kEscapeShare;
     cost += kEscapeOverhead << 16;
   }
   if (t.constant()) {
