@@ -106,6 +106,34 @@ TEST(Pytorch, ReadsUntypedStoragesWithATypeOfTheTensor) {
   expect_region(checkpoint(pickle.done()).layout.tensors.at(0), "w", DType::kF8E4M3, {4, 6});
 }
 
+TEST(Pytorch, BareAndSparseTensors) {
+  PickleWriter bare;
+  bare.tensor("FloatStorage", "0", 0, {2, 3}, {3, 1});
+  expect_region(checkpoint(bare.done()).layout.tensors.at(0), "data/0", DType::kF32, {2, 3});
+  PickleWriter sparse;
+  sparse.raw("}").text("s").global("torch._utils", "_rebuild_sparse_tensor");
+  sparse.raw("(").global("torch.serialization", "_get_layout").raw("(");
+  sparse.tensor("LongStorage", "0", 0, {1, 3}, {3, 1});
+  sparse.tensor("FloatStorage", "1", 0, {2}, {1}).numbers({9}).raw("ttRs");
+  const Layout layout = checkpoint(sparse.done()).layout;
+  expect_region(layout.tensors.at(0), "s.1.0", DType::kI64, {1, 3});
+  expect_region(layout.tensors.at(1), "s.1.1", DType::kF32, {2});
+}
+
+TEST(Pytorch, ReadsTheConstantsOfTorchScript) {
+  PickleWriter main, constants;
+  main.raw("}").text("w").tensor("FloatStorage", "0", 0, {2}, {1}).raw("s");
+  constants.tensor("IntStorage", "0", 0, {4}, {1}).raw("\x85");
+  const Bytes file = zip_file({{"m/data.pkl", main.done()},
+                               {"m/data/0", counting(8)},
+                               {"m/constants.pkl", constants.done()},
+                               {"m/constants/0", counting(16)}});
+  const Layout layout = describe(file, "m.pt").layout;
+  ASSERT_EQ(layout.tensors.size(), 2u);
+  expect_region(layout.tensors[0], "w", DType::kF32, {2});
+  expect_region(layout.tensors[1], "0", DType::kI32, {4});
+}
+
 TEST(Pytorch, RespectsTheByteOrder) {
   PickleWriter pickle;
   pickle.raw("}").text("w").tensor("FloatStorage", "0", 0, {6}, {1}).raw("s");
