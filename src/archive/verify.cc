@@ -41,6 +41,8 @@ class Verifier {
       payload(*header, at);
       at += frame_span(header->stored);
     }
+    // Opening has checked the index frame except for its padding.
+    if (const auto index = read_frame_header(archive_.bytes.subspan(end))) payload(*index, end);
   }
 
   uint64_t next_frame(uint64_t at, uint64_t end) const {
