@@ -1,0 +1,16 @@
+# Fails when the shared library exports anything but pith_*.
+execute_process(COMMAND ${NM} -D --defined-only ${LIBRARY} OUTPUT_VARIABLE symbols
+                COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX MATCHALL "[^\n]+" lines "${symbols}")
+set(found 0)
+foreach(line IN LISTS lines)
+  if(line MATCHES " T pith_[a-z_]+(@@PITH_0)?$")
+    math(EXPR found "${found} + 1")
+  elseif(NOT line MATCHES " A PITH_0")
+    message(FATAL_ERROR "exported: ${line}")
+  endif()
+endforeach()
+if(found LESS 10)
+  message(FATAL_ERROR "only ${found} functions are exported")
+endif()
+message(STATUS "${found} functions, nothing else")
