@@ -28,7 +28,7 @@ foreach(part IN LISTS PITH_PARTS)
   list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$")
   add_library(pith_${part} STATIC ${sources})
   set_target_properties(pith_${part} PROPERTIES LINKER_LANGUAGE CXX)
-  target_include_directories(pith_${part} PUBLIC include)
+  target_include_directories(pith_${part} PUBLIC include PRIVATE ${CMAKE_SOURCE_DIR})  # foreach_target.h includes sources by path from the root
   target_link_libraries(pith_${part} PUBLIC ${before} ${pith_${part}_libs})
   # Highway's AVX-512 "Ice Lake" target is opt-in; our byte-permute kernels need it.
   target_compile_definitions(pith_${part} PRIVATE HWY_WANT_AVX3_DL=1)

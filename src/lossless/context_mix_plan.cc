@@ -3,7 +3,8 @@
 namespace pith::lossless::cm {
 namespace {
 
-constexpr uint64_t kTrial = 1 << 16;   // elements that the trial codes
+// The trial codes a quarter of a chunk, but within these numbers of elements.
+constexpr uint64_t kTrialLeast = 1 << 12, kTrialMost = 1 << 15;
 // A mantissa bit is modelled when the trial saves this share of it, in units of 2^-12.
 constexpr uint64_t kWorthwhile = 6;
 
@@ -31,7 +32,7 @@ void choose_modes(const Elements& elements, const Elements* base, FloatPlan& pla
   for (uint32_t k = 0; k < m; ++k) {
     plan.mode[k] = (ones >> (m - 1 - k) & 1) != 0 ? BitMode::kModelled : BitMode::kZero;
   }
-  const uint64_t count = std::min(n, kTrial);
+  const uint64_t count = std::min(n, std::clamp(n / 4, kTrialLeast, kTrialMost));
   uint64_t start = (n - count) / 2;
   if (plan.row > 0) start -= start % plan.row;
   FloatModel model(plan);

@@ -17,7 +17,7 @@ inline constexpr uint32_t kCounterLimit = 1000;
 class DecisionMixer {
  public:
   // computed: one more input, given to decide() as a probability, and one more counter that
-  // corrects it: [node][the probability's bucket].
+  // corrects it: [class of the node][the probability's bucket].
   void init(uint32_t nodes, std::vector<uint32_t> contexts, uint32_t selects, bool computed);
 
   // Codes `bit` at `node`, context[i] < contexts[i]; p1 in [1, 65535] is the computed

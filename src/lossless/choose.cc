@@ -1,0 +1,156 @@
+#include "choose.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <unordered_set>
+#include <vector>
+
+#include "planes_kernel.h"
+#include "stream.h"
+
+namespace pith::lossless {
+namespace {
+
+// The sample: slices of whole elements from all over the block.
+constexpr uint64_t kSlices = 16, kSliceBytes = 1024;
+// A general dictionary coder (LZ) must be this much smaller than planes, because it is slower.
+constexpr double kZstdMargin = 0.97;
+
+Bytes take_sample(ByteView raw, int width) {
+  if (raw.size() <= kSlices * kSliceBytes) return {raw.begin(), raw.end()};
+  Bytes sample;
+  sample.reserve(kSlices * kSliceBytes);
+  const uint64_t w = static_cast<uint64_t>(width);
+  const uint64_t stride = (raw.size() - kSliceBytes) / (kSlices - 1) / w * w;
+  for (uint64_t i = 0; i < kSlices; ++i) {
+    const ByteView slice = raw.subspan(i * stride, kSliceBytes);
+    sample.insert(sample.end(), slice.begin(), slice.end());
+  }
+  return sample;
+}
+
+// Bits for each byte of raw when the sample's elements are split into planes.
+double planes_bits(ByteView sample, int width, bool rotate) {
+  const uint64_t w = static_cast<uint64_t>(width), n = sample.size() / w;
+  if (n == 0) return 8;
+  Bytes scratch(n * w);
+  std::array<uint8_t*, 8> planes{};
+  for (uint64_t p = 0; p < w; ++p) planes[p] = scratch.data() + p * n;
+  split_planes(sample.first(n * w), width, rotate, planes.data());
+  double bits = 0;
+  for (uint64_t p = 0; p < w; ++p) bits += sampled_entropy({planes[p], n});
+  return bits / static_cast<double>(w);
+}
+
+double zstd_bits(ByteView sample) {
+  Bytes out(ZSTD_compressBound(sample.size()));
+  const size_t n = ZSTD_compress(out.data(), out.size(), sample.data(), sample.size(), 1);
+  return ZSTD_isError(n) ? 8 : 8 * static_cast<double>(n) / static_cast<double>(sample.size());
+}
+
+uint64_t element(const uint8_t* p, uint64_t width) {
+  uint64_t v = 0;
+  std::memcpy(&v, p, width);
+  return v;
+}
+
+struct Elements {
+  double zeros = 0;         // share of elements that are zero
+  Bytes others;             // the elements that are not
+  uint64_t distinct = 0;    // 257: more than 256
+  double index_bits = 0;    // order-0 entropy of whole elements, bits an element
+};
+
+Elements look_at_elements(ByteView sample, int width) {
+  const uint64_t w = static_cast<uint64_t>(width), n = sample.size() / w;
+  Elements e;
+  std::vector<uint64_t> values(n);
+  for (uint64_t i = 0; i < n; ++i) {
+    values[i] = element(sample.data() + i * w, w);
+    if (values[i] == 0) {
+      e.zeros += 1 / static_cast<double>(n);
+    } else {
+      e.others.insert(e.others.end(), sample.begin() + static_cast<int64_t>(i * w),
+                      sample.begin() + static_cast<int64_t>((i + 1) * w));
+    }
+  }
+  std::ranges::sort(values);
+  for (uint64_t i = 0, j = 0; i < n; i = j) {
+    while (j < n && values[j] == values[i]) ++j;
+    const double p = static_cast<double>(j - i) / static_cast<double>(n);
+    e.index_bits -= p * std::log2(p);
+    if (++e.distinct > 256) break;
+  }
+  return e;
+}
+
+double binary_entropy(double p) {
+  return p <= 0 || p >= 1 ? 0 : -p * std::log2(p) - (1 - p) * std::log2(1 - p);
+}
+
+void keep_better(Choice& best, const Choice& other) {
+  if (other.bits < best.bits) best = other;
+}
+
+// All layouts for elements of one known width.
+void consider_elements(Choice& best, ByteView sample, DType dtype) {
+  const DTypeInfo& t = info(dtype);
+  const int width = static_cast<int>(t.block_bytes);
+  const bool rotate = t.kind == NumberKind::kFloat && width > 1;
+  const double planes = planes_bits(sample, width, rotate);
+  keep_better(best, {BlockKind::kPlanes, width, rotate, dtype, planes});
+  if (width == 1) return;
+  const Elements e = look_at_elements(sample, width);
+  const double bytes = width;
+  if (e.zeros > 0.05) {
+    const double bits = binary_entropy(e.zeros) / bytes + (1 - e.zeros) * planes_bits(e.others, width, rotate);
+    keep_better(best, {BlockKind::kSparse, width, rotate, dtype, bits * 1.01});
+  }
+  if (e.distinct <= 256) {
+    // With few elements for each value the sample's entropy says little: keep clear of it.
+    keep_better(best, {BlockKind::kDictionary, width, rotate, dtype, e.index_bits / bytes * 1.03 + 0.01});
+  }
+}
+
+// Bytes of unknown structure: every type of element at every alignment.
+void guess_elements(Choice& best, ByteView sample) {
+  using enum DType;
+  for (const DType guess : {kU8, kF16, kBF16, kI16, kF32, kI32, kF64, kI64}) {
+    const int width = static_cast<int>(info(guess).block_bytes);
+    for (int head = 0; head < std::min(width, 4); ++head) {
+      Choice c;
+      c.bits = best.bits * 0.995;  // a simpler layout stays unless another is clearly better
+      consider_elements(c, sample.subspan(std::min<size_t>(sample.size(), static_cast<size_t>(head))), guess);
+      if (c.kind == BlockKind::kRaw) continue;
+      best = c;
+      best.head = head;
+    }
+  }
+}
+
+}  // namespace
+
+Choice choose(ByteView raw, const Content& content, Level level) {
+  const DType dtype = element_type(content.dtype);
+  if (info(content.dtype).kind == NumberKind::kBlock) {
+    return {BlockKind::kRecords, 1, false, content.dtype, 0};
+  }
+  Choice best;
+  best.bits = 8 * 0.998;  // worth less than this, bytes stay as they are
+  const Bytes sample = take_sample(raw, 8);
+  if (content.dtype == DType::kBytes) {
+    guess_elements(best, sample);
+  } else {
+    consider_elements(best, sample, dtype);
+  }
+  if (level != Level::kFast || content.dtype == DType::kBytes) {
+    const double zstd = zstd_bits(sample);
+    if (zstd < best.bits * kZstdMargin) best = {BlockKind::kZstd, 1, false, dtype, zstd};
+  }
+  return best;
+}
+
+}  // namespace pith::lossless

@@ -1,0 +1,188 @@
+#include "classes.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "pith/entropy/byte_rans.h"
+#include "pith/entropy/histogram.h"
+#include "pith/entropy/nibble_rans.h"
+#include "stream.h"
+
+namespace pith::lossless {
+namespace {
+
+constexpr size_t kClasses = 8;
+constexpr int kSegmentBits = 8;
+constexpr size_t kSegment = size_t{1} << kSegmentBits;
+constexpr size_t kLeastSegments = 64;      // shorter streams are of one character
+constexpr size_t kTrainingSegments = 160;  // that the classes are learned from
+constexpr int kRounds = 4;
+constexpr size_t kTableUnit = 32768;  // symbols for which an order-0 coder has a table of its own
+
+// Code lengths of every symbol in every class, in sixteenths of a bit, so that the sum over a
+// segment fits 16 bits.
+using Lengths = std::array<std::array<uint16_t, kClasses>, 256>;
+using Histograms = std::array<entropy::Histogram, kClasses>;
+
+void count(ByteView segment, entropy::Histogram& h) {
+  for (const uint8_t s : segment) ++h[s];
+}
+
+void lengths_of(const Histograms& classes, Lengths& lengths) {
+  for (size_t k = 0; k < kClasses; ++k) {
+    uint32_t total = 0;
+    for (const uint32_t c : classes[k]) total += c;
+    // A quarter of a count for every symbol, seen or not.
+    const uint32_t whole = entropy::log2_q16(4 * total + 256);
+    for (size_t s = 0; s < 256; ++s) {
+      const uint32_t bits = (whole - entropy::log2_q16(4 * classes[k][s] + 1)) >> 12;
+      lengths[s][k] = static_cast<uint16_t>(std::min(bits, 255u));
+    }
+  }
+}
+
+// The class in which the segment is shortest.
+uint8_t nearest(ByteView segment, const Lengths& lengths) {
+  std::array<uint16_t, kClasses> sums{};  // one 128-bit vector
+  for (const uint8_t s : segment) {
+    for (size_t k = 0; k < kClasses; ++k) sums[k] = static_cast<uint16_t>(sums[k] + lengths[s][k]);
+  }
+  return static_cast<uint8_t>(std::ranges::min_element(sums) - sums.begin());
+}
+
+ByteView segment_of(ByteView symbols, size_t i) {
+  return symbols.subspan(i * kSegment, std::min(kSegment, symbols.size() - i * kSegment));
+}
+
+// First classes: segments by how long they are under the histogram of all, in equal parts.
+Histograms first_classes(ByteView symbols, const std::vector<size_t>& training) {
+  Histograms one{};
+  for (const size_t i : training) count(segment_of(symbols, i), one[0]);
+  Lengths lengths;
+  lengths_of(one, lengths);
+  std::vector<std::pair<uint32_t, size_t>> order;
+  for (const size_t i : training) {
+    uint32_t sum = 0;
+    for (const uint8_t s : segment_of(symbols, i)) sum += lengths[s][0];
+    order.emplace_back(sum, i);
+  }
+  std::ranges::sort(order);
+  Histograms classes{};
+  for (size_t i = 0; i < order.size(); ++i) {
+    count(segment_of(symbols, order[i].second), classes[i * kClasses / order.size()]);
+  }
+  return classes;
+}
+
+double cost_of(const entropy::Histogram& h) {
+  return std::min(entropy::nibble_rans_cost(h), entropy::byte_rans_cost(h));
+}
+
+double cost_of(const Histograms& classes) {
+  double bits = 0;
+  for (const auto& h : classes) bits += cost_of(h);
+  return bits;
+}
+
+// Learns the classes; the gain estimated on the training segments, as a share, goes to `gain`.
+Lengths learn(ByteView symbols, size_t segments, double& gain) {
+  std::vector<size_t> training;
+  const size_t count_training = std::min(segments, kTrainingSegments);
+  for (size_t i = 0; i < count_training; ++i) training.push_back(i * segments / count_training);
+  Histograms classes = first_classes(symbols, training);
+  Lengths lengths;
+  for (int round = 0; round < kRounds; ++round) {
+    lengths_of(classes, lengths);
+    classes = {};
+    for (const size_t i : training) {
+      const ByteView segment = segment_of(symbols, i);
+      count(segment, classes[nearest(segment, lengths)]);
+    }
+  }
+  entropy::Histogram all{};
+  double apart = 0;
+  for (const auto& h : classes) {
+    for (size_t s = 0; s < 256; ++s) all[s] += h[s];
+    apart += entropy::entropy_bits(h);
+  }
+  gain = 1 - (apart + 2.5 * static_cast<double>(training.size())) / (entropy::entropy_bits(all) + 1);
+  lengths_of(classes, lengths);
+  return lengths;
+}
+
+double plain_cost(ByteView symbols) {
+  double bits = 0;
+  for (size_t at = 0; at < symbols.size(); at += kTableUnit) {
+    entropy::Histogram h;
+    entropy::histogram(symbols.subspan(at, std::min(kTableUnit, symbols.size() - at)), h);
+    bits += cost_of(h);
+  }
+  // Units of like histograms share a table.
+  entropy::Histogram all;
+  entropy::histogram(symbols, all);
+  return std::min(bits, cost_of(all));
+}
+
+}  // namespace
+
+bool encode_classes(ByteView symbols, double least_gain, Level level, Bytes& out) {
+  const size_t segments = (symbols.size() + kSegment - 1) / kSegment;
+  if (segments < kLeastSegments) return false;
+  double gain = 0;
+  const Lengths lengths = learn(symbols, segments, gain);
+  if (gain < least_gain) return false;
+  Bytes ids(segments);
+  Histograms classes{};
+  std::array<size_t, kClasses> sizes{};
+  for (size_t i = 0; i < segments; ++i) {
+    const ByteView segment = segment_of(symbols, i);
+    ids[i] = nearest(segment, lengths);
+    count(segment, classes[ids[i]]);
+    sizes[ids[i]] += segment.size();
+  }
+  entropy::Histogram id_counts;
+  entropy::histogram(ids, id_counts);
+  const double bits = cost_of(classes) + entropy::entropy_bits(id_counts);
+  if (bits > (1 - least_gain) * plain_cost(symbols)) return false;
+  ByteWriter w(out);
+  w.u8(kSegmentBits);
+  encode_plain_stream(ids, level, out);
+  Bytes members;
+  for (size_t k = 0; k < kClasses; ++k) {
+    members.clear();
+    members.reserve(sizes[k]);
+    for (size_t i = 0; i < segments; ++i) {
+      if (ids[i] != k) continue;
+      const ByteView segment = segment_of(symbols, i);
+      members.insert(members.end(), segment.begin(), segment.end());
+    }
+    encode_plain_stream(members, level, out);
+  }
+  return true;
+}
+
+void decode_classes(ByteReader& in, MutableByteView symbols, int depth) {
+  if (depth > 1) in.bad("classes within classes");
+  const int bits = in.u8();
+  if (bits < 4 || bits > 16) in.bad("a segment length that is not 16 to 65536");
+  const size_t length = size_t{1} << bits, segments = (symbols.size() + length - 1) / length;
+  Bytes ids(segments);
+  decode_stream(in, ids, depth + 1);
+  std::array<size_t, kClasses> sizes{};
+  for (size_t i = 0; i < segments; ++i) {
+    if (ids[i] >= kClasses) in.bad("a class that does not exist");
+    sizes[ids[i]] += std::min(length, symbols.size() - i * length);
+  }
+  thread_local std::array<Bytes, kClasses> scratch;
+  std::array<const uint8_t*, kClasses> next{};
+  for (size_t k = 0; k < kClasses; ++k) next[k] = decode_stream_view(in, sizes[k], scratch[k], depth + 1).data();
+  for (size_t i = 0; i < segments; ++i) {
+    const size_t n = std::min(length, symbols.size() - i * length);
+    std::memcpy(symbols.data() + i * length, next[ids[i]], n);
+    next[ids[i]] += n;
+  }
+}
+
+}  // namespace pith::lossless

@@ -1,0 +1,219 @@
+#include "stream.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "block.h"
+#include "classes.h"
+#include "pith/entropy/byte_rans.h"
+#include "pith/entropy/histogram.h"
+#include "pith/entropy/nibble_rans.h"
+
+namespace pith::lossless {
+namespace {
+
+// Bytes of a stream that decide how it is coded. Slices, not single bytes, so that the reads stay
+// within few cache lines.
+constexpr uint64_t kSampleSlices = 32, kSliceBytes = 512;
+// Coding that saves less than this share is not worth its decoding time.
+constexpr double kLeastGain = 0.004;
+
+Bytes sample_of(ByteView symbols) {
+  if (symbols.size() <= 2 * kSampleSlices * kSliceBytes) return {symbols.begin(), symbols.end()};
+  Bytes sample;
+  sample.reserve(kSampleSlices * kSliceBytes);
+  const uint64_t stride = (symbols.size() - kSliceBytes) / (kSampleSlices - 1);
+  for (uint64_t i = 0; i < kSampleSlices; ++i) {
+    const ByteView slice = symbols.subspan(i * stride, kSliceBytes);
+    sample.insert(sample.end(), slice.begin(), slice.end());
+  }
+  return sample;
+}
+
+bool all_equal(ByteView v) {
+  return v.size() < 2 || std::memcmp(v.data(), v.data() + 1, v.size() - 1) == 0;
+}
+
+void append(StreamKind kind, ByteView coded, Bytes& out) {
+  ByteWriter w(out);
+  w.u8(static_cast<uint8_t>(kind));
+  w.varint(coded.size());
+  w.bytes(coded);
+}
+
+// Appends the stream coded by one coder; false, and nothing appended, when that saves nothing. The
+// coders take a limited number of symbols at a time, so a long stream is parts, each with its size.
+struct Coder {
+  StreamKind kind;
+  size_t most;  // symbols
+  size_t (*bound)(size_t);
+  size_t (*encode)(ByteView, MutableByteView);
+  void (*decode)(ByteView, MutableByteView);
+};
+
+constexpr Coder kNibble = {StreamKind::kNibbleRans, entropy::kNibbleRansMaxSymbols, entropy::nibble_rans_bound,
+                           entropy::nibble_rans_encode, entropy::nibble_rans_decode};
+constexpr Coder kByte = {StreamKind::kByteRans, entropy::kByteRansMaxSymbols, entropy::byte_rans_bound,
+                         entropy::byte_rans_encode, entropy::byte_rans_decode};
+
+bool try_coder(const Coder& coder, ByteView symbols, Bytes& out) {
+  thread_local Bytes scratch, parts;
+  const size_t room = coder.bound(std::min(symbols.size(), coder.most));
+  if (scratch.size() < room) scratch.resize(room);
+  parts.clear();
+  ByteWriter w(parts);
+  for (ByteView rest = symbols; !rest.empty();) {
+    const ByteView part = rest.first(std::min(rest.size(), coder.most));
+    const size_t n = coder.encode(part, {scratch.data(), room});
+    if (n == 0) return false;
+    w.varint(n);
+    w.bytes({scratch.data(), n});
+    rest = rest.subspan(part.size());
+  }
+  if (parts.size() >= symbols.size()) return false;
+  append(coder.kind, parts, out);
+  return true;
+}
+
+void decode_parts(const Coder& coder, ByteView coded, MutableByteView symbols) {
+  ByteReader in(coded, "entropy-coded stream");
+  while (!symbols.empty()) {
+    const size_t n = std::min(symbols.size(), coder.most);
+    coder.decode(in.bytes(in.varint()), symbols.first(n));
+    symbols = symbols.subspan(n);
+  }
+  in.expect_end();
+}
+
+bool try_zstd(ByteView symbols, int level, Bytes& out) {
+  Bytes coded(ZSTD_compressBound(symbols.size()));
+  const size_t n = ZSTD_compress(coded.data(), coded.size(), symbols.data(), symbols.size(), level);
+  if (ZSTD_isError(n) || n >= symbols.size()) return false;
+  append(StreamKind::kZstd, {coded.data(), n}, out);
+  return true;
+}
+
+struct Costs {
+  double nibble, byte, zstd;  // bits a symbol; infinite: not considered
+};
+
+Costs estimate(ByteView sample) {
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  Costs c{kNever, kNever, kNever};
+  entropy::Histogram counts{};
+  entropy::histogram(sample, counts);
+  const double n = static_cast<double>(sample.size());
+  const auto used = static_cast<double>(std::ranges::count_if(counts, [](uint32_t x) { return x > 0; }));
+  const double bias = (used - 1) / (2 * n * std::log(2.0));
+  c.byte = entropy::entropy_bits(counts) / n + bias;
+  c.nibble = entropy::nibble_rans_cost(counts) / n;
+  thread_local Bytes scratch;
+  scratch.resize(ZSTD_compressBound(sample.size()));
+  const size_t z = ZSTD_compress(scratch.data(), scratch.size(), sample.data(), sample.size(), 1);
+  if (!ZSTD_isError(z)) c.zstd = 8 * static_cast<double>(z) / n;
+  return c;
+}
+
+bool try_classes(ByteView symbols, Level level, Bytes& out) {
+  Bytes coded;
+  const double least_gain = level == Level::kMax ? 0.002 : 0.012;
+  if (!encode_classes(symbols, least_gain, level, coded) || coded.size() >= symbols.size()) return false;
+  append(StreamKind::kClasses, coded, out);
+  return true;
+}
+
+void encode_stream_with(ByteView symbols, Level level, bool classes, Bytes& out) {
+  if (symbols.size() >= 2 && symbols[0] == symbols.back() && all_equal(symbols)) {
+    append(StreamKind::kConstant, symbols.first(1), out);
+    return;
+  }
+  const Bytes sample = sample_of(symbols);
+  const Costs cost = estimate(sample);
+  const double limit = 8 * (1 - kLeastGain);
+  const double best = std::min({cost.nibble, cost.byte, cost.zstd});
+  if (best < limit) {
+    // Repeats that only a dictionary coder sees have to beat order-0 clearly: it decodes slower.
+    if (cost.zstd < 0.95 * std::min(cost.nibble, cost.byte) &&
+        try_zstd(symbols, level == Level::kMax ? 19 : level == Level::kDefault ? 9 : 1, out)) {
+      return;
+    }
+    if (classes && try_classes(symbols, level, out)) return;
+    if (cost.nibble <= cost.byte * 1.01 && try_coder(kNibble, symbols, out)) return;
+    if (cost.byte < limit && try_coder(kByte, symbols, out)) return;
+    if (cost.nibble < limit && try_coder(kNibble, symbols, out)) return;
+  }
+  append(StreamKind::kRaw, symbols, out);
+}
+
+}  // namespace
+
+double sampled_entropy(ByteView sample) {
+  if (sample.empty()) return 0;
+  entropy::Histogram counts{};
+  entropy::histogram(sample, counts);
+  const double n = static_cast<double>(sample.size());
+  const auto used = static_cast<double>(std::ranges::count_if(counts, [](uint32_t x) { return x > 0; }));
+  return std::min(8.0, entropy::entropy_bits(counts) / n + (used - 1) / (2 * n * std::log(2.0)));
+}
+
+void encode_plain_stream(ByteView symbols, Level level, Bytes& out) {
+  encode_stream_with(symbols, level, false, out);
+}
+
+void encode_stream(ByteView symbols, Level level, Bytes& out) {
+  encode_stream_with(symbols, level, level != Level::kFast, out);
+}
+
+ByteView decode_stream_view(ByteReader& in, uint64_t n, Bytes& scratch, int depth) {
+  const auto kind = static_cast<StreamKind>(in.u8());
+  const ByteView coded = in.bytes(in.varint());
+  if (kind == StreamKind::kRaw) {
+    if (coded.size() != n) in.bad("a stored stream has the wrong length");
+    return coded;
+  }
+  if (scratch.size() < n) scratch.resize(n);
+  const MutableByteView to(scratch.data(), n);
+  switch (kind) {
+    case StreamKind::kConstant:
+      if (coded.size() != 1) in.bad("a constant stream is not one byte");
+      std::memset(to.data(), coded[0], n);
+      return to;
+    case StreamKind::kNibbleRans:
+      decode_parts(kNibble, coded, to);
+      return to;
+    case StreamKind::kByteRans:
+      decode_parts(kByte, coded, to);
+      return to;
+    case StreamKind::kZstd:
+      if (ZSTD_decompress(to.data(), n, coded.data(), coded.size()) != n) {
+        in.bad("a zstd stream is damaged");
+      }
+      return to;
+    case StreamKind::kClasses: {
+      ByteReader body(coded, "classes");
+      decode_classes(body, to, depth);
+      body.expect_end();
+      return to;
+    }
+    default:
+      in.bad("unknown kind of stream");
+  }
+}
+
+void decode_stream(ByteReader& in, MutableByteView symbols, int depth) {
+  thread_local Bytes scratch;
+  const ByteView got = decode_stream_view(in, symbols.size(), scratch, depth);
+  if (!got.empty()) std::memcpy(symbols.data(), got.data(), got.size());
+}
+
+std::string explain_stream(ByteReader& in) {
+  static constexpr std::array kNames = {"raw", "constant", "nibble_rans", "byte_rans", "zstd", "classes"};
+  const uint8_t kind = in.u8();
+  const ByteView coded = in.bytes(in.varint());
+  return fmt::format("{} {}", kind < kNames.size() ? kNames[kind] : "?", coded.size());
+}
+
+}  // namespace pith::lossless
