@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "pith/base/bytes.h"
-#include "steps_number.h"
+#include "pith/lossless/step_arithmetic.h"
 
 namespace pith::lossless::steps {
 
@@ -16,7 +16,7 @@ struct Found {
   size_t escapes = 0;
 };
 
-// F: one of the formats of steps_number.h. raw and base are whole elements, as many in both.
+// F: one of the formats of step_arithmetic.h. raw and base are whole elements, as many in both.
 template <class F>
 Found find(ByteView raw, ByteView base, Domain domain);
 
