@@ -121,20 +121,26 @@ HWY_EXPORT(decode_words);
 // A run for which the stream surely lasts (kChecked false), or one symbol at a time.
 template <bool kChecked>
 bool decode_run(const ByteDecodeTable& t, ByteDecoder& d, uint8_t* out, size_t from, size_t to) {
-  const uint8_t* in = d.in;
+  // Copies: stores of symbols could otherwise change anything, as far as the compiler knows.
+  std::array<uint32_t, kByteLanes> states = d.state;
+  const size_t mask = d.lanes - 1;
+  const uint8_t *in = d.in, *const in_end = d.in_end;
   for (size_t i = from; i < to; ++i) {
-    uint32_t& state = d.state[i & (d.lanes - 1)];
+    uint32_t& state = states[i & mask];
     const uint32_t slot = t.slots[state % kByteTotal];
     out[i] = static_cast<uint8_t>(slot);
     uint32_t x = (slot >> 8 & 0xfff) * (state >> kByteTotalLog) + (slot >> 20);
-    if (x < kByteStart) {
-      if (kChecked && in == d.in_end) return false;
-      x = x << 16 | load_le<uint16_t>(in);
-      in += 2;
+    const uint32_t low = x < kByteStart ? 1 : 0;  // a branch on it would be mispredicted often
+    if (kChecked && in == in_end) {
+      if (low != 0) return false;
+    } else {
+      x = x << (16 * low) | (load_le<uint16_t>(in) & (0 - low));
+      in += 2 * low;
     }
     state = x;
   }
   d.in = in;
+  d.state = states;
   return true;
 }
 
@@ -170,19 +176,22 @@ ByteEncodeTable::ByteEncodeTable(const ByteTable& table) {
 
 void byte_encode_segment(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols,
                          size_t n) {
+  std::array<uint32_t, kByteLanes> states = e.state;  // a copy, as in decode_run
+  const size_t mask = e.lanes - 1;
   uint8_t* out = e.out;
   for (size_t i = n; i-- > 0;) {
-    const ByteEncodeTable::Entry entry = t.entries[symbols[i]];
-    uint32_t& state = e.state[i & (e.lanes - 1)];
+    const ByteEncodeTable::Entry& entry = t.entries[symbols[i]];
+    uint32_t& state = states[i & mask];
     uint32_t x = state;
-    const bool full = x >= entry.frequency << 20;
+    const uint32_t full = x >= entry.frequency << 20 ? 1 : 0;
     store_le(out - 2, static_cast<uint16_t>(x));
-    out -= full ? 2 : 0;
-    x = full ? x >> 16 : x;
+    out -= 2 * full;
+    x >>= 16 * full;
     const auto q = static_cast<uint32_t>((x * entry.reciprocal) >> 44);
     state = x + entry.slot + q * (kByteTotal - entry.frequency);
   }
   e.out = out;
+  e.state = states;
 }
 
 }  // namespace pith::entropy

@@ -56,53 +56,62 @@ bool nibble_decode_scalar(const NibbleDecodeTable& t, NibbleDecoder& d, uint8_t*
     slots[s] = {t.frequency[e], static_cast<uint8_t>(s - t.first_slot[e]), t.symbol[e],
                 static_cast<uint8_t>(e == t.escape)};
   }
-  const uint8_t* in = d.in;
+  // Copies: stores of symbols could otherwise change anything, as far as the compiler knows.
+  std::array<uint16_t, kNibbleLanes> states = d.state;
+  const uint8_t *in = d.in, *const in_end = d.in_end;
+  const uint8_t *escapes = d.escapes, *const escapes_end = d.escapes_end;
   const size_t mask = d.lanes - 1;
   for (size_t i = from; i < n;) {
     // While a byte is left for each, a run of symbols needs no check.
-    const size_t run = std::min<size_t>(n - i, static_cast<size_t>(d.in_end - in));
+    const size_t run = std::min<size_t>(n - i, static_cast<size_t>(in_end - in));
     const size_t end = i + std::max<size_t>(run, 1);
     for (; i < end; ++i) {
-      uint32_t x = d.state[i & mask];
+      uint32_t x = states[i & mask];
       const Slot slot = slots[x & 0xff];
       x = slot.frequency * (x >> 8) + slot.offset;
       out[i] = slot.symbol;
       if (slot.escape) {
-        if (d.escapes == d.escapes_end) return false;
-        out[i] = *d.escapes++;
+        if (escapes == escapes_end) return false;
+        out[i] = *escapes++;
       }
       if (run == 0) {
         if (x < 256) return false;
       } else {
-        const bool low = x < 256;
-        x = low ? x << 8 | *in : x;
+        const uint32_t low = x < 256 ? 1 : 0;  // a branch on it would be mispredicted often
+        x = x << (8 * low) | (*in & (0 - low));
         in += low;
       }
-      d.state[i & mask] = static_cast<uint16_t>(x);
+      states[i & mask] = static_cast<uint16_t>(x);
     }
   }
   d.in = in;
+  d.escapes = escapes;
+  d.state = states;
   return true;
 }
 
 void nibble_encode_scalar(const NibbleEncodeTable& t, NibbleEncoder& e, const uint8_t* symbols,
                           size_t to, size_t n) {
+  if (to >= n) return;
+  std::array<uint16_t, kNibbleLanes> states = e.state;  // copies, as in the decoder
   const size_t mask = e.lanes - 1;
-  uint8_t* out = e.out;
+  uint8_t *out = e.out, *escapes = e.escapes;
   for (size_t i = n; i-- > to;) {
     const uint8_t k = t.entry_of_symbol[symbols[i]];
     const uint32_t f = t.frequency[k];
-    if (k == t.escape) *--e.escapes = symbols[i];
-    uint32_t x = e.state[i & mask];
-    const bool full = x >= f << 8;
+    if (k == t.escape) *--escapes = symbols[i];
+    uint32_t x = states[i & mask];
+    const uint32_t full = x >= f << 8 ? 1 : 0;
     out[-1] = static_cast<uint8_t>(x);
     out -= full;
-    x = full ? x >> 8 : x;
+    x >>= 8 * full;
     const uint32_t q = (x * t.reciprocal[k]) >> 16 >> t.shift[k];
     const uint32_t low = (x - q * f + t.bias[k]) & 0xff;
-    e.state[i & mask] = static_cast<uint16_t>((q + t.plus[k]) << 8 | low);
+    states[i & mask] = static_cast<uint16_t>((q + t.plus[k]) << 8 | low);
   }
   e.out = out;
+  e.escapes = escapes;
+  e.state = states;
 }
 
 }  // namespace pith::entropy
