@@ -1,0 +1,76 @@
+// Published methods as named compositions of Pith's parts.
+//
+//   const Recipe& recipe = find_recipe("checkpoint-prediction");
+//   Plan plan;
+//   plan.write.base = open_base(...);
+//   apply(recipe, {}, plan);
+//   write_archive(inputs, target, plan.write);
+//
+// A recipe never has an implementation of its own: it sets the options of the parts. The page
+// docs/systems.md is made from this registry by `pith recipes --markdown`.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pith/archive/writer.h"
+#include "pith/recipe/checkpoint_prediction.h"
+
+namespace pith::recipe {
+
+// What a user says to a recipe: key=value pairs.
+using Values = std::map<std::string, std::string, std::less<>>;
+
+// What a recipe decides.
+struct Plan {
+  archive::WriteOptions write;  // threads, base, progress and overwrite are the caller's
+  // A lossy recipe replaces the inputs: call it, when there is one, on what is to be written.
+  std::function<std::vector<archive::Input>(std::vector<archive::Input>)> transform;
+  // What the transform lost, complete when the archive is written; null: nothing is lost.
+  std::shared_ptr<CheckpointLosses> losses;
+};
+
+struct Option {
+  std::string_view key, default_value, meaning;
+};
+
+struct Recipe {
+  std::string_view name;      // "zipnn"
+  std::string_view id;        // of the paper in Pith's list: "S259"
+  std::string_view title;     // of the paper
+  std::string_view area;      // "lossless", "weights", …
+  std::string_view summary;   // what it does, a sentence or two
+  std::string_view compose;   // in the notation of Pith's forms
+  std::string_view differs;   // from the paper, and what is not built
+  std::string_view verified;  // how: tests and benchmark
+  std::string_view example;   // a command line
+  std::vector<std::string_view> parts;  // headers below include/pith
+  std::vector<Option> options;
+  bool needs_base = false;
+  // `values` has every key of `options`. Throws kUsage for a bad value.
+  void (*apply)(const Values& values, Plan& plan) = nullptr;
+};
+
+// All recipes, by name.
+std::span<const Recipe> all_recipes();
+// By name or id; throws kUsage that lists the names.
+const Recipe& find_recipe(std::string_view name_or_id);
+
+// "key=value" into a pair; throws kUsage.
+void add_value(Values& values, std::string_view text);
+// Fills defaults, refuses unknown keys and a missing base (kUsage), and sets the plan's options.
+void apply(const Recipe& recipe, Values values, Plan& plan);
+
+// "fast", "default", "max"; throws kUsage.
+lossless::Level parse_level(std::string_view text);
+std::string_view level_name(lossless::Level level);
+
+// The page that lists them, in Markdown.
+std::string markdown();
+
+}  // namespace pith::recipe

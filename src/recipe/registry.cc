@@ -1,0 +1,66 @@
+#include "pith/recipe/registry.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "recipes.h"
+
+namespace pith::recipe {
+
+std::span<const Recipe> all_recipes() {
+  static const std::vector<Recipe> recipes = {checkpoint_prediction(), zipnn()};
+  return recipes;
+}
+
+const Recipe& find_recipe(std::string_view name_or_id) {
+  std::vector<std::string_view> names;
+  for (const Recipe& recipe : all_recipes()) {
+    if (recipe.name == name_or_id || recipe.id == name_or_id) return recipe;
+    names.push_back(recipe.name);
+  }
+  fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id, fmt::join(names, ", "));
+}
+
+void add_value(Values& values, std::string_view text) {
+  const size_t equal = text.find('=');
+  if (equal == std::string_view::npos || equal == 0) {
+    fail(ErrorKind::kUsage, "'{}' is not a recipe option (write key=value)", text);
+  }
+  values[std::string(text.substr(0, equal))] = text.substr(equal + 1);
+}
+
+void apply(const Recipe& recipe, Values values, Plan& plan) {
+  for (const auto& [key, value] : values) {
+    const auto same = [&](const Option& option) { return option.key == key; };
+    if (std::ranges::none_of(recipe.options, same)) {
+      fail(ErrorKind::kUsage, "recipe {} has no option '{}' (see: pith recipes {})", recipe.name, key,
+           recipe.name);
+    }
+  }
+  if (recipe.needs_base && !plan.write.base) {
+    fail(ErrorKind::kUsage, "recipe {} codes against an earlier state: name it with --base", recipe.name);
+  }
+  for (const Option& option : recipe.options) {
+    values.try_emplace(std::string(option.key), option.default_value);
+  }
+  recipe.apply(values, plan);
+}
+
+lossless::Level parse_level(std::string_view text) {
+  for (const auto level : {lossless::Level::kFast, lossless::Level::kDefault, lossless::Level::kMax}) {
+    if (text == level_name(level)) return level;
+  }
+  fail(ErrorKind::kUsage, "'{}' is not a level (fast, default, max)", text);
+}
+
+std::string_view level_name(lossless::Level level) {
+  switch (level) {
+    case lossless::Level::kFast: return "fast";
+    case lossless::Level::kDefault: return "default";
+    case lossless::Level::kMax: break;
+  }
+  return "max";
+}
+
+}  // namespace pith::recipe
