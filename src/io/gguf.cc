@@ -160,15 +160,15 @@ uint64_t read_metadata(Source& in, uint64_t pairs, LayoutBuilder& layout) {
   for (uint64_t k = 0; k < pairs; ++k) {
     const std::string key(in.string());
     const uint32_t type = in.u32();
-    std::string text = type == kString  ? std::string(in.string())
-                       : type == kArray ? array_text(in, 0)
-                                        : scalar_text(in, type);
+    const std::string text = type == kString  ? std::string(in.string())
+                             : type == kArray ? array_text(in, 0)
+                                              : scalar_text(in, type);
     if (key == "general.alignment") {
       if (type != kU32) in.bad("general.alignment is not a u32");
       alignment = std::stoul(text);
       if (!std::has_single_bit(alignment)) in.bad("general.alignment is not a power of two");
     }
-    layout.metadata(key, std::move(text));
+    layout.metadata(key, text);
   }
   return alignment;
 }

@@ -36,7 +36,7 @@ void LayoutBuilder::add(TensorRegion region, uint64_t written) {
   add(std::move(region));
 }
 
-void LayoutBuilder::metadata(std::string key, std::string value) {
+void LayoutBuilder::metadata(std::string_view key, std::string_view value) {
   layout_.metadata.emplace_back(utf8(key), utf8(value));
 }
 

@@ -22,7 +22,7 @@ class LayoutBuilder {
   // Adds a region; its size is computed here. `written` is the size that the file states.
   void add(TensorRegion region);
   void add(TensorRegion region, uint64_t written);
-  void metadata(std::string key, std::string value);
+  void metadata(std::string_view key, std::string_view value);
 
   // A note about a tensor (or another named thing). Tensors with the same reason share one note.
   void note(std::string reason, std::string_view name);

@@ -103,7 +103,7 @@ class Walker {
       if (field.number == 7) graph(field, 0);
       if (field.number == 14) add_metadata(field);
       if (field.number == 25) graph(field, 0);  // a function: nodes as in a graph, no initializers
-      if (field.number == 2) layout_.metadata("producer_name", std::string(as_text(field.bytes)));
+      if (field.number == 2) layout_.metadata("producer_name", as_text(field.bytes));
     }
     Description out;
     // Weights may share external data; the first keeps them.
@@ -117,7 +117,7 @@ class Walker {
  private:
   void add_metadata(const ProtoField& message) {
     const auto [key, value] = read_entry(message);
-    layout_.metadata(std::string(key), std::string(value));
+    layout_.metadata(key, value);
   }
 
   // GraphProto and FunctionProto; the fields that they do not share have other numbers.

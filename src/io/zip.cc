@@ -142,6 +142,7 @@ std::vector<ZipMember> zip_members(ByteView archive) {
   const Directory directory = find_directory(archive);
   ByteReader reader(archive.subspan(directory.offset, directory.size), "zip directory");
   std::vector<ZipMember> members;
+  members.reserve(directory.count);
   std::vector<std::pair<uint64_t, uint64_t>> ranges(directory.count);
   for (auto& range : ranges) members.push_back(read_member(archive, reader, range));
   refuse_overlaps(std::move(ranges));
