@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <unordered_set>
-#include <vector>
 
 #include "planes_kernel.h"
 #include "stream.h"
@@ -36,7 +34,8 @@ Bytes take_sample(ByteView raw, int width) {
 double planes_bits(ByteView sample, int width, bool rotate) {
   const uint64_t w = static_cast<uint64_t>(width), n = sample.size() / w;
   if (n == 0) return 8;
-  Bytes scratch(n * w);
+  thread_local Bytes scratch;
+  if (scratch.size() < n * w) scratch.resize(n * w);
   std::array<uint8_t*, 8> planes{};
   for (uint64_t p = 0; p < w; ++p) planes[p] = scratch.data() + p * n;
   split_planes(sample.first(n * w), width, rotate, planes.data());
@@ -46,45 +45,80 @@ double planes_bits(ByteView sample, int width, bool rotate) {
 }
 
 double zstd_bits(ByteView sample) {
-  Bytes out(ZSTD_compressBound(sample.size()));
+  thread_local Bytes out;
+  out.resize(ZSTD_compressBound(sample.size()));
   const size_t n = ZSTD_compress(out.data(), out.size(), sample.data(), sample.size(), 1);
   return ZSTD_isError(n) ? 8 : 8 * static_cast<double>(n) / static_cast<double>(sample.size());
 }
 
 uint64_t element(const uint8_t* p, uint64_t width) {
-  uint64_t v = 0;
-  std::memcpy(&v, p, width);
-  return v;
+  switch (width) {
+    case 1: return *p;
+    case 2: return load_le<uint16_t>(p);
+    case 4: return load_le<uint32_t>(p);
+    default: return load_le<uint64_t>(p);
+  }
 }
 
 struct Elements {
   double zeros = 0;         // share of elements that are zero
-  Bytes others;             // the elements that are not
   uint64_t distinct = 0;    // 257: more than 256
   double index_bits = 0;    // order-0 entropy of whole elements, bits an element
+};
+
+// Counts elements in an open-addressing table and stops looking at more than 256 distinct ones.
+class Census {
+ public:
+  void add(uint64_t value) {
+    if (distinct_ > 256) return;
+    size_t at = value * 0x9E3779B97F4A7C15u >> 54;
+    while (counts_[at] != 0 && values_[at] != value) at = (at + 1) % kSlots;
+    values_[at] = value;
+    distinct_ += counts_[at]++ == 0;
+  }
+  uint64_t distinct() const { return distinct_; }
+  // Order-0 entropy of whole elements, bits an element.
+  double entropy(uint64_t n) const {
+    double bits = 0;
+    for (const uint32_t c : counts_) {
+      if (c == 0) continue;
+      const double p = static_cast<double>(c) / static_cast<double>(n);
+      bits -= p * std::log2(p);
+    }
+    return bits;
+  }
+
+ private:
+  static constexpr size_t kSlots = 1024;
+  std::array<uint64_t, kSlots> values_;
+  std::array<uint32_t, kSlots> counts_{};
+  uint64_t distinct_ = 0;
 };
 
 Elements look_at_elements(ByteView sample, int width) {
   const uint64_t w = static_cast<uint64_t>(width), n = sample.size() / w;
   Elements e;
-  std::vector<uint64_t> values(n);
+  Census census;
+  uint64_t zeros = 0;
   for (uint64_t i = 0; i < n; ++i) {
-    values[i] = element(sample.data() + i * w, w);
-    if (values[i] == 0) {
-      e.zeros += 1 / static_cast<double>(n);
-    } else {
-      e.others.insert(e.others.end(), sample.begin() + static_cast<int64_t>(i * w),
-                      sample.begin() + static_cast<int64_t>((i + 1) * w));
-    }
+    const uint64_t v = element(sample.data() + i * w, w);
+    zeros += v == 0;
+    census.add(v);
   }
-  std::ranges::sort(values);
-  for (uint64_t i = 0, j = 0; i < n; i = j) {
-    while (j < n && values[j] == values[i]) ++j;
-    const double p = static_cast<double>(j - i) / static_cast<double>(n);
-    e.index_bits -= p * std::log2(p);
-    if (++e.distinct > 256) break;
-  }
+  e.zeros = n ? static_cast<double>(zeros) / static_cast<double>(n) : 0;
+  e.distinct = census.distinct();
+  if (e.distinct <= 256) e.index_bits = census.entropy(n);
   return e;
+}
+
+Bytes without_zeros(ByteView sample, int width) {
+  const uint64_t w = static_cast<uint64_t>(width);
+  Bytes others;
+  for (uint64_t i = 0; i + w <= sample.size(); i += w) {
+    if (element(sample.data() + i, w) == 0) continue;
+    others.insert(others.end(), sample.begin() + static_cast<int64_t>(i), sample.begin() + static_cast<int64_t>(i + w));
+  }
+  return others;
 }
 
 double binary_entropy(double p) {
@@ -106,7 +140,7 @@ void consider_elements(Choice& best, ByteView sample, DType dtype) {
   const Elements e = look_at_elements(sample, width);
   const double bytes = width;
   if (e.zeros > 0.05) {
-    const double bits = binary_entropy(e.zeros) / bytes + (1 - e.zeros) * planes_bits(e.others, width, rotate);
+    const double bits = binary_entropy(e.zeros) / bytes + (1 - e.zeros) * planes_bits(without_zeros(sample, width), width, rotate);
     keep_better(best, {BlockKind::kSparse, width, rotate, dtype, bits * 1.01});
   }
   if (e.distinct <= 256) {

@@ -80,12 +80,6 @@ double cost_of(const entropy::Histogram& h) {
   return std::min(entropy::nibble_rans_cost(h), entropy::byte_rans_cost(h));
 }
 
-double cost_of(const Histograms& classes) {
-  double bits = 0;
-  for (const auto& h : classes) bits += cost_of(h);
-  return bits;
-}
-
 // Learns the classes; the gain estimated on the training segments, as a share, goes to `gain`.
 Lengths learn(ByteView symbols, size_t segments, double& gain) {
   std::vector<size_t> training;
@@ -114,52 +108,63 @@ Lengths learn(ByteView symbols, size_t segments, double& gain) {
 
 double plain_cost(ByteView symbols) {
   double bits = 0;
+  entropy::Histogram all{};
   for (size_t at = 0; at < symbols.size(); at += kTableUnit) {
     entropy::Histogram h;
     entropy::histogram(symbols.subspan(at, std::min(kTableUnit, symbols.size() - at)), h);
+    for (size_t s = 0; s < 256; ++s) all[s] += h[s];
     bits += cost_of(h);
   }
-  // Units of like histograms share a table.
-  entropy::Histogram all;
-  entropy::histogram(symbols, all);
-  return std::min(bits, cost_of(all));
+  return std::min(bits, cost_of(all));  // units of like histograms share a table
+}
+
+// The segments sorted by class, each class's one after the other in `members`.
+std::array<ByteView, kClasses> gather(ByteView symbols, ByteView ids, Bytes& members) {
+  std::array<size_t, kClasses> sizes{};
+  for (size_t i = 0; i < ids.size(); ++i) sizes[ids[i]] += segment_of(symbols, i).size();
+  if (members.size() < symbols.size()) members.resize(symbols.size());
+  std::array<ByteView, kClasses> classes;
+  std::array<uint8_t*, kClasses> to;
+  size_t at = 0;
+  for (size_t k = 0; k < kClasses; at += sizes[k++]) {
+    to[k] = members.data() + at;
+    classes[k] = {to[k], sizes[k]};
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const ByteView segment = segment_of(symbols, i);
+    std::memcpy(to[ids[i]], segment.data(), segment.size());
+    to[ids[i]] += segment.size();
+  }
+  return classes;
+}
+
+double classes_cost(ByteView ids, const std::array<ByteView, kClasses>& classes) {
+  entropy::Histogram h;
+  entropy::histogram(ids, h);
+  double bits = entropy::entropy_bits(h);
+  for (const ByteView c : classes) {
+    entropy::histogram(c, h);
+    bits += c.empty() ? 0 : cost_of(h);
+  }
+  return bits;
 }
 
 }  // namespace
 
-bool encode_classes(ByteView symbols, double least_gain, Level level, Bytes& out) {
+bool encode_classes(ByteView symbols, double least_gain, bool check, Level level, Bytes& out) {
   const size_t segments = (symbols.size() + kSegment - 1) / kSegment;
   if (segments < kLeastSegments) return false;
   double gain = 0;
   const Lengths lengths = learn(symbols, segments, gain);
   if (gain < least_gain) return false;
   Bytes ids(segments);
-  Histograms classes{};
-  std::array<size_t, kClasses> sizes{};
-  for (size_t i = 0; i < segments; ++i) {
-    const ByteView segment = segment_of(symbols, i);
-    ids[i] = nearest(segment, lengths);
-    count(segment, classes[ids[i]]);
-    sizes[ids[i]] += segment.size();
-  }
-  entropy::Histogram id_counts;
-  entropy::histogram(ids, id_counts);
-  const double bits = cost_of(classes) + entropy::entropy_bits(id_counts);
-  if (bits > (1 - least_gain) * plain_cost(symbols)) return false;
-  ByteWriter w(out);
-  w.u8(kSegmentBits);
+  for (size_t i = 0; i < segments; ++i) ids[i] = nearest(segment_of(symbols, i), lengths);
+  thread_local Bytes members;
+  const std::array<ByteView, kClasses> classes = gather(symbols, ids, members);
+  if (check && classes_cost(ids, classes) > (1 - least_gain) * plain_cost(symbols)) return false;
+  out.push_back(kSegmentBits);
   encode_plain_stream(ids, level, out);
-  Bytes members;
-  for (size_t k = 0; k < kClasses; ++k) {
-    members.clear();
-    members.reserve(sizes[k]);
-    for (size_t i = 0; i < segments; ++i) {
-      if (ids[i] != k) continue;
-      const ByteView segment = segment_of(symbols, i);
-      members.insert(members.end(), segment.begin(), segment.end());
-    }
-    encode_plain_stream(members, level, out);
-  }
+  for (const ByteView c : classes) encode_plain_stream(c, level, out);
   return true;
 }
 

@@ -11,10 +11,10 @@
 
 namespace pith::lossless {
 
-// Appends the body of a class-coded stream; false, and nothing appended, when it would not be at
-// least `least_gain` (a share) smaller than one order-0 stream with tables of its own every 32768
-// symbols.
-bool encode_classes(ByteView symbols, double least_gain, Level level, Bytes& out);
+// Appends the body of a class-coded stream; false, and nothing appended, when a sample says that it would
+// not be at least `least_gain` (a share) smaller than one order-0 stream. With `check`, the whole stream
+// must say so too, compared with tables of its own every 32768 symbols.
+bool encode_classes(ByteView symbols, double least_gain, bool check, Level level, Bytes& out);
 void decode_classes(ByteReader& in, MutableByteView symbols, int depth);
 
 }  // namespace pith::lossless

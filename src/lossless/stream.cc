@@ -20,6 +20,8 @@ namespace {
 constexpr uint64_t kSampleSlices = 32, kSliceBytes = 512;
 // Coding that saves less than this share is not worth its decoding time.
 constexpr double kLeastGain = 0.004;
+// Nibble rANS decodes four times as fast as byte rANS, and may cost this much more.
+constexpr double kNibblePreference = 1.03;
 
 Bytes sample_of(ByteView symbols) {
   if (symbols.size() <= 2 * kSampleSlices * kSliceBytes) return {symbols.begin(), symbols.end()};
@@ -110,17 +112,30 @@ Costs estimate(ByteView sample) {
   const double bias = (used - 1) / (2 * n * std::log(2.0));
   c.byte = entropy::entropy_bits(counts) / n + bias;
   c.nibble = entropy::nibble_rans_cost(counts) / n;
-  thread_local Bytes scratch;
-  scratch.resize(ZSTD_compressBound(sample.size()));
-  const size_t z = ZSTD_compress(scratch.data(), scratch.size(), sample.data(), sample.size(), 1);
-  if (!ZSTD_isError(z)) c.zstd = 8 * static_cast<double>(z) / n;
+  // A quarter of the sample is enough to see repeats, and zstd is the slowest of the estimates.
+  thread_local Bytes some, scratch;
+  some.clear();
+  for (size_t at = 0; at < sample.size(); at += 4 * kSliceBytes) {
+    const ByteView slice = sample.subspan(at, std::min<size_t>(kSliceBytes, sample.size() - at));
+    some.insert(some.end(), slice.begin(), slice.end());
+  }
+  scratch.resize(ZSTD_compressBound(some.size()));
+  const size_t z = ZSTD_compress(scratch.data(), scratch.size(), some.data(), some.size(), 1);
+  const double order0 = sampled_entropy(some);
+  // Relative to order-0 on the same bytes, then as if on all.
+  if (!ZSTD_isError(z) && order0 > 0) {
+    c.zstd = c.byte * 8 * static_cast<double>(z) / (order0 * static_cast<double>(some.size()));
+  }
   return c;
 }
 
-bool try_classes(ByteView symbols, Level level, Bytes& out) {
-  Bytes coded;
-  const double least_gain = level == Level::kMax ? 0.002 : 0.012;
-  if (!encode_classes(symbols, least_gain, level, coded) || coded.size() >= symbols.size()) return false;
+// Streams that the fast coder takes are the many exponents of large models, where the encoder's time
+// counts; the others may cost a second look.
+bool try_classes(ByteView symbols, bool fast, Level level, Bytes& out) {
+  thread_local Bytes coded;
+  coded.clear();
+  const bool check = !fast || level == Level::kMax;
+  if (!encode_classes(symbols, check ? 0.003 : 0.02, check, level, coded) || coded.size() >= symbols.size()) return false;
   append(StreamKind::kClasses, coded, out);
   return true;
 }
@@ -140,8 +155,9 @@ void encode_stream_with(ByteView symbols, Level level, bool classes, Bytes& out)
         try_zstd(symbols, level == Level::kMax ? 19 : level == Level::kDefault ? 9 : 1, out)) {
       return;
     }
-    if (classes && try_classes(symbols, level, out)) return;
-    if (cost.nibble <= cost.byte * 1.01 && try_coder(kNibble, symbols, out)) return;
+    const bool fast = cost.nibble <= cost.byte * kNibblePreference;
+    if (classes && try_classes(symbols, fast, level, out)) return;
+    if (fast && try_coder(kNibble, symbols, out)) return;
     if (cost.byte < limit && try_coder(kByte, symbols, out)) return;
     if (cost.nibble < limit && try_coder(kNibble, symbols, out)) return;
   }
