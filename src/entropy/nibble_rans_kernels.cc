@@ -14,7 +14,8 @@
 
 #if HWY_TARGET == HWY_AVX3_DL
 #include "nibble_rans_avx512-inl.h"
-#elif HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+#elif HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SSE2 || \
+    HWY_HAVE_SCALABLE
 HWY_BEFORE_NAMESPACE();
 namespace pith::entropy::HWY_NAMESPACE {
 size_t decode_steps(const NibbleDecodeTable&, NibbleDecoder&, uint8_t*, size_t) { return 0; }
