@@ -109,6 +109,53 @@ size_t decode_words(const ByteDecodeTable& t, ByteDecoder& d, uint8_t* out, size
 size_t decode_words(const ByteDecodeTable&, ByteDecoder&, uint8_t*, size_t) { return 0; }
 #endif
 
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+// floor(x / f) for x < 2^32 and 0 < f < 2^12: the quotient of doubles is too exact to round up.
+HWY_INLINE __m512i divide(__m512i x, __m512i f) {
+  const __m256i low = _mm512_cvttpd_epu32(
+      _mm512_div_pd(_mm512_cvtepu32_pd(_mm512_castsi512_si256(x)),
+                    _mm512_cvtepu32_pd(_mm512_castsi512_si256(f))));
+  const __m256i high = _mm512_cvttpd_epu32(
+      _mm512_div_pd(_mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(x, 1)),
+                    _mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(f, 1))));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+HWY_INLINE __m512i encode_lanes(const uint32_t* packed, __m512i x, const uint8_t* symbols,
+                                uint8_t*& out) {
+  const __m512i symbol =
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(symbols)));
+  const __m512i entry = _mm512_i32gather_epi32(symbol, packed, 4);
+  const __m512i f = _mm512_and_si512(entry, _mm512_set1_epi32(0xffff));
+  const __mmask16 full = _mm512_cmpge_epu32_mask(x, _mm512_slli_epi32(f, 20));
+  const auto count = static_cast<uint32_t>(std::popcount(static_cast<uint32_t>(full)));
+  out -= 2 * count;
+  _mm256_mask_storeu_epi16(out, static_cast<__mmask16>((1u << count) - 1),
+                           _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, x)));
+  x = _mm512_mask_srli_epi32(x, full, x, 16);
+  const __m512i rest = _mm512_sub_epi32(_mm512_set1_epi32(kByteTotal), f);
+  return _mm512_add_epi32(_mm512_add_epi32(x, _mm512_srli_epi32(entry, 16)),
+                          _mm512_mullo_epi32(divide(x, f), rest));
+}
+
+// Encodes the last of n symbols, a multiple of kByteLanes; returns how many are left.
+size_t encode_words(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols, size_t n) {
+  __m512i a = _mm512_loadu_si512(e.state.data()), b = _mm512_loadu_si512(e.state.data() + 16);
+  uint8_t* out = e.out;
+  for (size_t i = n; i > 0; i -= kByteLanes) {
+    b = encode_lanes(t.packed.data(), b, symbols + i - 16, out);
+    a = encode_lanes(t.packed.data(), a, symbols + i - 32, out);
+  }
+  e.out = out;
+  _mm512_storeu_si512(e.state.data(), a);
+  _mm512_storeu_si512(e.state.data() + 16, b);
+  return 0;
+}
+#else
+size_t encode_words(const ByteEncodeTable&, ByteEncoder&, const uint8_t*, size_t n) { return n; }
+#endif
+
 }  // namespace pith::entropy::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -117,6 +164,7 @@ namespace pith::entropy {
 namespace {
 
 HWY_EXPORT(decode_words);
+HWY_EXPORT(encode_words);
 
 // A run for which the stream surely lasts (kChecked false), or one symbol at a time.
 template <bool kChecked>
@@ -170,16 +218,20 @@ ByteEncodeTable::ByteEncodeTable(const ByteTable& table) {
     const uint32_t f = table.frequency[v];
     constexpr uint64_t kScale = uint64_t{1} << 44;
     entries[v] = {f == 0 ? 0 : (kScale + f - 1) / f, f, slot};
+    packed[v] = f | slot << 16;
     slot += f;
   }
 }
 
-void byte_encode_segment(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols,
-                         size_t n) {
+namespace {
+
+// Encodes symbols n - 1 down to `to`.
+void encode_run(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols, size_t to,
+                size_t n) {
   std::array<uint32_t, kByteLanes> states = e.state;  // a copy, as in decode_run
   const size_t mask = e.lanes - 1;
   uint8_t* out = e.out;
-  for (size_t i = n; i-- > 0;) {
+  for (size_t i = n; i-- > to;) {
     const ByteEncodeTable::Entry& entry = t.entries[symbols[i]];
     uint32_t& state = states[i & mask];
     uint32_t x = state;
@@ -192,6 +244,16 @@ void byte_encode_segment(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t
   }
   e.out = out;
   e.state = states;
+}
+
+}  // namespace
+
+void byte_encode_segment(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols,
+                         size_t n) {
+  size_t whole = e.lanes == kByteLanes ? n - n % kByteLanes : 0;
+  encode_run(t, e, symbols, whole, n);
+  if (whole > 0) whole = HWY_DYNAMIC_DISPATCH(encode_words)(t, e, symbols, whole);
+  encode_run(t, e, symbols, 0, whole);
 }
 
 }  // namespace pith::entropy

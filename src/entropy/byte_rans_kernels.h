@@ -36,6 +36,7 @@ struct ByteEncodeTable {
     uint32_t frequency, slot;
   };
   alignas(64) std::array<Entry, 256> entries;
+  alignas(64) std::array<uint32_t, 256> packed;  // frequency | slot << 16
 };
 
 struct ByteEncoder {
