@@ -24,8 +24,8 @@ FloatModel::FloatModel(const FloatPlan& plan)
   tree_.build(plan.weights);
   const uint32_t nodes = uint32_t(tree_.nodes.size());
   const bool base = plan.with_base;
-  sign_.init(1, {1, 64, 384}, 1, true);
-  exponent_.init(nodes, {1, 48, 1024, 576, 256, base ? 256u : 192u}, 1, true);
+  sign_.init(1, {64}, 1, true);
+  exponent_.init(nodes, {1, 1024, 576, base ? 256u : 192u}, 1, true);
   mantissa_.init(16 + plan.mantissa_bits * 8, {32, base ? 32u * 7 : 32u * 16}, base ? 2 : 1, true);
   if (plan.code_equal) equal_.init(1, {96, 128, 128}, 1, false);
 }

@@ -84,9 +84,8 @@ class FloatModel {
 template <class Port>
 uint32_t FloatModel::code_sign(Port& port, uint32_t sign, const Expected& e, const BaseParts& b) {
   const uint32_t negative = upper_share(-kZLimit, -e.scale(false)(0), kZLimit);
-  const uint32_t context[3] = {0, plan_.with_base ? b.rank * 2 + b.sign
-                                                  : left_.sign * 2u + up().sign,
-                               uint32_t(e.lean + 8) * 24 + e.level(4, 24)};
+  const uint32_t context[1] = {plan_.with_base ? b.rank * 2 + b.sign
+                                               : left_.sign * 2u + up().sign};
   sign = sign_.decide(port.coder, sign, 0, context, 0, negative);
   port.mark(0);
   return sign;
@@ -99,12 +98,9 @@ uint32_t FloatModel::code_exponent(Port& port, uint32_t rank, const Expected& e,
   const uint32_t low_rank = count_ > 32 ? count_ - 32 : 0;  // the 32 largest are told apart
   const auto top32 = [&](uint32_t r) { return r > low_rank ? r - low_rank : 0; };
   const uint32_t near = uint32_t(std::clamp(e.near / 4 + 12, 0, 23));
-  const uint32_t column = uint32_t(std::clamp(e.column / 4 + 8, 0, 15));
-  const uint32_t row = uint32_t(std::clamp(e.row / 4 + 8, 0, 15));
   const uint32_t lean = uint32_t(sign != 0 ? 7 - e.lean : e.lean + 8) / 2;
-  const uint32_t context[6] = {
-      0, e.level(2, 48), top32(left_.rank) * 32 + top32(up().rank), near * 24 + e.level(4, 24),
-      column * 16 + row,
+  const uint32_t context[4] = {
+      0, top32(left_.rank) * 32 + top32(up().rank), near * 24 + e.level(4, 24),
       plan_.with_base ? b.rank * 8 + b.top * 2 + (b.sign ^ sign) : lean * 24 + e.level(4, 24)};
   int64_t low = z(bound_[0]), high = z(bound_[count_]);
   int32_t node = 0;

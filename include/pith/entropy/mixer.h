@@ -79,14 +79,16 @@ inline int32_t mix(const int32_t* inputs, const int32_t* weights, uint32_t n) {
 inline constexpr uint32_t kRateFloor = 16, kRateStart = 80;
 inline uint32_t learning_rate(uint32_t seen) { return kRateFloor + kRateStart * 16 / (seen + 16); }
 
-// One gradient step after `bit` was coded with the mixed probability p1. Weights stay within
-// +-2^24 (a gain of 256), which bounds mix().
+// Weights stay within a gain of 256, which bounds mix().
+inline constexpr int32_t kWeightLimit = 1 << 24;
+
+// One gradient step after `bit` was coded with the mixed probability p1; rate <= 1023.
 inline void learn(const int32_t* inputs, int32_t* weights, uint32_t n, uint32_t bit, uint32_t p1,
                   uint32_t rate) {
-  const int64_t error = (int64_t(bit) << 16) - int64_t(p1);
+  const int32_t error = (int32_t(bit) << 16) - int32_t(p1);
   for (uint32_t i = 0; i < n; ++i) {
-    const int64_t step = (error * inputs[i] * int64_t(rate) + (1 << 19)) >> 20;
-    weights[i] = int32_t(std::clamp<int64_t>(weights[i] + step, -(1 << 24), 1 << 24));
+    const int32_t step = ((error * inputs[i] >> 10) * int32_t(rate) + (1 << 9)) >> 10;
+    weights[i] = std::clamp(weights[i] + step, -kWeightLimit, kWeightLimit);
   }
 }
 
