@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "histogram_few.h"
+
 namespace pith::entropy {
 namespace {
 
@@ -44,15 +46,24 @@ void count_words(const uint8_t* p, size_t words, uint32_t (*tables)[256]) {
   }
 }
 
+void count_rest(ByteView symbols, Histogram& counts) {
+  for (const uint8_t v : symbols) ++counts[v];
+}
+
 }  // namespace
 
 void histogram(ByteView symbols, Histogram& counts) {
-  uint32_t tables[kTables][256] = {};
-  const size_t words = symbols.size() / 8;
-  count_words(symbols.data(), words, tables);
-  for (size_t i = words * 8; i < symbols.size(); ++i) ++tables[0][symbols[i]];
-  for (size_t v = 0; v < 256; ++v) {
-    counts[v] = tables[0][v] + tables[1][v] + tables[2][v] + tables[3][v];
+  counts.fill(0);
+  const ByteView left = symbols.subspan(count_few(symbols, counts));
+  if (left.size() >= kTables * 256) {
+    uint32_t tables[kTables][256] = {};
+    count_words(left.data(), left.size() / 8, tables);
+    for (const auto& table : tables) {
+      for (size_t v = 0; v < 256; ++v) counts[v] += table[v];
+    }
+    count_rest(left.last(left.size() % 8), counts);
+  } else {
+    count_rest(left, counts);
   }
 }
 
