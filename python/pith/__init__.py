@@ -1,0 +1,27 @@
+"""Pith: lossless compression of AI model files.
+
+>>> with pith.open(example) as archive:
+...     archive['layer.weight'][0].tolist()
+[0.0, 1.0, 2.0, 3.0]
+
+`open` reads archives, `compress` and `save` write them, `decompress` restores the original files,
+`compress_bytes` codes a buffer, and `pith.safetensors` stands in for the safetensors package.
+"""
+
+from . import _errors  # first: the extension looks its exceptions up there
+from ._archive import Archive, Base, File, open
+from ._bits import Bits, bfloat16
+from ._dtypes import DTYPES, DType
+from ._errors import BaseError, DataError, Error, IoError, LimitError, MissingError, UsageError
+from ._frame import compress_bytes, decompress_bytes
+from ._pith import __version__
+from ._tensor import Tensor
+from ._write import Report, StoredFile, compress, decompress, save
+from . import safetensors
+
+__all__ = [
+    "Archive", "Base", "BaseError", "Bits", "DTYPES", "DType", "DataError", "Error", "File",
+    "IoError", "LimitError", "MissingError", "Report", "StoredFile", "Tensor", "UsageError",
+    "__version__", "bfloat16", "compress", "compress_bytes", "decompress", "decompress_bytes",
+    "open", "safetensors", "save",
+]  # fmt: skip
