@@ -48,7 +48,8 @@ class BitReader {
   uint32_t get(unsigned count) {
     uint64_t value = 0;
     for (unsigned got = 0; got < count;) {
-      if (at_ / 8 >= data_.size()) fail(ErrorKind::kData, "{}: truncated at byte {}", what_, at_ / 8);
+      if (at_ / 8 >= data_.size())
+        fail(ErrorKind::kData, "{}: truncated at byte {}", what_, at_ / 8);
       const unsigned take = std::min<unsigned>(count - got, 8 - at_ % 8);
       const unsigned bits = (data_[at_ / 8] >> (at_ % 8)) & ((1u << take) - 1);
       value |= uint64_t{bits} << got;

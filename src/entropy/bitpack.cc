@@ -25,7 +25,8 @@ void unpack_row(const uint8_t* __restrict packed, T* __restrict values) {
   const uint8_t* from = packed + kColumns * kFirst;
   for (size_t c = 0; c < kColumns; ++c) {
     W w = from[c];
-    for (size_t b = 1; b < kBytes; ++b) w = static_cast<W>(w | W{from[kColumns * b + c]} << (8 * b));
+    for (size_t b = 1; b < kBytes; ++b)
+      w = static_cast<W>(w | W{from[kColumns * b + c]} << (8 * b));
     values[c] = static_cast<T>((w >> kShift) & kMask);
   }
 }
@@ -41,8 +42,7 @@ void pack_row(const T* __restrict values, uint8_t* __restrict packed) {
       const W w = static_cast<W>(static_cast<W>(values[c] & kMask) << kShift);
       const auto byte = static_cast<uint8_t>(w >> (8 * b));
       // The first byte is shared with the row before, the others are new.
-      to[kColumns * b + c] =
-          b == 0 && kShift != 0 ? static_cast<uint8_t>(to[c] | byte) : byte;
+      to[kColumns * b + c] = b == 0 && kShift != 0 ? static_cast<uint8_t>(to[c] | byte) : byte;
     }
   }
 }
@@ -51,14 +51,16 @@ template <class T, unsigned K>
 void unpack_block(const uint8_t* packed, T* values) {
   [&]<size_t... R>(std::index_sequence<R...>) {
     (unpack_row<T, K, R>(packed, values + kColumns * R), ...);
-  }(std::make_index_sequence<kRows>());
+  }
+  (std::make_index_sequence<kRows>());
 }
 
 template <class T, unsigned K>
 void pack_block(const T* values, uint8_t* packed) {
   [&]<size_t... R>(std::index_sequence<R...>) {
     (pack_row<T, K, R>(values + kColumns * R, packed), ...);
-  }(std::make_index_sequence<kRows>());
+  }
+  (std::make_index_sequence<kRows>());
 }
 
 // The values after the last whole block: a plain bit string.
@@ -92,7 +94,8 @@ void pack_blocks(const T* values, size_t blocks, uint8_t* out) {
 
 template <class T, unsigned K>
 void unpack_blocks(const uint8_t* in, size_t blocks, T* values) {
-  for (size_t b = 0; b < blocks; ++b) unpack_block<T, K>(in + kColumns * K * b, values + kBlock * b);
+  for (size_t b = 0; b < blocks; ++b)
+    unpack_block<T, K>(in + kColumns * K * b, values + kBlock * b);
 }
 
 template <class T>
@@ -110,7 +113,8 @@ template <class T, class F>
 void with_bits(unsigned bits, F f) {
   [&]<unsigned... K>(std::integer_sequence<unsigned, K...>) {
     ((bits == K + 1 ? f(std::integral_constant<unsigned, K + 1>()) : void()), ...);
-  }(std::make_integer_sequence<unsigned, kWidth<T>>());
+  }
+  (std::make_integer_sequence<unsigned, kWidth<T>>());
 }
 
 }  // namespace
@@ -123,8 +127,8 @@ template <PackedElement T>
 void bitpack(std::span<const T> values, unsigned bits, MutableByteView out) {
   check_bits<T>(bits);
   if (out.size() != bitpack_bytes(values.size(), bits)) {
-    fail(ErrorKind::kUsage, "bitpack: {} values of {} bits do not fill {} bytes", values.size(), bits,
-         out.size());
+    fail(ErrorKind::kUsage, "bitpack: {} values of {} bits do not fill {} bytes", values.size(),
+         bits, out.size());
   }
   const size_t blocks = values.size() / kBlock;
   with_bits<T>(bits, [&](auto k) { pack_blocks<T, k()>(values.data(), blocks, out.data()); });

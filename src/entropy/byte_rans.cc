@@ -70,7 +70,8 @@ void encode_segments(const std::vector<Segment>& segments, ByteView symbols, Byt
 
 void check_length(size_t n) {
   if (n > kByteRansMaxSymbols) {
-    fail(ErrorKind::kUsage, "byte_rans: {} symbols, at most {} fit a stream", n, kByteRansMaxSymbols);
+    fail(ErrorKind::kUsage, "byte_rans: {} symbols, at most {} fit a stream", n,
+         kByteRansMaxSymbols);
   }
 }
 
@@ -153,7 +154,8 @@ void byte_rans_decode(ByteView code, MutableByteView symbols) {
   d.in = body.data() + states;
   d.in_end = body.data() + body.size();
   const auto begin = d.state.begin(), end = d.state.begin() + static_cast<ptrdiff_t>(h.lanes);
-  if (std::any_of(begin, end, [](uint32_t x) { return x < kByteStart; })) bad("a state below 65536");
+  if (std::any_of(begin, end, [](uint32_t x) { return x < kByteStart; }))
+    bad("a state below 65536");
   decode_segments(h, d, symbols);
   if (d.in != d.in_end) bad("bytes are left over");
   if (std::any_of(begin, end, [](uint32_t x) { return x != kByteStart; })) {

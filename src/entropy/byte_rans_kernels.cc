@@ -23,8 +23,8 @@ struct Lanes {
   HWY_INLINE void load(const uint32_t* state) { x = _mm512_loadu_si512(state); }
   HWY_INLINE void store(uint32_t* state) const { _mm512_storeu_si512(state, x); }
   HWY_INLINE void step(const uint32_t* slots, const uint8_t*& in, uint8_t* out) {
-    const __m512i slot = _mm512_i32gather_epi32(
-        _mm512_and_si512(x, _mm512_set1_epi32(kByteTotal - 1)), slots, 4);
+    const __m512i slot =
+        _mm512_i32gather_epi32(_mm512_and_si512(x, _mm512_set1_epi32(kByteTotal - 1)), slots, 4);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(slot));
     const __m512i f = _mm512_and_si512(_mm512_srli_epi32(slot, 8), _mm512_set1_epi32(0xfff));
     x = _mm512_add_epi32(_mm512_mullo_epi32(f, _mm512_srli_epi32(x, kByteTotalLog)),
@@ -45,7 +45,8 @@ struct ExpandTable {
   alignas(64) uint8_t rank[256][8] = {};
   constexpr ExpandTable() {
     for (int m = 0; m < 256; ++m) {
-      for (int i = 0, n = 0; i < 8; ++i) rank[m][i] = static_cast<uint8_t>((m >> i & 1) != 0 ? n++ : 0);
+      for (int i = 0, n = 0; i < 8; ++i)
+        rank[m][i] = static_cast<uint8_t>((m >> i & 1) != 0 ? n++ : 0);
     }
   }
 };
@@ -62,12 +63,12 @@ struct Lanes {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(state), x);
   }
   HWY_INLINE void step(const uint32_t* slots, const uint8_t*& in, uint8_t* out) {
-    const __m256i slot = _mm256_i32gather_epi32(
-        reinterpret_cast<const int*>(slots),
-        _mm256_and_si256(x, _mm256_set1_epi32(kByteTotal - 1)), 4);
+    const __m256i slot =
+        _mm256_i32gather_epi32(reinterpret_cast<const int*>(slots),
+                               _mm256_and_si256(x, _mm256_set1_epi32(kByteTotal - 1)), 4);
     const __m256i symbol = _mm256_and_si256(slot, _mm256_set1_epi32(0xff));
-    const __m128i pairs = _mm_packus_epi32(_mm256_castsi256_si128(symbol),
-                                           _mm256_extracti128_si256(symbol, 1));
+    const __m128i pairs =
+        _mm_packus_epi32(_mm256_castsi256_si128(symbol), _mm256_extracti128_si256(symbol, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(pairs, pairs));
     const __m256i f = _mm256_and_si256(_mm256_srli_epi32(slot, 8), _mm256_set1_epi32(0xfff));
     x = _mm256_add_epi32(_mm256_mullo_epi32(f, _mm256_srli_epi32(x, kByteTotalLog)),
@@ -76,8 +77,8 @@ struct Lanes {
     const auto mask = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(renew)));
     const __m256i words =
         _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(in)));
-    const __m256i rank = _mm256_cvtepu8_epi32(
-        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpand.rank[mask])));
+    const __m256i rank =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpand.rank[mask])));
     const __m256i fresh = _mm256_permutevar8x32_epi32(words, rank);
     x = _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), fresh), renew);
     in += 2 * std::popcount(mask);
@@ -113,12 +114,12 @@ size_t decode_words(const ByteDecodeTable&, ByteDecoder&, uint8_t*, size_t) { re
 
 // floor(x / f) for x < 2^32 and 0 < f < 2^12: the quotient of doubles is too exact to round up.
 HWY_INLINE __m512i divide(__m512i x, __m512i f) {
-  const __m256i low = _mm512_cvttpd_epu32(
-      _mm512_div_pd(_mm512_cvtepu32_pd(_mm512_castsi512_si256(x)),
-                    _mm512_cvtepu32_pd(_mm512_castsi512_si256(f))));
-  const __m256i high = _mm512_cvttpd_epu32(
-      _mm512_div_pd(_mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(x, 1)),
-                    _mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(f, 1))));
+  const __m256i low =
+      _mm512_cvttpd_epu32(_mm512_div_pd(_mm512_cvtepu32_pd(_mm512_castsi512_si256(x)),
+                                        _mm512_cvtepu32_pd(_mm512_castsi512_si256(f))));
+  const __m256i high =
+      _mm512_cvttpd_epu32(_mm512_div_pd(_mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(x, 1)),
+                                        _mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(f, 1))));
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
 

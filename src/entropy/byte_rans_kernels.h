@@ -46,6 +46,7 @@ struct ByteEncoder {
 };
 
 // Encodes n symbols of one segment, last symbol first; the first belongs to lane 0.
-void byte_encode_segment(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols, size_t n);
+void byte_encode_segment(const ByteEncodeTable& t, ByteEncoder& e, const uint8_t* symbols,
+                         size_t n);
 
 }  // namespace pith::entropy

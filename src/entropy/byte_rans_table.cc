@@ -31,8 +31,12 @@ unsigned precision_for(uint64_t total, uint32_t used) {
 
 constexpr unsigned kRiceBits = 3;  // width of the field of the Rice parameter
 
-uint32_t zigzag(int d) { return d < 0 ? static_cast<uint32_t>(-2 * d - 1) : static_cast<uint32_t>(2 * d); }
-int unzigzag(uint32_t z) { return (z & 1) != 0 ? -static_cast<int>(z >> 1) - 1 : static_cast<int>(z >> 1); }
+uint32_t zigzag(int d) {
+  return d < 0 ? static_cast<uint32_t>(-2 * d - 1) : static_cast<uint32_t>(2 * d);
+}
+int unzigzag(uint32_t z) {
+  return (z & 1) != 0 ? -static_cast<int>(z >> 1) - 1 : static_cast<int>(z >> 1);
+}
 
 // Differences of neighbouring grades; the first is from 0.
 std::array<uint32_t, 256> grade_steps(const ByteGrades& g) {

@@ -25,8 +25,8 @@ struct ByteGrades {
 inline constexpr unsigned kMaxExponent = 12;
 constexpr uint32_t max_grade(unsigned precision) { return (kMaxExponent + 1) << precision; }
 
-// By symbol; 0 where it does not occur. Used symbols in rising order share the 4096 slots: one each,
-// the others in proportion to the weights, by the rounded-down running sum.
+// By symbol; 0 where it does not occur. Used symbols in rising order share the 4096 slots: one
+// each, the others in proportion to the weights, by the rounded-down running sum.
 struct ByteTable {
   std::array<uint16_t, 256> frequency{};
   uint32_t used = 0;

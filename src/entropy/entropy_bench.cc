@@ -24,7 +24,8 @@ struct Case {
 };
 
 Case exponents() {
-  return {gaussian_exponents(kSymbols, 1), nibble_rans_bound, nibble_rans_encode, nibble_rans_decode};
+  return {gaussian_exponents(kSymbols, 1), nibble_rans_bound, nibble_rans_encode,
+          nibble_rans_decode};
 }
 Case weights() {
   return {gaussian_bytes(kSymbols, 1, 20), byte_rans_bound, byte_rans_encode, byte_rans_decode};

@@ -80,8 +80,8 @@ double entropy_bits(const Histogram& counts) {
 uint32_t log2_q16(uint32_t x) {
   if (x == 0) return 0;
   const auto exponent = static_cast<uint32_t>(std::bit_width(x) - 1);
-  const uint32_t mantissa = exponent <= 24 ? (x << (24 - exponent)) - (1u << 24)
-                                           : (x >> (exponent - 24)) - (1u << 24);
+  const uint32_t mantissa =
+      exponent <= 24 ? (x << (24 - exponent)) - (1u << 24) : (x >> (exponent - 24)) - (1u << 24);
   const uint32_t i = mantissa >> 16, rest = mantissa & 0xffff;
   const uint32_t low = kLog2Fractions[i], step = kLog2Fractions[i + 1] - low;
   return (exponent << 16) + low + ((step * rest) >> 16);

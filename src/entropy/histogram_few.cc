@@ -19,8 +19,8 @@ namespace pith::entropy {
 constexpr size_t kFew = 15;
 
 struct FewSymbols {
-  std::array<uint8_t, kFew> symbol;               // distinct
-  alignas(64) std::array<uint8_t, 256> other;     // 0xff for all but them
+  std::array<uint8_t, kFew> symbol;            // distinct
+  alignas(64) std::array<uint8_t, 256> other;  // 0xff for all but them
 };
 
 }  // namespace pith::entropy
@@ -56,7 +56,8 @@ size_t count_blocks(const FewSymbols& few, const uint8_t* p, size_t blocks, uint
     const __m512i v = _mm512_loadu_si512(p + 64 * i);
 #pragma GCC unroll 15
     for (size_t k = 0; k < kFew; ++k) {
-      sum[k] = _mm512_mask_sub_epi8(sum[k], _mm512_cmpeq_epi8_mask(v, symbol[k]), sum[k], minus_one);
+      sum[k] =
+          _mm512_mask_sub_epi8(sum[k], _mm512_cmpeq_epi8_mask(v, symbol[k]), sum[k], minus_one);
     }
     const __mmask64 other = others(table, v);
     _mm512_storeu_si512(to, _mm512_maskz_compress_epi8(other, v));
@@ -125,8 +126,8 @@ size_t count_few(ByteView symbols, Histogram& counts) {
   size_t done = 0;
   while (symbols.size() - done >= 64) {
     const size_t blocks = std::min((symbols.size() - done) / 64, kMostBlocks);
-    const size_t others = HWY_DYNAMIC_DISPATCH(count_blocks)(few, symbols.data() + done, blocks,
-                                                             rest, counts.data());
+    const size_t others =
+        HWY_DYNAMIC_DISPATCH(count_blocks)(few, symbols.data() + done, blocks, rest, counts.data());
     for (size_t i = 0; i < others; ++i) ++counts[rest[i]];
     done += 64 * blocks;
   }

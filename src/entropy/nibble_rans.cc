@@ -215,7 +215,8 @@ void decode(ByteView code, MutableByteView symbols, int depth) {
   d.escapes = escapes.data();
   d.escapes_end = escapes.data() + h.escape_count;
   const auto begin = d.state.begin(), end = d.state.begin() + static_cast<ptrdiff_t>(h.lanes);
-  if (std::any_of(begin, end, [](uint16_t x) { return x < kNibbleStart; })) bad("a state below 256");
+  if (std::any_of(begin, end, [](uint16_t x) { return x < kNibbleStart; }))
+    bad("a state below 256");
   decode_segments(h, d, symbols);
   if (d.in != d.in_end || d.escapes != d.escapes_end) bad("bytes are left over");
   if (std::any_of(begin, end, [](uint16_t x) { return x != kNibbleStart; })) {

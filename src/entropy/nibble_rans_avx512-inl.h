@@ -25,9 +25,9 @@ HWY_INLINE Planes load_states(const uint16_t* state) {
     const __m512i b = _mm512_loadu_si512(state + 64 * g + 32);
     p.low[g] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)),
                                   _mm512_cvtepi16_epi8(b), 1);
-    p.high[g] = _mm512_inserti64x4(
-        _mm512_castsi256_si512(_mm512_cvtepi16_epi8(_mm512_srli_epi16(a, 8))),
-        _mm512_cvtepi16_epi8(_mm512_srli_epi16(b, 8)), 1);
+    p.high[g] =
+        _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(_mm512_srli_epi16(a, 8))),
+                           _mm512_cvtepi16_epi8(_mm512_srli_epi16(b, 8)), 1);
   }
   return p;
 }
@@ -38,8 +38,8 @@ HWY_INLINE void store_states(const Planes& p, uint16_t* state) {
       return _mm512_or_si512(_mm512_cvtepu8_epi16(low),
                              _mm512_slli_epi16(_mm512_cvtepu8_epi16(high), 8));
     };
-    _mm512_storeu_si512(state + 64 * g, join(_mm512_castsi512_si256(p.low[g]),
-                                             _mm512_castsi512_si256(p.high[g])));
+    _mm512_storeu_si512(state + 64 * g,
+                        join(_mm512_castsi512_si256(p.low[g]), _mm512_castsi512_si256(p.high[g])));
     _mm512_storeu_si512(state + 64 * g + 32, join(_mm512_extracti64x4_epi64(p.low[g], 1),
                                                   _mm512_extracti64x4_epi64(p.high[g], 1)));
   }
@@ -75,9 +75,9 @@ HWY_INLINE __m512i decode_group(const DecodeConstants& t, __m512i& low, __m512i&
   const __m512i entry = t.entry(low);
   const __m512i f = _mm512_shuffle_epi8(t.frequency, entry);
   const __m512i rest = _mm512_sub_epi8(low, _mm512_shuffle_epi8(t.first_slot, entry));
-  const __m512i even = _mm512_add_epi16(
-      _mm512_mullo_epi16(_mm512_and_si512(f, byte), _mm512_and_si512(high, byte)),
-      _mm512_and_si512(rest, byte));
+  const __m512i even =
+      _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(f, byte), _mm512_and_si512(high, byte)),
+                       _mm512_and_si512(rest, byte));
   const __m512i odd = _mm512_add_epi16(
       _mm512_mulhi_epu16(_mm512_andnot_si512(byte, f), _mm512_andnot_si512(byte, high)),
       _mm512_srli_epi16(rest, 8));
@@ -152,12 +152,12 @@ HWY_INLINE void encode_group(const EncodeConstants& t, __m512i symbols, __m512i&
   const __m512i even = select_bytes(low, _mm512_slli_epi16(high, 8));
   const __m512i odd = select_bytes(_mm512_srli_epi16(low, 8), high);
   // vpermw looks at the low five bits of a word only: the even entry, and zero.
-  const __m512i q_even = _mm512_srlv_epi16(
-      _mm512_mulhi_epu16(even, _mm512_permutexvar_epi16(entry, t.reciprocal)),
-      _mm512_permutexvar_epi16(entry, t.shift));
-  const __m512i q_odd = _mm512_srlv_epi16(
-      _mm512_mulhi_epu16(odd, _mm512_permutexvar_epi16(entry_odd, t.reciprocal)),
-      _mm512_permutexvar_epi16(entry_odd, t.shift));
+  const __m512i q_even =
+      _mm512_srlv_epi16(_mm512_mulhi_epu16(even, _mm512_permutexvar_epi16(entry, t.reciprocal)),
+                        _mm512_permutexvar_epi16(entry, t.shift));
+  const __m512i q_odd =
+      _mm512_srlv_epi16(_mm512_mulhi_epu16(odd, _mm512_permutexvar_epi16(entry_odd, t.reciprocal)),
+                        _mm512_permutexvar_epi16(entry_odd, t.shift));
   const __m512i q = _mm512_or_si512(q_even, _mm512_slli_epi16(q_odd, 8));
   const __m512i qf = select_bytes(_mm512_mullo_epi16(q_even, f),
                                   _mm512_mullo_epi16(q_odd, _mm512_andnot_si512(byte, f)));
@@ -174,9 +174,12 @@ void encode_loop(const NibbleEncodeTable& table, NibbleEncoder& e, const uint8_t
   const auto repeat32 = [](const std::array<uint16_t, 16>& a) {
     return _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a.data())));
   };
-  const EncodeConstants t{Table256(table.entry_of_symbol.data()), repeat16(table.frequency.data()),
-                          repeat16(table.bias.data()), repeat16(table.plus.data()),
-                          repeat32(table.reciprocal), repeat32(table.shift),
+  const EncodeConstants t{Table256(table.entry_of_symbol.data()),
+                          repeat16(table.frequency.data()),
+                          repeat16(table.bias.data()),
+                          repeat16(table.plus.data()),
+                          repeat32(table.reciprocal),
+                          repeat32(table.shift),
                           _mm512_set1_epi8(static_cast<char>(table.escape))};
   Planes p = load_states(e.state.data());
   uint8_t *out = e.out, *escapes = e.escapes;

@@ -50,7 +50,8 @@ struct GroupShuffles {
   constexpr GroupShuffles() : expand(), compress() {
     for (int m = 0; m < 256; ++m) {
       int n = 0;
-      for (int i = 0; i < 8; ++i) expand[m][i] = static_cast<uint8_t>((m >> i & 1) != 0 ? n++ : 0x80);
+      for (int i = 0; i < 8; ++i)
+        expand[m][i] = static_cast<uint8_t>((m >> i & 1) != 0 ? n++ : 0x80);
       for (int i = 0; i < 8; ++i) compress[m][i] = 0x80;
       for (int i = 7, to = 7; i >= 0; --i) {
         if ((m >> i & 1) != 0) compress[m][to--] = static_cast<uint8_t>(i);
@@ -61,8 +62,8 @@ struct GroupShuffles {
 constexpr GroupShuffles kShuffles;
 
 HWY_INLINE hn::Vec<DGroup> expand_group(uint32_t mask, const uint8_t*& in) {
-  const auto group = hn::TableLookupBytesOr0(hn::LoadU(kDGroup, in),
-                                             hn::Load(kDGroup, kShuffles.expand[mask]));
+  const auto group =
+      hn::TableLookupBytesOr0(hn::LoadU(kDGroup, in), hn::Load(kDGroup, kShuffles.expand[mask]));
   in += std::popcount(mask);
   return group;
 }
@@ -146,10 +147,10 @@ HWY_INLINE V8 decode_vector(const DecodeConstants& t, V8& low, V8& high, const u
   const V16 f = words(hn::TableLookupBytes(t.frequency, entry));
   const V16 rest = words(hn::Sub(low, hn::TableLookupBytes(t.first_slot, entry)));
   const V16 h = words(high);
-  const V16 even = hn::Add(hn::Mul(hn::And(f, low_mask()), hn::And(h, low_mask())),
-                           hn::And(rest, low_mask()));
-  const V16 odd = hn::Add(hn::Mul(hn::ShiftRight<8>(f), hn::ShiftRight<8>(h)),
-                          hn::ShiftRight<8>(rest));
+  const V16 even =
+      hn::Add(hn::Mul(hn::And(f, low_mask()), hn::And(h, low_mask())), hn::And(rest, low_mask()));
+  const V16 odd =
+      hn::Add(hn::Mul(hn::ShiftRight<8>(f), hn::ShiftRight<8>(h)), hn::ShiftRight<8>(rest));
   const V8 new_low = low_bytes(even, odd), new_high = high_bytes(even, odd);
   const auto renew = hn::Eq(new_high, hn::Zero(kD8));
   high = hn::IfThenElse(renew, new_low, new_high);
@@ -239,7 +240,8 @@ HWY_INLINE V16 quotient(V16 x, V16 reciprocal, V16 power) {
   return hn::MulHigh(hn::ShiftLeft<1>(hn::MulHigh(x, reciprocal)), power);
 }
 
-HWY_INLINE void encode_vector(const EncodeConstants& t, V8 entry, V8& low, V8& high, uint8_t*& out) {
+HWY_INLINE void encode_vector(const EncodeConstants& t, V8 entry, V8& low, V8& high,
+                              uint8_t*& out) {
   const V8 f = hn::TableLookupBytes(t.frequency, entry);
   const auto full = hn::Eq(hn::Max(high, f), high);
   push_bytes(low, mask_bits(full), out);
@@ -248,12 +250,11 @@ HWY_INLINE void encode_vector(const EncodeConstants& t, V8 entry, V8& low, V8& h
   const V8 r_low = hn::TableLookupBytes(t.reciprocal_low, entry);
   const V8 r_high = hn::TableLookupBytes(t.reciprocal_high, entry);
   const V16 power = words(hn::TableLookupBytes(t.power, entry));
-  const V16 q_even = quotient(even_words(low, high), even_words(r_low, r_high),
-                              hn::ShiftLeft<8>(power));
-  const V16 q_odd = quotient(odd_words(low, high), odd_words(r_low, r_high),
-                             hn::AndNot(low_mask(), power));
-  const V8 qf = low_bytes(hn::Mul(q_even, words(f)),
-                          hn::Mul(q_odd, hn::ShiftRight<8>(words(f))));
+  const V16 q_even =
+      quotient(even_words(low, high), even_words(r_low, r_high), hn::ShiftLeft<8>(power));
+  const V16 q_odd =
+      quotient(odd_words(low, high), odd_words(r_low, r_high), hn::AndNot(low_mask(), power));
+  const V8 qf = low_bytes(hn::Mul(q_even, words(f)), hn::Mul(q_odd, hn::ShiftRight<8>(words(f))));
   low = hn::Sub(hn::Add(low, hn::TableLookupBytes(t.bias, entry)), qf);
   high = hn::Add(low_bytes(q_even, q_odd), hn::TableLookupBytes(t.plus, entry));
 }

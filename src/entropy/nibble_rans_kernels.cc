@@ -19,7 +19,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace pith::entropy::HWY_NAMESPACE {
 size_t decode_steps(const NibbleDecodeTable&, NibbleDecoder&, uint8_t*, size_t) { return 0; }
-size_t encode_steps(const NibbleEncodeTable&, NibbleEncoder&, const uint8_t*, size_t n) { return n; }
+size_t encode_steps(const NibbleEncodeTable&, NibbleEncoder&, const uint8_t*, size_t n) {
+  return n;
+}
 }  // namespace pith::entropy::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #else

@@ -1,7 +1,7 @@
 // The inner loops of nibble_rans: one segment, forwards or backwards, on the best instruction set.
 //
-// A state x is in [256, 65536) between symbols. Coding symbol s of frequency f from slot c on turns x
-// into (x / f) * 256 + c + x % f, after moving the low byte of x to the stream if x >= 256 * f.
+// A state x is in [256, 65536) between symbols. Coding symbol s of frequency f from slot c on turns
+// x into (x / f) * 256 + c + x % f, after moving the low byte of x to the stream if x >= 256 * f.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,8 @@ struct NibbleDecoder {
 
 // Decodes n > 0 symbols of one segment; the first belongs to lane 0. False when the stream or the
 // escapes run out.
-bool nibble_decode_segment(const NibbleDecodeTable& table, NibbleDecoder& d, uint8_t* out, size_t n);
+bool nibble_decode_segment(const NibbleDecodeTable& table, NibbleDecoder& d, uint8_t* out,
+                           size_t n);
 
 struct NibbleEncodeTable {
   explicit NibbleEncodeTable(const NibbleTable& table);

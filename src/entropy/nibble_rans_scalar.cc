@@ -17,9 +17,7 @@ NibbleDecodeTable::NibbleDecodeTable(const NibbleTable& table)
 }
 
 NibbleEncodeTable::NibbleEncodeTable(const NibbleTable& table)
-    : entries(table.entries()),
-      direct(table.direct),
-      escape(table.escape ? table.direct : 255) {
+    : entries(table.entries()), direct(table.direct), escape(table.escape ? table.direct : 255) {
   entry_of_symbol.fill(static_cast<uint8_t>(table.direct % kNibbleEntries));
   symbol = table.symbol;
   uint32_t slot = 0;

@@ -45,7 +45,8 @@ Ranked rank(const Histogram& counts) {
 using Frequencies = std::array<uint16_t, kNibbleEntries>;
 using Weights = std::array<uint64_t, kNibbleEntries>;
 
-// Frequencies of at least 1 with the sum 256 that code `weight` (m >= 2 entries) in the fewest bits.
+// Frequencies of at least 1 with the sum 256 that code `weight` (m >= 2 entries) in the fewest
+// bits.
 Frequencies quantize(const Weights& weight, uint32_t m, uint64_t total) {
   const auto& gain = gains();
   Frequencies f{};

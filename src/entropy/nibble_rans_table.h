@@ -12,9 +12,9 @@ namespace pith::entropy {
 inline constexpr uint32_t kNibbleTotal = 256;  // sum of a table's frequencies
 inline constexpr size_t kNibbleEntries = 16;
 
-// Entries 0 … direct - 1 are symbols, by falling frequency and then rising symbol; entry `direct` is
-// the escape where there is one. Frequencies are at least 1 and sum to 256; entry i has the slots
-// from the sum of the frequencies before it. A table of one symbol and no escape is constant.
+// Entries 0 … direct - 1 are symbols, by falling frequency and then rising symbol; entry `direct`
+// is the escape where there is one. Frequencies are at least 1 and sum to 256; entry i has the
+// slots from the sum of the frequencies before it. A table of one symbol and no escape is constant.
 struct NibbleTable {
   uint32_t direct = 0;  // 1 to 16; with an escape 1 to 15
   bool escape = false;

@@ -52,9 +52,9 @@ INSTANTIATE_TEST_SUITE_P(Coders, Rans, testing::ValuesIn(kCoders),
                          [](const auto& p) { return std::string(p.param.name); });
 
 TEST_P(Rans, EveryLengthNearTheBoundaries) {
-  for (const size_t n : {0u, 1u, 2u, 15u, 63u, 64u, 65u, 255u, 511u, 512u, 1023u, 1024u, 1025u, 4095u,
-                         4096u, 4097u, 16383u, 16384u, 16385u, 16447u, 32767u, 32768u, 32769u,
-                         100000u, 1u << 20}) {
+  for (const size_t n : {0u,     1u,     2u,     15u,    63u,    64u,     65u,     255u,   511u,
+                         512u,   1023u,  1024u,  1025u,  4095u,  4096u,   4097u,   16383u, 16384u,
+                         16385u, 16447u, 32767u, 32768u, 32769u, 100000u, 1u << 20}) {
     SCOPED_TRACE(n);
     round_trip(GetParam(), gaussian_exponents(n, n));
     round_trip(GetParam(), Bytes(n, 17));
@@ -78,8 +78,9 @@ TEST_P(Rans, DistributionThatChangesGetsItsOwnTables) {
   const Bytes other = gaussian_exponents(1 << 18, 2, 40.0f), flat(1 << 17, 3);
   symbols.insert(symbols.end(), other.begin(), other.end());
   symbols.insert(symbols.end(), flat.begin(), flat.end());
-  const double separate = 8.0 * static_cast<double>(encode(GetParam(), ByteView(symbols).first(1 << 18)).size() +
-                                                    encode(GetParam(), other).size());
+  const double separate =
+      8.0 * static_cast<double>(encode(GetParam(), ByteView(symbols).first(1 << 18)).size() +
+                                encode(GetParam(), other).size());
   const double together = 8.0 * static_cast<double>(round_trip(GetParam(), symbols).size());
   EXPECT_LT(together, separate * 1.002);
 }

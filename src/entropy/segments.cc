@@ -28,7 +28,8 @@ std::vector<SegmentCounts> count_units(ByteView symbols, size_t unit) {
   std::vector<SegmentCounts> units((symbols.size() + unit - 1) / unit);
   for (size_t u = 0; u < units.size(); ++u) {
     units[u].units = 1;
-    histogram(symbols.subspan(u * unit, std::min(unit, symbols.size() - u * unit)), units[u].counts);
+    histogram(symbols.subspan(u * unit, std::min(unit, symbols.size() - u * unit)),
+              units[u].counts);
   }
   return units;
 }

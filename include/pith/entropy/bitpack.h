@@ -1,8 +1,8 @@
 // Unsigned integers stored in k bits each.
 //
-// Layout: blocks of 256 values. A block of k-bit values is 32 * k bytes: 32 byte-wide columns, value
-// i of the block in column i % 32, columns filled from bit 0 upwards and interleaved byte by byte,
-// so byte b of column c is at offset 32 * b + c. The last n % 256 values follow as one plain
+// Layout: blocks of 256 values. A block of k-bit values is 32 * k bytes: 32 byte-wide columns,
+// value i of the block in column i % 32, columns filled from bit 0 upwards and interleaved byte by
+// byte, so byte b of column c is at offset 32 * b + c. The last n % 256 values follow as one plain
 // little-endian bit string, value after value from bit 0, padded with zero bits to a whole byte.
 #pragma once
 

@@ -1,8 +1,8 @@
 // Order-0 coding of bytes over the full alphabet: quantized integers, high bytes of half floats,
 // residual symbols.
 //
-// Static 12-bit probabilities for each segment, 32-bit rANS states with 16-bit renormalisation in 32
-// interleaved lanes over one stream of 16-bit words. The bytes do not depend on the machine.
+// Static 12-bit probabilities for each segment, 32-bit rANS states with 16-bit renormalisation in
+// 32 interleaved lanes over one stream of 16-bit words. The bytes do not depend on the machine.
 // Layout: docs/codecs-entropy.md. Sources: Duda, "Asymmetric numeral systems" (2013); Giesen,
 // "Interleaved entropy coders" (2014).
 #pragma once
