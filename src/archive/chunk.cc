@@ -14,7 +14,7 @@ Coded code(ByteView raw, std::span<const RunPlan> runs, lossless::Level level, B
   Coded out;
   uint64_t at = 0;
   for (const RunPlan& run : runs) {
-    const ByteView part = base.empty() ? base : base.subspan(at, run.size);
+    const ByteView part = run.based ? base.subspan(at, run.size) : ByteView();
     const size_t before = out.blocks.size();
     lossless::encode(raw.subspan(at, run.size), run.content, level, part, out.blocks);
     out.runs.push_back({run.size, out.blocks.size() - before});
@@ -74,7 +74,7 @@ std::vector<CodedRun> write_chunk(ByteView raw, std::span<const RunPlan> runs,
   Coded coded = code(raw, runs, level, base);
   if (runs.size() > 1 && coded.blocks.size() + 4 * runs.size() > raw.size() + 20) {
     // Many little blocks of noise: their own overhead would add up.
-    const RunPlan whole{raw.size(), {}};
+    const RunPlan whole{raw.size(), {}, !base.empty()};
     coded = code(raw, {&whole, 1}, level, base);
   }
   ByteWriter w(payload);

@@ -34,12 +34,13 @@ bool touches_base(std::span<const BasedTensor> tensors, uint64_t offset, uint64_
 struct RunPlan {
   uint64_t size = 0;
   lossless::Content content;
+  bool based = false;  // a tensor in it has a base
 };
 struct CodedRun {
   uint64_t raw = 0, coded = 0;
 };
-// Codes `raw`, which the runs cover, into `payload`; `base` is its base image or empty. Never takes
-// more than raw.size() + 40 bytes. Returns the blocks' sizes.
+// Codes `raw`, which the runs cover, into `payload`; `base` is its base image, empty when no run is
+// based (a run that is not must not become a difference to the image's zeros). Never takes more than raw.size() + 40 bytes. Returns the blocks' sizes.
 std::vector<CodedRun> write_chunk(ByteView raw, std::span<const RunPlan> runs,
                                   lossless::Level level, ByteView base, Bytes& payload);
 

@@ -215,7 +215,7 @@ TEST(Disk, LargeFileStreamsInLittleMemory) {
   GTEST_SKIP() << "sanitizers need memory of their own";
 #endif
   TempDir dir;
-  constexpr uint64_t kSize = uint64_t{2} << 30;
+  constexpr uint64_t kSize = uint64_t{1} << 30;
   write_whole(dir / "sparse", {});
   fs::resize_file(dir / "sparse", kSize);
   {

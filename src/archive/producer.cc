@@ -9,6 +9,14 @@ namespace {
 // Beyond this many places the table of shared content stops growing (memory is bounded).
 constexpr size_t kMaxPlaces = size_t{1} << 22;
 
+void mark_based(Job& job) {
+  uint64_t at = job.header.offset;
+  for (RunPlan& run : job.runs) {
+    run.based = touches_base(*job.based, at, run.size);
+    at += run.size;
+  }
+}
+
 }  // namespace
 
 Stopwatch::Stopwatch() : start_(std::chrono::steady_clock::now().time_since_epoch().count()) {}
@@ -26,7 +34,10 @@ void code_job(Job& job, const WriteOptions& options) {
     const ByteView raw = job.raw.bytes;
     header.raw_hash = hash64(raw);
     Bytes base;
-    if (options.base) base = base_image(*job.based, header.offset, raw.size(), *options.base);
+    if (options.base) {
+      base = base_image(*job.based, header.offset, raw.size(), *options.base);
+      mark_based(job);
+    }
     job.coded = write_chunk(raw, job.runs, options.level, base, job.payload);
     job.coding = watch.seconds();
   }
@@ -191,9 +202,9 @@ void Producer::take(const Unit& unit, Piece piece) {
   if (repeated) return;
   if (unit.alone || group_size_ + unit.size > sizes_.tensor) flush_group();
   flush_reference();
-  if (unit.alone) return emit_data(unit.offset, std::move(piece), {{unit.size, unit.content}});
+  if (unit.alone) return emit_data(unit.offset, std::move(piece), {{unit.size, unit.content, false}});
   if (group_.empty()) group_at_ = unit.offset;
-  group_.push_back({unit.size, unit.content});
+  group_.push_back({unit.size, unit.content, false});
   group_size_ += unit.size;
 }
 

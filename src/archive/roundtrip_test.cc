@@ -79,16 +79,16 @@ Model random_model() {
   static constexpr DType kTypes[] = {DType::kBF16, DType::kF32, DType::kI8, DType::kQ4_K,
                                      DType::kF6E2M3, DType::kBytes, DType::kF16};
   Model m;
-  const int regions = *rc::gen::inRange(0, 40);
+  const int regions = *rc::gen::inRange(0, 24);
   for (int i = 0; i < regions; ++i) {
     const uint64_t seed = *rc::gen::inRange<uint64_t>(0, 6);  // few, so that some are equal
     if (*rc::gen::inRange(0, 3) == 0) {
-      m.gap(noise(*rc::gen::element<uint64_t>(1, 7, 63, 64, 500, 20000, 300000), seed));
+      m.gap(noise(*rc::gen::element<uint64_t>(1, 7, 63, 64, 500, 20000, 200000), seed));
       continue;
     }
     const DType dtype = *rc::gen::elementOf(std::vector<DType>(std::begin(kTypes), std::end(kTypes)));
-    const uint64_t columns = info(dtype).block_elements * *rc::gen::element<uint64_t>(1, 3, 32, 1000);
-    const std::vector<uint64_t> shape = {*rc::gen::element<uint64_t>(0, 1, 2, 17, 300), columns};
+    const uint64_t columns = info(dtype).block_elements * *rc::gen::element<uint64_t>(1, 3, 32, 300);
+    const std::vector<uint64_t> shape = {*rc::gen::element<uint64_t>(0, 1, 2, 17, 130), columns};
     m.tensor(fmt::format("t{}", i), dtype, shape, weights(*tensor_bytes(dtype, shape), seed));
   }
   return m;
@@ -97,7 +97,8 @@ Model random_model() {
 TEST(RoundTrip, AnyLayout) {
   EXPECT_TRUE(rc::check([] {
     const Model m = random_model();
-    const auto level = static_cast<Level>(*rc::gen::inRange(0, 3));
+    // The highest level takes its time; FileTensorsRowsAndRanges has it.
+    const auto level = static_cast<Level>(*rc::gen::inRange(0, 2));
     const Bytes one = archive_bytes(m, {.level = level, .threads = 1});
     RC_ASSERT(one == archive_bytes(m, {.level = level, .threads = 3}));
     RC_ASSERT(one.size() <= m.data.size() + m.data.size() / 1000 + 4096);
