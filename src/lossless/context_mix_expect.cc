@@ -8,6 +8,8 @@ namespace {
 constexpr int64_t kLeast = 16;  // added to every spread: the line's resolution
 constexpr uint64_t kColumnStart = 8, kColumnMemory = 208, kChunkMemory = 1000;
 
+constexpr int32_t kMaxSpread = 48 * 16;
+
 // The mean after one more observation, the step being 1 / (seen + 1.5).
 int64_t toward(int64_t mean, int64_t x, uint64_t seen) {
   return mean + (((x - mean) * int64_t(entropy::AdaptiveBit::kStep[seen])) >> 16);
@@ -28,7 +30,7 @@ Expected Expectation::next(int64_t base_point) const {
     const int64_t prior = chunk_spread_ * 16 + 4 * kLeast;
     e.column = log16(uint64_t(c.spread + kLeast)) - chunk;
     e.row = log16(uint64_t(row_sum_ + prior)) - log16(uint64_t(row_expected_ + prior));
-    e.spread += e.column + e.row;
+    e.spread = std::clamp(e.spread + e.column + e.row, 0, kMaxSpread);
     e.mean = c.mean;
     e.lean = int32_t(std::clamp<int64_t>(c.mean * 8 / (c.spread + kLeast), -8, 7));
   }

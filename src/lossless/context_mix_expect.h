@@ -11,16 +11,18 @@ namespace pith::lossless::cm {
 
 // Turns points of the line into z scores in units of 2^-13, clamped to 16 deviations.
 struct Scale {
+  static constexpr int64_t kFar = int64_t{1} << 46;
   int64_t mean, factor;
   int shift;
   int64_t operator()(int64_t x) const {
-    return std::clamp<int64_t>(((x - mean) * factor) >> shift, -kZLimit, kZLimit);
+    const int64_t away = std::clamp<int64_t>(x - mean, -kFar, kFar);  // factor < 2^16
+    return std::clamp<int64_t>((away * factor) >> shift, -kZLimit, kZLimit);
   }
 };
 
 struct Expected {
   int64_t mean = 0;
-  int32_t spread = 0;           // log16 of the mean absolute residual
+  int32_t spread = 0;           // log16 of the mean absolute residual, 0 to 48 octaves
   int32_t column = 0, row = 0;  // its parts: the column's over the chunk's, the row's factor
   int32_t near = 0;             // log16 of the last few residuals over the chunk's
   int32_t lean = 0;             // mean over spread in units of 1/8, -8 to 7

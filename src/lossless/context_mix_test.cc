@@ -120,6 +120,22 @@ TEST(ContextMix, RoundTripsSpecialFloats) {
   }
 }
 
+TEST(ContextMix, HoldsValuesFromOneEndOfTheRangeToTheOther) {
+  std::mt19937_64 random(12);
+  Bytes raw, base;
+  for (int i = 0; i < 6000; ++i) {  // quiet rows, then rows and columns of huge values
+    const bool loud = i / 100 % 20 == 19 || i % 100 == 5;
+    const double size = std::ldexp(1.0 + double(random() % 97), loud ? 900 : -900);
+    ByteWriter(raw).u64(std::bit_cast<uint64_t>(size));
+    ByteWriter(base).u64(random());
+  }
+  for (const ElementLayout& layout : kAll) {
+    expect_round_trip(raw, with_row(layout, 100));
+    expect_round_trip(raw, with_row(layout, 100), base);
+    expect_round_trip(base, with_row(layout, 100), raw);
+  }
+}
+
 TEST(ContextMix, ConstantAndFewDistinctValuesTakeAlmostNothing) {
   const Bytes zeros(1 << 16, 0);
   Bytes ramp;
