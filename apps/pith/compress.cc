@@ -1,0 +1,91 @@
+// pith compress: files, folders or a pipe into one archive.
+#include "compress.h"
+
+#include <sys/stat.h>
+
+#include "command.h"
+#include "message.h"
+#include "output.h"
+#include "progress_bar.h"
+
+namespace pith::command {
+namespace {
+
+namespace fs = std::filesystem;
+
+archive::WriteReport write(const CompressPlan& plan) {
+  switch (plan.target) {
+    case Target::kFile: return archive::write_archive(plan.inputs, plan.path, plan.options);
+    case Target::kStdout:
+      return archive::write_archive(plan.inputs, [](ByteView data) { write_stdout(data); }, plan.options);
+    case Target::kNowhere: break;
+  }
+  return archive::write_archive(plan.inputs, [](ByteView) {}, plan.options);
+}
+
+void run(const CompressArguments& a) {
+  CompressPlan plan = plan_compress(a);
+  ProgressBar bar(plan.label, a.quiet);
+  plan.options.progress = bar.callback();
+  const archive::WriteReport report = write(plan);
+  bar.clear();
+  report_compress(a, plan, report);
+  plan.inputs.clear();
+  if (a.remove) remove_inputs(a.inputs, plan.path, a.bases, a.threads, a.quiet);
+}
+
+constexpr const char* kExamples = R"(Inputs: a model.safetensors.index.json brings its shards and is stored as model.pith; an ONNX model brings
+its external data; folders are stored whole. Without a level: default. --level fast and max trade size
+for time; all of them give every bit back.
+
+Examples:
+  pith compress model.safetensors                       model.safetensors.pith, beside it
+  pith compress model.gguf -o small.pith --max          smallest, slowly
+  pith compress model config.json -o all.pith           a folder and a file in one archive
+  pith compress model.safetensors.index.json            all shards, as model.pith
+  pith compress step-2000.safetensors --base step-1000.safetensors    only what changed
+  pith compress model.safetensors --dry-run -v          how each tensor would do
+  pith compress model.safetensors --recipe zipnn        a published method by name
+  cat model.gguf | pith compress > model.gguf.pith      in a pipe
+  pith compress --rebase step.pith -o alone.pith        an archive without its base)";
+
+void add_where(CLI::App* c, CompressArguments& a) {
+  c->add_option("input", a.inputs, "files and folders; '-' or none: standard input")->type_name("FILE");
+  c->add_option("-o,--output", a.output, "the archive ('-': standard output)")->type_name("OUT.pith");
+  c->add_flag("-c,--stdout", a.to_stdout, "write to standard output");
+  c->add_flag("-f,--force", a.force, "overwrite the output");
+  c->add_flag("-k,--keep", a.keep, "keep the inputs (default)");
+  c->add_flag("--rm", a.remove, "remove the inputs once the archive is written, synced and verified");
+  c->add_flag("--dry-run", a.dry_run, "write nothing, only say what would come of it");
+}
+
+void add_how(CLI::App* c, CompressArguments& a) {
+  c->add_option("--level", a.level, "fast, default or max")->type_name("LEVEL");
+  c->add_flag("--fast", a.fast, "same as --level fast");
+  c->add_flag("--max", a.max, "same as --level max");
+  c->add_option("--base", a.bases, "store differences to this archive, file or folder (repeatable)")
+      ->type_name("PATH")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_flag("--rebase", a.rebase, "the input is an archive: write it again, standing alone "
+                                    "(--base then says where its base is)");
+  c->add_option("--recipe", a.recipe, "a published method (see: pith recipes)")->type_name("NAME");
+  c->add_option("-O,--set", a.settings, "an option of the recipe (repeatable)")
+      ->type_name("KEY=VALUE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_option("-T,--threads", a.threads, "threads; 0: as many as there are cores")
+      ->type_name("N")->check(CLI::Range(0, 4096));
+}
+
+}  // namespace
+
+void add_compress(CLI::App& app) {
+  auto a = std::make_shared<CompressArguments>();
+  CLI::App* c = app.add_subcommand("compress", "Compress files, folders or a pipe into an archive");
+  add_where(c, *a);
+  add_how(c, *a);
+  c->add_flag("-q,--quiet", a->quiet, "say nothing but errors");
+  c->add_flag("-v,--verbose", a->verbose, "a table of the tensors, and where the time went");
+  c->add_flag("--json", a->json, "the report as JSON on standard output");
+  c->footer(kExamples);
+  c->callback([a] { run(*a); });
+}
+
+}  // namespace pith::command

@@ -1,0 +1,48 @@
+// pith compress, in two halves: what is to be written where (compress_plan.cc), and saying what
+// came of it (compress_report.cc).
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pith/archive/reader.h"
+#include "pith/archive/writer.h"
+#include "pith/recipe/checkpoint_prediction.h"
+
+namespace pith::command {
+
+struct CompressArguments {
+  std::vector<std::string> inputs, bases, settings;
+  std::string output, level, recipe;
+  int threads = 0;
+  bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;
+  bool quiet = false, verbose = false, json = false, rebase = false, dry_run = false;
+};
+
+enum class Target { kFile, kStdout, kNowhere };
+
+struct CompressPlan {
+  std::string label;  // of the input, for messages
+  std::shared_ptr<const void> spool;  // what `inputs` read from, where they do not own it
+  std::vector<archive::Input> inputs;
+  archive::WriteOptions options;
+  std::shared_ptr<const recipe::CheckpointLosses> losses;  // of a lossy recipe, else null
+  Target target = Target::kFile;
+  std::filesystem::path path;  // of kFile
+};
+
+// Throws kUsage for arguments that do not go together.
+CompressPlan plan_compress(const CompressArguments& arguments);
+
+// --rm: removes what the archive holds, file by file, after reading the archive back and comparing
+// each file on disk with the hash recorded of it. Files that changed and links stay, with a warning.
+void remove_inputs(const std::vector<std::string>& inputs, const std::filesystem::path& archive_path,
+                   const std::vector<std::string>& bases, int threads, bool quiet);
+
+void report_compress(const CompressArguments& arguments, const CompressPlan& plan,
+                     const archive::WriteReport& report);
+
+}  // namespace pith::command

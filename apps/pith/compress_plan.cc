@@ -1,0 +1,152 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "compress.h"
+#include "output.h"
+#include "pith/recipe/registry.h"
+
+namespace pith::command {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void usage(std::string_view text) { fail(ErrorKind::kUsage, "{}", text); }
+
+bool from_stdin(const CompressArguments& a) {
+  return a.inputs.empty() || (a.inputs.size() == 1 && a.inputs[0] == "-");
+}
+
+void check(const CompressArguments& a) {
+  const bool with_dash = std::ranges::find(a.inputs, "-") != a.inputs.end();
+  if (with_dash && a.inputs.size() > 1) usage("'-' (standard input) cannot be mixed with files");
+  if (a.inputs.empty() && stdin_is_terminal()) usage("no input; name a file, or pipe data in");
+  if (a.fast + a.max + !a.level.empty() > 1) usage("--fast, --max and --level exclude each other");
+  if (a.keep && a.remove) usage("--keep and --rm exclude each other");
+  if (a.to_stdout && !a.output.empty()) usage("-c and -o exclude each other");
+  if (a.remove && (from_stdin(a) || a.to_stdout || a.dry_run)) {
+    usage("--rm needs named inputs and an output file");
+  }
+  if (a.remove && a.rebase) usage("--rm does not go with --rebase");
+  if (a.rebase && a.inputs.size() != 1) usage("--rebase takes one archive");
+  if (a.recipe.empty() && !a.settings.empty()) usage("--set belongs to a recipe; name one with --recipe");
+  if (a.rebase && !a.recipe.empty()) usage("--rebase writes an archive that stands alone; no recipe goes with it");
+}
+
+// "m.safetensors.index.json" lists the shards of a model: the archive is named for the model.
+std::string default_name(const fs::path& input) {
+  const fs::path path = input.has_filename() ? input : input.parent_path();
+  const std::string name = path.filename().string();
+  if (name.empty() || name == "." || name == "..") usage("this folder needs a name for its archive: -o OUT.pith");
+  for (const std::string_view suffix : {".safetensors.index.json", ".bin.index.json"}) {
+    if (name.size() > suffix.size() && name.ends_with(suffix)) {
+      return path.parent_path() / (name.substr(0, name.size() - suffix.size()) + ".pith");
+    }
+  }
+  return path.string() + ".pith";
+}
+
+void choose_target(const CompressArguments& a, CompressPlan& plan) {
+  if (a.dry_run) {
+    plan.target = Target::kNowhere;
+  } else if (a.to_stdout || a.output == "-" || (a.output.empty() && from_stdin(a))) {
+    plan.target = Target::kStdout;
+    if (a.json) usage("--json and the archive cannot both go to standard output");
+    if (stdout_is_terminal()) usage("compressed data are not written to a terminal; use -o, or redirect");
+  } else if (!a.output.empty()) {
+    plan.path = a.output;
+  } else if (a.inputs.size() > 1) {
+    usage("several inputs go into one archive, which needs a name: -o OUT.pith");
+  } else {
+    plan.path = a.rebase ? a.inputs[0] : default_name(a.inputs[0]);
+  }
+  // Known now: no reason to find out after reading the input.
+  if (plan.target == Target::kFile && !a.force && fs::exists(plan.path)) {
+    fail(ErrorKind::kIo, "{}: exists already (use --force to overwrite)", plan.path.string());
+  }
+}
+
+// The name that standard input gets in the archive.
+std::string stdin_name(const CompressPlan& plan) {
+  const std::string name = plan.path.filename().string();
+  return name.size() > 5 && name.ends_with(".pith") ? name.substr(0, name.size() - 5) : "stdin";
+}
+
+std::vector<archive::Input> stdin_inputs(const CompressPlan& plan) {
+  struct stat status;
+  const bool regular = ::fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
+                       ::lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
+  auto source = regular ? archive::mapped_source("/proc/self/fd/0") : archive::stream_source(STDIN_FILENO);
+  return {{stdin_name(plan), std::move(source)}};
+}
+
+void refuse_archives(const std::vector<std::string>& inputs) {
+  for (const std::string& input : inputs) {
+    if (!input.ends_with(".pith") || !fs::is_regular_file(input)) continue;
+    const MappedFile file(input);
+    if (archive::Archive::is_archive(file.bytes())) {
+      fail(ErrorKind::kUsage, "{}: is a Pith archive already (use --rebase to write it again)", input);
+    }
+  }
+}
+
+void choose_inputs(const CompressArguments& a, CompressPlan& plan) {
+  plan.label = from_stdin(a) ? "(standard input)" : a.inputs[0];
+  if (a.inputs.size() > 1) plan.label += fmt::format(" and {} more", a.inputs.size() - 1);
+  if (a.rebase) {
+    archive::OpenOptions options;
+    options.bases = to_paths(a.bases);
+    const auto opened = std::make_shared<OpenedArchive>(open_archive(a.inputs[0], options));
+    opened->archive.open_base();
+    plan.inputs = archive::archive_inputs(opened->archive);
+    plan.spool = opened;
+  } else if (from_stdin(a)) {
+    plan.inputs = stdin_inputs(plan);
+  } else {
+    refuse_archives(a.inputs);
+    plan.inputs = archive::expand_inputs(to_paths(a.inputs));
+  }
+}
+
+void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan& by_recipe) {
+  by_recipe.write.threads = a.threads;
+  by_recipe.write.overwrite = a.force;
+  if (!a.rebase && !a.bases.empty()) by_recipe.write.base = archive::open_base(to_paths(a.bases));
+  if (!a.recipe.empty()) {
+    recipe::Values values;
+    for (const std::string& setting : a.settings) recipe::add_value(values, setting);
+    recipe::apply(recipe::find_recipe(a.recipe), std::move(values), by_recipe);
+  }
+  if (by_recipe.transform && a.remove) usage("--rm does not go with a recipe that is lossy");
+  plan.losses = by_recipe.losses;
+  plan.options = by_recipe.write;
+  if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
+  if (a.fast) plan.options.level = lossless::Level::kFast;
+  if (a.max) plan.options.level = lossless::Level::kMax;
+}
+
+// The archive shall be no more readable than what is in it.
+void narrow_umask(const CompressPlan& plan) {
+  mode_t readable = 0777;
+  for (const archive::Input& input : plan.inputs) {
+    if (input.source) readable &= input.source->mode();
+  }
+  ::umask(::umask(0) | (~readable & 0077));
+}
+
+}  // namespace
+
+CompressPlan plan_compress(const CompressArguments& a) {
+  check(a);
+  CompressPlan plan;
+  choose_target(a, plan);
+  recipe::Plan by_recipe;
+  choose_options(a, plan, by_recipe);
+  choose_inputs(a, plan);
+  if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
+  narrow_umask(plan);
+  return plan;
+}
+
+}  // namespace pith::command

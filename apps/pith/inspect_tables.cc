@@ -1,0 +1,88 @@
+#include <map>
+
+#include "inspect.h"
+#include "pith/audit/planes.h"
+#include "units.h"
+
+namespace pith::command {
+
+std::string metadata_text(const MetadataPairs& metadata) {
+  constexpr size_t kShown = 100;
+  Table table({"key", "value"});
+  for (const auto& [key, value] : metadata) {
+    table.row({key, value.size() <= kShown ? value : value.substr(0, kShown) + " …"});
+  }
+  return table.empty() ? "" : table.text();
+}
+
+Json metadata_json(const MetadataPairs& metadata) {
+  Json pairs = Json::array();
+  for (const auto& [key, value] : metadata) pairs.push_back({key, value});
+  return pairs;
+}
+
+std::string dtype_table(const std::vector<io::TensorRegion>& tensors, const std::vector<uint64_t>& stored) {
+  struct Sum {
+    uint64_t count = 0, raw = 0, stored = 0;
+  };
+  std::map<DType, Sum> sums;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    Sum& sum = sums[tensors[i].dtype];
+    sum.count += 1;
+    sum.raw += tensors[i].size;
+    if (!stored.empty()) sum.stored += stored[i];
+  }
+  std::vector<std::string> headers{"dtype", ">tensors", ">raw"};
+  if (!stored.empty()) headers.insert(headers.end(), {">stored", ">ratio"});
+  Table table(headers);
+  for (const auto& [dtype, sum] : sums) {
+    std::vector<std::string> cells{std::string(info(dtype).name), fmt::format("{}", sum.count),
+                                   size_text(sum.raw)};
+    if (!stored.empty()) cells.insert(cells.end(), {size_text(sum.stored), ratio_text(sum.raw, sum.stored)});
+    table.row(std::move(cells));
+  }
+  return table.empty() ? "" : table.text();
+}
+
+struct PlaneTable::Row {
+  std::string name;
+  DType dtype;
+  audit::FloatLimits limits;
+};
+
+void PlaneTable::add(const io::TensorRegion& region, const std::function<Bytes()>& read) {
+  if (info(region.dtype).kind != NumberKind::kFloat || region.big_endian || region.size == 0) return;
+  if (info(region.dtype).block_elements != 1) return;
+  rows_.push_back(std::make_shared<Row>(
+      Row{region.name, region.dtype, audit::float_limits(read(), region.dtype)}));
+}
+
+std::string PlaneTable::text() const {
+  Table table({"tensor", "dtype", ">sign", ">exponent", ">mantissa", ">given exp.", ">limit bits"});
+  const auto row = [&](const std::string& name, const std::string& dtype, const audit::FloatLimits& l) {
+    const auto bits = [](double v) { return fmt::format("{:.3f}", v); };
+    table.row({name, dtype, bits(l.sign), bits(l.exponent), bits(l.mantissa), bits(l.mantissa_given_exponent),
+               bits(l.conditional_mantissa_bits())});
+  };
+  std::map<DType, std::vector<audit::FloatLimits>> by_type;
+  for (const auto& r : rows_) {
+    row(r->name, std::string(info(r->dtype).name), r->limits);
+    by_type[r->dtype].push_back(r->limits);
+  }
+  for (const auto& [dtype, limits] : by_type) row("(together)", std::string(info(dtype).name), audit::combine(limits));
+  return table.empty() ? "no tensor of floats\n" : table.text();
+}
+
+Json PlaneTable::json() const {
+  Json all = Json::array();
+  for (const auto& r : rows_) {
+    const audit::FloatLimits& l = r->limits;
+    all.push_back({{"name", r->name}, {"dtype", info(r->dtype).name}, {"elements", l.elements},
+                   {"sign", l.sign}, {"exponent", l.exponent}, {"exponent_blocks", l.exponent_blocks},
+                   {"mantissa", l.mantissa}, {"mantissa_given_exponent", l.mantissa_given_exponent},
+                   {"limit_bits", l.conditional_mantissa_bits()}});
+  }
+  return all;
+}
+
+}  // namespace pith::command
