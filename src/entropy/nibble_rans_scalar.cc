@@ -88,24 +88,44 @@ bool nibble_decode_scalar(const NibbleDecodeTable& t, NibbleDecoder& d, uint8_t*
   return true;
 }
 
+namespace {
+
+// One symbol of the scalar encoder.
+struct alignas(8) Step {
+  uint16_t reciprocal;
+  uint8_t shift, frequency, bias, plus, escape;
+};
+
+std::array<Step, 256> make_steps(const NibbleEncodeTable& t) {
+  std::array<Step, 256> steps;
+  for (uint32_t v = 0; v < 256; ++v) {
+    const uint8_t k = t.entry_of_symbol[v];
+    steps[v] = {t.reciprocal[k], static_cast<uint8_t>(t.shift[k]),   t.frequency[k], t.bias[k],
+                t.plus[k],       static_cast<uint8_t>(k == t.escape)};
+  }
+  return steps;
+}
+
+}  // namespace
+
 void nibble_encode_scalar(const NibbleEncodeTable& t, NibbleEncoder& e, const uint8_t* symbols,
                           size_t to, size_t n) {
   if (to >= n) return;
+  const std::array<Step, 256> steps = make_steps(t);
   std::array<uint16_t, kNibbleLanes> states = e.state;  // copies, as in the decoder
   const size_t mask = e.lanes - 1;
   uint8_t *out = e.out, *escapes = e.escapes;
   for (size_t i = n; i-- > to;) {
-    const uint8_t k = t.entry_of_symbol[symbols[i]];
-    const uint32_t f = t.frequency[k];
-    if (k == t.escape) *--escapes = symbols[i];
+    const Step& s = steps[symbols[i]];
+    if (s.escape != 0) *--escapes = symbols[i];
     uint32_t x = states[i & mask];
-    const uint32_t full = x >= f << 8 ? 1 : 0;
+    const uint32_t full = x >= uint32_t{s.frequency} << 8 ? 1 : 0;
     out[-1] = static_cast<uint8_t>(x);
     out -= full;
     x >>= 8 * full;
-    const uint32_t q = (x * t.reciprocal[k]) >> 16 >> t.shift[k];
-    const uint32_t low = (x - q * f + t.bias[k]) & 0xff;
-    states[i & mask] = static_cast<uint16_t>((q + t.plus[k]) << 8 | low);
+    const uint32_t q = (x * s.reciprocal) >> 16 >> s.shift;
+    const uint32_t low = (x - q * s.frequency + s.bias) & 0xff;
+    states[i & mask] = static_cast<uint16_t>((q + s.plus) << 8 | low);
   }
   e.out = out;
   e.escapes = escapes;
