@@ -26,6 +26,15 @@ py::list dtypes() {
   return out;
 }
 
+// The format allows no byte that belongs to no tensor; regions never overlap.
+void check_covered(const io::Layout& layout, ByteView file) {
+  uint64_t covered = 8 + load_le<uint64_t>(file.data());
+  for (const io::TensorRegion& t : layout.tensors) covered += t.size;
+  if (covered != file.size()) {
+    fail(ErrorKind::kData, "safetensors: {} bytes belong to no tensor", file.size() - covered);
+  }
+}
+
 // (tensors, metadata) of a safetensors file; anything that is not one is an error here.
 py::tuple safetensors_layout(const py::object& data) {
   const Buffer buffer(data);
@@ -37,6 +46,7 @@ py::tuple safetensors_layout(const py::object& data) {
       fail(ErrorKind::kData, "{}",
            layout.notes.empty() ? "not a safetensors file" : layout.notes.front());
     }
+    check_covered(layout, buffer.bytes());
   }
   py::list tensors;
   for (const io::TensorRegion& t : layout.tensors) {

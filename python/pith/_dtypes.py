@@ -56,9 +56,9 @@ _TORCH = {
     "f16": "float16", "f32": "float32", "f64": "float64", "c64": "complex64",
     "c128": "complex128", **_EXTENDED,
 }  # fmt: skip
-_FROM_NUMPY = {dtype: name for name, dtype in reversed(_NUMPY.items())}
+_FROM_NUMPY = {dtype: name for name, dtype in _NUMPY.items()}  # u1 is u8, not bytes
 _FROM_EXTENDED = {other: name for name, other in _EXTENDED.items()}
-_FROM_TORCH = {other: name for name, other in reversed(_TORCH.items())}
+_FROM_TORCH = {other: name for name, other in _TORCH.items()}
 
 
 def find(name: str) -> DType:
@@ -116,7 +116,7 @@ def _small_floats(name: str) -> np.ndarray:
     """The 256 values of an 8-bit float."""
     codes = np.arange(256)
     if name == "f8_e8m0":
-        table = np.ldexp(np.float32(1), codes - 127).astype(np.float32)
+        table = np.ldexp(1.0, np.minimum(codes, 254) - 127).astype(np.float32)
         table[255] = np.nan
         return table
     mantissa_bits = DTYPES[name].mantissa_bits
@@ -131,9 +131,10 @@ def _small_floats(name: str) -> np.ndarray:
         table[128] = np.nan  # there is no negative zero
         return table
     if name == "f8_e4m3":
-        table[0x7F] = np.nan
+        table[codes & 127 == 0x7F] = np.nan
     else:
-        table[0x7C], table[0x7D:0x80] = np.inf, np.nan
+        table[codes & 127 == 0x7C] = np.inf
+        table[codes & 127 > 0x7C] = np.nan
     return np.where(codes > 127, -table, table)
 
 
