@@ -7,6 +7,7 @@ set(pith_entropy_libs PkgConfig::HWY)
 set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)
 set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
 set(pith_archive_libs PkgConfig::ZSTD)
+set(pith_recipe_test_libs lzma)  # LZMA to compare with
 
 if(PITH_TESTS)
   enable_testing()
@@ -34,7 +35,8 @@ foreach(part IN LISTS PITH_PARTS)
   target_compile_definitions(pith_${part} PRIVATE HWY_WANT_AVX3_DL=1)
   if(PITH_TESTS AND tests)
     add_executable(${part}_test ${tests})
-    target_link_libraries(${part}_test PRIVATE pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY)
+    target_link_libraries(${part}_test PRIVATE pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY
+      ${pith_${part}_test_libs})
     target_compile_definitions(${part}_test PRIVATE HWY_WANT_AVX3_DL=1)
     gtest_discover_tests(${part}_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600)
   endif()

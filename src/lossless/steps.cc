@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "block.h"
 #include "steps_find.h"
@@ -17,7 +18,7 @@ namespace {
 using steps::Domain;
 using steps::IndexContext;
 
-enum class Coding : uint8_t { kStream = 0, kContexts = 1 };
+enum class Coding : uint8_t { kStream = 0, kContexts = 1, kContextsAlone = 2 };  // with the base, without
 
 // Calls f with the arithmetic of a float type; false for any other type.
 template <class Function>
@@ -50,22 +51,39 @@ IndexContext context_of(ByteView base, uint64_t row, Domain domain, const std::v
 template <class F>
 void put_indices(const steps::Found& found, ByteView base, uint64_t row, Domain domain, Level level,
                  Bytes& out) {
-  out.push_back(static_cast<uint8_t>(Coding::kStream));
-  if (level != Level::kMax) return encode_stream(found.indices, level, out);
-  out.back() = static_cast<uint8_t>(Coding::kContexts);
+  if (level != Level::kMax) {
+    out.push_back(static_cast<uint8_t>(Coding::kStream));
+    return encode_stream(found.indices, level, out);
+  }
+  IndexContext context = context_of<F>(base, row, domain, found.steps, found.escapes > 0);
+  Bytes with_base, alone;
+  steps::encode_indices(found.indices, context, with_base);
+  context.base.clear();
+  steps::encode_indices(found.indices, context, alone);
+  const bool better = with_base.size() <= alone.size();
+  out.push_back(static_cast<uint8_t>(better ? Coding::kContexts : Coding::kContextsAlone));
   ByteWriter(out).varint(row);
-  steps::encode_indices(found.indices, context_of<F>(base, row, domain, found.steps, found.escapes > 0), out);
+  ByteWriter(out).bytes(better ? with_base : alone);
+}
+
+// The domain that needs the fewest steps.
+template <class F>
+std::pair<Domain, steps::Found> find_any(ByteView raw, ByteView base, Level level) {
+  std::pair<Domain, steps::Found> best = {Domain::kSum, steps::find<F>(raw, base, Domain::kSum)};
+  const auto attempt = [&](Domain domain) {
+    steps::Found found = steps::find<F>(raw, base, domain);
+    const bool fewer = best.second.steps.empty() || found.steps.size() < best.second.steps.size();
+    if (!found.steps.empty() && fewer) best = {domain, std::move(found)};
+  };
+  if (best.second.steps.empty()) attempt(Domain::kProduct);
+  // Few values as such are a dictionary, unless the base is to predict which.
+  if (level == Level::kMax && best.second.steps.size() != 1) attempt(Domain::kValue);
+  return best;
 }
 
 template <class F>
 bool encode_as(ByteView raw, ByteView base, const Content& content, Level level, Bytes& out) {
-  Domain domain = Domain::kSum;
-  steps::Found found = steps::find<F>(raw, base, domain);
-  if (found.steps.empty()) found = steps::find<F>(raw, base, domain = Domain::kProduct);
-  // Few values as such are a dictionary, unless the base is to predict which.
-  if (found.steps.empty() && level == Level::kMax) {
-    found = steps::find<F>(raw, base, domain = Domain::kValue);
-  }
+  const auto [domain, found] = find_any<F>(raw, base, level);
   if (found.steps.empty()) return false;
   ByteWriter w(out);
   w.u8(static_cast<uint8_t>(domain));
@@ -110,7 +128,7 @@ void decode_as(ByteReader& in, ByteView base, MutableByteView raw) {
   const uint64_t escape_count = in.count(kWidth);
   ByteReader escapes(in.bytes(escape_count * kWidth), "escaped elements");
   const uint8_t coding = in.u8();
-  if (coding > static_cast<uint8_t>(Coding::kContexts)) in.bad("indices of steps in an unknown coding");
+  if (coding > static_cast<uint8_t>(Coding::kContextsAlone)) in.bad("indices of steps in an unknown coding");
   thread_local Bytes scratch;
   ByteView indices;
   if (static_cast<Coding>(coding) == Coding::kStream) {
@@ -118,8 +136,10 @@ void decode_as(ByteReader& in, ByteView base, MutableByteView raw) {
   } else {
     const uint64_t row = in.varint();
     scratch.resize(raw.size() / kWidth);
-    const auto d = static_cast<Domain>(domain);
-    steps::decode_indices(in, context_of<F>(base, row, d, steps, escape_count > 0), scratch);
+    IndexContext context =
+        context_of<F>(base, row, static_cast<Domain>(domain), steps, escape_count > 0);
+    if (static_cast<Coding>(coding) == Coding::kContextsAlone) context.base.clear();
+    steps::decode_indices(in, context, scratch);
     indices = scratch;
   }
   rebuild<F>(in, static_cast<Domain>(domain), steps, indices, escapes, base, raw);

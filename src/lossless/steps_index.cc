@@ -15,7 +15,7 @@ using cm::SymbolTree;
 
 constexpr uint32_t kClasses = 16;   // of a neighbour's index
 constexpr uint32_t kLevels = 16;    // of activity: how far indices were from the neutral one
-constexpr uint32_t kFine = 64, kCoarse = 16;  // of a base magnitude
+constexpr uint32_t kFine = 64, kCoarse = 16, kRough = 8;  // of a base magnitude
 
 template <class U>
 void sketch_as(ByteView values, int mantissa_bits, MutableByteView out) {
@@ -54,6 +54,7 @@ class BaseView {
 
 uint32_t fine(uint32_t s) { return std::min(s & 127, kFine - 1); }
 uint32_t coarse(uint32_t s) { return std::min((s & 127) / 2, kCoarse - 1); }
+uint32_t rough(uint32_t s) { return std::min((s & 127) / 3, kRough - 1); }
 
 // The model: what was coded so far, and where the next index stands.
 class Model {
@@ -64,11 +65,10 @@ class Model {
     tree_.build(weights);
     std::vector<uint32_t> sizes = {1, kClasses * kClasses, 4 * kLevels, kLevels * kLevels};
     if (!base_.empty()) {
-      sizes.insert(sizes.end(), {2 * kFine, kCoarse * kCoarse * kCoarse,
-                                 kCoarse * kCoarse * kCoarse, 2 * kCoarse * kLevels});
+      sizes.insert(sizes.end(), {2 * kFine, kCoarse * kRough * kRough, kCoarse * kRough * kRough,
+                                 2 * kCoarse * kLevels});
     }
-    const uint32_t selects = kLevels * (base_.empty() ? 1 : kCoarse);
-    mixer_.init(static_cast<uint32_t>(std::max<size_t>(tree_.nodes.size(), 1)), sizes, selects, false);
+    mixer_.init(static_cast<uint32_t>(std::max<size_t>(tree_.nodes.size(), 1)), sizes, kLevels, false);
   }
 
   template <class Coder>
@@ -113,10 +113,10 @@ class Model {
     base_.move_to(i);
     const uint32_t here = base_.here(), sign = here >> 7;
     set[4] = fine(here) * 2 + sign;
-    set[5] = (coarse(here) * kCoarse + coarse(base_.left())) * kCoarse + coarse(base_.right());
-    set[6] = (coarse(here) * kCoarse + coarse(base_.up())) * kCoarse + coarse(base_.down());
+    set[5] = (coarse(here) * kRough + rough(base_.left())) * kRough + rough(base_.right());
+    set[6] = (coarse(here) * kRough + rough(base_.up())) * kRough + rough(base_.down());
     set[7] = (coarse(here) * 2 + sign) * kLevels + std::max(row, column);
-    return around * kCoarse + coarse(here);
+    return around;
   }
 
   template <class Coder>

@@ -61,7 +61,7 @@ Recipe checkpoint_prediction() {
       "arithmetic coding and LZMA and than without the previous checkpoint; resumed training ends within "
       "the noise of uninterrupted runs. Figures in docs/checkpoints.md.";
   r.example =
-      "pith compress step-2000.safetensors --base step-1000.pith --recipe checkpoint-prediction -O bits=4";
+      "pith compress step-2000.safetensors --base step-1000.pith --recipe checkpoint-prediction --set bits=4";
   r.parts = {"recipe/checkpoint_prediction.h", "lossless/step_arithmetic.h", "lossless/context_mix.h",
              "lossless/codec.h", "archive/base.h", "archive/writer.h"};
   r.options = {{"level", "max", "fast, default or max: below max, nothing is coded in context"},
