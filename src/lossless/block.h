@@ -55,7 +55,7 @@ std::string explain_sparse(ByteReader& in, int depth);
 bool encode_dictionary(ByteView raw, int width, Level level, Bytes& out);
 void decode_dictionary(ByteReader& in, MutableByteView raw);
 
-void encode_delta(ByteView raw, ByteView base, DType dtype, Level level, Bytes& out);
+void encode_delta(ByteView raw, ByteView base, const Content& content, Level level, Bytes& out);
 void decode_delta(ByteReader& in, ByteView base, MutableByteView raw);
 
 // False (and nothing appended) when the elements are not a few steps from the base's.

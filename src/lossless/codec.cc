@@ -15,6 +15,8 @@ namespace {
 
 // Blocks smaller than this gain nothing from looking at them closely.
 constexpr uint64_t kSmall = 64;
+// A block with its base that is so much smaller than the estimate without it needs no comparison.
+constexpr double kSurelySmaller = 0.9;
 
 ElementLayout layout_of(DType dtype, uint64_t row) {
   const DTypeInfo& t = info(element_type(dtype));
@@ -76,6 +78,15 @@ void encode_unaligned(ByteView raw, uint64_t head, uint64_t tail, DType dtype, L
   encode_nested(raw.subspan(head, raw.size() - head - tail), {dtype, 0, false}, level, depth + 1, out);
 }
 
+Bytes encode_with_base(ByteView raw, const Content& content, Level level, ByteView base) {
+  Bytes best, steps;
+  put_kind(BlockKind::kDelta, best);
+  encode_delta(raw, base, content, level, best);
+  put_kind(BlockKind::kSteps, steps);
+  if (encode_steps(raw, base, content, level, steps)) keep_smaller(steps, 0, best);
+  return best;
+}
+
 // Everything but raw blocks and big-endian: elements fill the block.
 void encode_whole(ByteView raw, const Content& content, Level level, ByteView base, int depth, Bytes& out) {
   const size_t start = out.size();
@@ -91,19 +102,17 @@ void encode_whole(ByteView raw, const Content& content, Level level, ByteView ba
   const bool guessed = content.dtype == DType::kBytes && choice.kind != BlockKind::kZstd;
   const auto head = guessed ? static_cast<uint64_t>(choice.head) : 0;
   const uint64_t tail = guessed ? (raw.size() - head) % static_cast<uint64_t>(choice.width) : 0;
-  if (head + tail > 0) {
-    encode_unaligned(raw, head, tail, choice.dtype, level, depth, out);
+  const Bytes with_base = base.empty() ? Bytes() : encode_with_base(raw, content, level, base);
+  const double alone = choice.bits / 8 * static_cast<double>(raw.size());
+  if (!base.empty() && static_cast<double>(with_base.size()) < kSurelySmaller * alone) {
+    ByteWriter(out).bytes(with_base);
   } else {
-    encode_choice(raw, level, depth, choice, out);
-  }
-  if (!base.empty()) {
-    Bytes stepped;
-    put_kind(BlockKind::kSteps, stepped);
-    if (encode_steps(raw, base, content, level, stepped)) keep_smaller(stepped, start, out);
-    Bytes delta;
-    put_kind(BlockKind::kDelta, delta);
-    encode_delta(raw, base, content.dtype, level, delta);
-    keep_smaller(delta, start, out);
+    if (head + tail > 0) {
+      encode_unaligned(raw, head, tail, choice.dtype, level, depth, out);
+    } else {
+      encode_choice(raw, level, depth, choice, out);
+    }
+    if (!base.empty()) keep_smaller(with_base, start, out);
   }
   // Records go through here again with each of their fields.
   if (level == Level::kMax && head + tail == 0 && choice.kind != BlockKind::kRecords &&
