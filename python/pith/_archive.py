@@ -243,7 +243,7 @@ def open(path: "Path | bytes | bytearray | memoryview", base: Bases = None,
 
     >>> archive = pith.open(example)
     >>> list(archive)
-    ['layer.weight', 'layer.bias']
+    ['layer.bias', 'layer.weight']
     >>> archive['layer.weight']
     <pith.Tensor 'layer.weight' f32 [3, 4]>
     """
