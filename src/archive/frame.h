@@ -28,7 +28,7 @@ enum class FrameKind : uint8_t {
 };
 inline constexpr uint8_t kFrameIgnorable = 1;  // a reader that does not know the kind skips it
 inline constexpr uint8_t kFrameZstd = 2;       // the payload is one zstd frame
-inline constexpr uint8_t kKnownFlags = kFrameIgnorable | kFrameZstd;
+// Other flags would change what the payload means.
 
 struct FrameHeader {
   FrameKind kind = FrameKind::kData;

@@ -38,6 +38,9 @@ Packed pack(Bytes raw) {
 
 Bytes unpack(ByteView payload, const FrameHeader& header, uint64_t limit) {
   const std::string_view name = kind_name(header.kind);
+  if (header.flags & ~(kFrameIgnorable | kFrameZstd)) {
+    fail(ErrorKind::kData, "{} frame has flags that this Pith does not know", name);
+  }
   if (header.raw > limit) {
     fail(ErrorKind::kLimit, "{} frame of {} bytes is above the limit of {}", name, header.raw,
          limit);

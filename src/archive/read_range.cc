@@ -100,6 +100,9 @@ ChunkFrame chunk_frame(const Archive::Impl& archive, size_t file, const Chunk& c
       static_cast<uint8_t>(header->kind) != static_cast<uint8_t>(chunk.kind)) {
     fail(ErrorKind::kData, "another frame stands in its place");
   }
+  if (header->flags & ~kFrameIgnorable) {
+    fail(ErrorKind::kData, "it has flags that this Pith does not know");
+  }
   const ByteView payload = at.subspan(kHeaderSize);
   if (!archive.cache.checked(chunk.at)) {
     if (hash64(payload) != header->payload_hash) {

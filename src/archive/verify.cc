@@ -60,6 +60,9 @@ class Verifier {
     if (std::ranges::any_of(padding, [](uint8_t b) { return b != 0; })) {
       problem(where() + " is followed by bytes that are not zero");
     }
+    if (kind_name(header.kind) == "unknown" && !(header.flags & kFrameIgnorable)) {
+      problem(where() + " must not be skipped, but this Pith does not know it");
+    }
     if (header.kind != FrameKind::kData && hash64(body) != header.payload_hash) {
       problem(where() + " does not match its checksum");
     }
