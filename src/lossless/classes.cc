@@ -17,7 +17,8 @@ constexpr size_t kClasses = 8;
 constexpr int kSegmentBits = 8;
 constexpr size_t kSegment = size_t{1} << kSegmentBits;
 constexpr size_t kLeastSegments = 64;      // shorter streams are of one character
-constexpr size_t kTrainingSegments = 160;  // that the classes are learned from
+// Segments that the classes are learned from, quickly and with care.
+constexpr size_t kFewTrainingSegments = 96, kTrainingSegments = 192;
 constexpr int kRounds = 4;
 constexpr size_t kTableUnit = 32768;  // symbols for which an order-0 coder has a table of its own
 
@@ -81,9 +82,9 @@ double cost_of(const entropy::Histogram& h) {
 }
 
 // Learns the classes; the gain estimated on the training segments, as a share, goes to `gain`.
-Lengths learn(ByteView symbols, size_t segments, double& gain) {
+Lengths learn(ByteView symbols, size_t segments, size_t most, double& gain) {
   std::vector<size_t> training;
-  const size_t count_training = std::min(segments, kTrainingSegments);
+  const size_t count_training = std::min(segments, most);
   for (size_t i = 0; i < count_training; ++i) training.push_back(i * segments / count_training);
   Histograms classes = first_classes(symbols, training);
   Lengths lengths;
@@ -155,7 +156,7 @@ bool encode_classes(ByteView symbols, double least_gain, bool check, Level level
   const size_t segments = (symbols.size() + kSegment - 1) / kSegment;
   if (segments < kLeastSegments) return false;
   double gain = 0;
-  const Lengths lengths = learn(symbols, segments, gain);
+  const Lengths lengths = learn(symbols, segments, check ? kTrainingSegments : kFewTrainingSegments, gain);
   if (gain < least_gain) return false;
   Bytes ids(segments);
   for (size_t i = 0; i < segments; ++i) ids[i] = nearest(segment_of(symbols, i), lengths);
