@@ -180,7 +180,7 @@ Examples:
   pith decompress all.pith -o restored                   everything, into this folder
   pith decompress model.pith --file config.json -o c.json    one file of several
   pith decompress model.pith --tensor lm_head.weight -o head.npy
-  pith decompress model.pith --tensor lm_head.weight --rows 0:2 -c | xxd | head
+  pith decompress model.pith --tensor lm_head.weight --rows 0:2 -c | od -t x2 | head
   pith decompress model.pith --tensor lm_head.weight -o head.safetensors
   pith decompress step.pith --base step-1000.safetensors -o s.safetensors    its base is elsewhere
   pith decompress < model.gguf.pith > model.gguf -f      in a pipe)";

@@ -1,0 +1,77 @@
+"""Every command that a help text, a recipe or the manual shows really runs."""
+
+import json
+import os
+import re
+import subprocess
+import unittest
+
+from command_support import REPOSITORY, CommandTest, gguf, model, next_step, safetensors, weights
+
+COMMANDS = ("compress", "decompress", "inspect", "verify", "recover", "recipes")
+
+
+def help_examples(text):
+    """The lines below "Examples:" without the remark that follows two spaces."""
+    lines = text.split("Examples:\n", 1)[1].splitlines()
+    return [re.split(r"\s{2,}", line.strip())[0] for line in lines if line.startswith("  ")]
+
+
+def manual_examples(text):
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+class Examples(CommandTest):
+    def prepare(self, command):
+        """The files that examples speak of; archives only where they are read, not written."""
+        self.write("model.safetensors", self.model)
+        self.write("config.json", b'{"model_type": "llama"}')
+        self.write("model.gguf", gguf())
+        self.write("model/weights.safetensors", self.model)
+        index = {"weight_map": {"b": "shard-1.safetensors"}}
+        self.write("model.safetensors.index.json", json.dumps(index).encode())
+        self.write("shard-1.safetensors", safetensors({"b": ("BF16", [512], weights(512))}))
+        self.write("step-1000.safetensors", self.model)
+        self.write("step-2000.safetensors", next_step(self.model))
+        self.ok("compress", "step-1000.safetensors", "-o", "step-1000.pith")
+        if "compress" in command.replace("decompress", "") and "--rebase" not in command:
+            return
+        self.ok("compress", "model.safetensors")
+        self.ok("compress", "model.gguf")
+        for name in ("model.pith", "all.pith"):
+            self.ok("compress", "model.safetensors", "config.json", "-o", name)
+        self.ok("compress", "step-2000.safetensors", "--base", "step-1000.safetensors", "-o", "step.pith")
+
+    def try_example(self, command):
+        self.setUp()
+        self.prepare(command)
+        environment = dict(os.environ, PATH=f"{self.shared}:{os.environ['PATH']}")
+        done = subprocess.run(["bash", "-o", "errexit", "-c", command], cwd=self.dir, env=environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, f"{command}: {done.stderr.decode()}")
+
+    def test_help(self):
+        for command in ((), *((c,) for c in COMMANDS)):
+            examples = help_examples(self.ok(*command, "--help").stdout.decode())
+            self.assertGreaterEqual(len(examples), 2, command)
+            for example in examples:
+                with self.subTest(example=example):
+                    self.try_example(example)
+
+    def test_recipes(self):
+        for recipe in json.loads(self.ok("recipes", "--json").stdout):
+            with self.subTest(recipe=recipe["name"]):
+                self.try_example(recipe["example"])
+
+    def test_manual(self):
+        examples = manual_examples((REPOSITORY / "docs/command.md").read_text())
+        self.assertGreater(len(examples), 10)
+        for example in examples:
+            with self.subTest(example=example):
+                self.try_example(example)
+
+
+if __name__ == "__main__":
+    unittest.main()

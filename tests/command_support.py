@@ -1,0 +1,115 @@
+"""What the tests of the command share: the binary, small model files, and runs of it.
+
+The binary is $PITH. It is copied to a folder that everybody may read, so that tests can also run
+it as another user."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+NOBODY = 65534
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def safetensors(tensors, metadata=None):
+    """tensors: {name: (dtype, shape, bytes)}"""
+    header, data = {}, b""
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def weights(count, seed=1):
+    """bf16 numbers that look like weights: few exponents, noise below."""
+    state, out = seed, bytearray()
+    for _ in range(count):
+        state = (state * 6364136223846793005 + 1442695040888963407) & (2**64 - 1)
+        bits = state >> 33
+        exponent = 120 - (bits & -bits).bit_length() % 12
+        out += struct.pack("<H", (bits >> 16 & 0x807F) | exponent << 7)
+    return bytes(out)
+
+
+def model(seed=1):
+    return safetensors({
+        "lm_head.weight": ("BF16", [64, 128], weights(8192, seed)),
+        "norm.weight": ("F32", [32], struct.pack("<32f", *[1 + i / 64 for i in range(32)])),
+        "scale": ("F32", [], struct.pack("<f", 0.5)),
+    }, {"format": "pt"})
+
+
+def next_step(raw):
+    """The same model after a little training: some low bits of the weights differ."""
+    out = bytearray(raw)
+    for at in range(len(raw) - 12000, len(raw) - 200, 14):
+        out[at & ~1] ^= 1
+    return bytes(out)
+
+
+def gguf():
+    def text(s):
+        return struct.pack("<Q", len(s)) + s.encode()
+    raw = b"GGUF" + struct.pack("<IQQ", 3, 1, 1) + text("general.architecture") + struct.pack("<I", 8)
+    raw += text("llama") + text("w") + struct.pack("<IQIQ", 1, 1024, 0, 0)
+    raw += b"\0" * (-len(raw) % 32)
+    return raw + struct.pack("<1024f", *[i / 1024 for i in range(1024)])
+
+
+class CommandTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = Path(tempfile.mkdtemp(prefix="pith-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
+        os.chmod(cls.shared, 0o755)
+        cls.pith = shutil.copy(os.environ["PITH"], cls.shared / "pith")
+        cls.model = model()
+
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(dir=self.shared))
+        os.chmod(self.dir, 0o755)
+
+    def tearDown(self):
+        left = [p for p in self.dir.rglob("*") if p.name.endswith(".part")]
+        self.assertEqual(left, [], "an unfinished file was left behind")
+
+    def write(self, name, data):
+        path = self.dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def read(self, name):
+        return (self.dir / name).read_bytes()
+
+    def names(self):
+        return sorted(str(p.relative_to(self.dir)) for p in self.dir.rglob("*") if p.is_file())
+
+    def run_pith(self, *args, stdin=b"", **options):
+        return subprocess.run([self.pith, *map(str, args)], cwd=self.dir, input=stdin, capture_output=True,
+                              timeout=120, **options)
+
+    def ok(self, *args, **options):
+        result = self.run_pith(*args, **options)
+        self.assertEqual(result.returncode, 0, f"pith {args}: {result.stderr.decode()}")
+        return result
+
+    def fails(self, *args, code=1, names=(), **options):
+        """The command ends with `code` and one line of error that has all of `names`."""
+        result = self.run_pith(*args, **options)
+        text = result.stderr.decode()
+        self.assertEqual(result.returncode, code, f"pith {args}: {text}")
+        errors = [line for line in text.splitlines() if line.startswith("pith: error: ")]
+        self.assertTrue(errors, text)
+        for name in names:
+            self.assertIn(str(name), " ".join(errors))
+        return result
