@@ -21,10 +21,9 @@ uint32_t reference_exponent(const std::vector<uint32_t>& counts, uint64_t n) {
 // Sets the modes of mantissa bits, and whether equality is coded, by coding a stretch of elements.
 void choose_modes(const Elements& elements, const Elements* base, FloatPlan& plan) {
   const uint64_t n = elements.size();
-  uint64_t ones = 0, zeros = 0, equal = 0;
+  uint64_t ones = 0, equal = 0;
   for (uint64_t i = 0; i < n; ++i) {
     ones |= elements[i];
-    zeros |= ~elements[i];
     if (base != nullptr) equal += elements[i] == (*base)[i];
   }
   plan.code_equal = equal * 5 > n * 2;

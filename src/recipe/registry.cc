@@ -31,7 +31,8 @@ void add_value(Values& values, std::string_view text) {
 }
 
 void apply(const Recipe& recipe, Values values, Plan& plan) {
-  for (const auto& [key, value] : values) {
+  for (const auto& entry : values) {
+    const std::string& key = entry.first;
     const auto same = [&](const Option& option) { return option.key == key; };
     if (std::ranges::none_of(recipe.options, same)) {
       fail(ErrorKind::kUsage, "recipe {} has no option '{}' (see: pith recipes {})", recipe.name, key,
