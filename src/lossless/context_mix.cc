@@ -91,8 +91,8 @@ void encode_dictionary(const std::vector<uint64_t>& dictionary, const Elements& 
   const Bytes mine = ranks(elements, dictionary);
   const Bytes theirs = base != nullptr ? ranks(*base, dictionary) : Bytes{};
   const Elements base_ranks(theirs, 1);
-  encode_bytes(Mode::kDictionary, Elements(mine, 1), 1, row, base != nullptr ? &base_ranks : nullptr,
-               out);
+  encode_bytes(Mode::kDictionary, Elements(mine, 1), 1, row,
+               base != nullptr ? &base_ranks : nullptr, out);
 }
 
 void encode_elements(const Elements& elements, const ElementLayout& layout, const Elements* base,

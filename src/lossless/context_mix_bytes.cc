@@ -1,5 +1,7 @@
 #include "context_mix_bytes.h"
 
+#include <utility>
+
 namespace pith::lossless::cm {
 
 ByteModel::ByteModel(const BytePlan& plan)
@@ -8,7 +10,7 @@ ByteModel::ByteModel(const BytePlan& plan)
       computed_(plan.width == 1),
       center_(plan.planes[0].center),
       planes_(plan.width),
-      expectation_(computed_ ? plan.row : 0, plan.with_base, int64_t{16} << kUnit),
+      expectation_(computed_ ? plan.row : 0, int64_t{16} << kUnit),
       above_(size_t(plan.row)) {
   for (size_t p = 0; p < planes_.size(); ++p) {
     Plane& plane = planes_[p];
@@ -22,8 +24,9 @@ ByteModel::ByteModel(const BytePlan& plan)
       }
     }
     plane.tree.build(from.weights);
-    plane.mixer.init(uint32_t(plane.tree.nodes.size()),
-                     {1, 256, 256, 256, p > 0 ? 1024u : 576u, plan.with_base ? 512u : 48u},
+    std::vector<uint32_t> contexts = {p > 0 ? 256u : 1u, 256, 256, p > 0 ? 1024u : 576u};
+    if (plan.with_base) contexts.push_back(512);
+    plane.mixer.init(uint32_t(plane.tree.nodes.size()), std::move(contexts),
                      plan.with_base ? 2 : 1, computed_);
     for (uint8_t symbol : plane.symbols) {
       plane.bound.push_back(point(symbol) - (int64_t{1} << (kUnit - 1)));

@@ -71,10 +71,10 @@ uint64_t ByteModel::code(Port& port, uint64_t value, uint64_t base) {
     uint32_t rank = 0;
     if (!plane.tree.nodes.empty()) {
       const uint32_t high = uint32_t(result) & 255, higher = uint32_t(result >> 8) & 255;
-      const uint32_t context[6] = {
-          0, p > 0 ? high : byte(left2_), byte(left_), byte(up),
+      const uint32_t context[5] = {
+          p > 0 ? high : 0, byte(left_), byte(up),
           p > 0 ? ((high * 31 + higher) * 31 + byte(left_)) & 1023 : near * 24 + e.level(4, 24),
-          with_base_ ? byte(base) * 2 + equal : e.level(2, 48)};
+          byte(base) * 2 + equal};  // the last only with a base
       int64_t low = computed_ ? -kZLimit : 0, top = kZLimit, split = 0;
       const uint32_t wanted = plane.rank[byte(value)];
       int32_t node = 0;
@@ -92,7 +92,7 @@ uint64_t ByteModel::code(Port& port, uint64_t value, uint64_t base) {
     result = (result << 8) | plane.symbols[rank];
     equal = equal && plane.symbols[rank] == byte(base);
   }
-  if (computed_) expectation_.follow(e, point(uint8_t(result)), base_point);
+  if (computed_) expectation_.follow(e, point(uint8_t(result)));
   left2_ = left_;
   left_ = result;
   if (!above_.empty()) {

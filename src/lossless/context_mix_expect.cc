@@ -17,8 +17,8 @@ int64_t toward(int64_t mean, int64_t x, uint64_t seen) {
 
 }  // namespace
 
-Expectation::Expectation(uint64_t row, bool with_base, int64_t typical)
-    : with_base_(with_base), columns_(size_t(row)), chunk_spread_(typical), near_(typical) {}
+Expectation::Expectation(uint64_t row, int64_t typical)
+    : columns_(size_t(row)), chunk_spread_(typical), near_(typical) {}
 
 Expected Expectation::next(int64_t base_point) const {
   Expected e;
@@ -28,28 +28,20 @@ Expected Expectation::next(int64_t base_point) const {
   if (!columns_.empty()) {
     const Column& c = columns_[at_column_];
     const int64_t prior = chunk_spread_ * 16 + 4 * kLeast;
-    e.column = log16(uint64_t(c.spread + kLeast)) - chunk;
+    e.column = log16(uint64_t(column_spread() + kLeast)) - chunk;
     e.row = log16(uint64_t(row_sum_ + prior)) - log16(uint64_t(row_expected_ + prior));
     e.spread = std::clamp(e.spread + e.column + e.row, 0, kMaxSpread);
     e.mean = c.mean;
-    e.lean = int32_t(std::clamp<int64_t>(c.mean * 8 / (c.spread + kLeast), -8, 7));
+    e.lean = int32_t(std::clamp<int64_t>(c.mean * 8 / (column_spread() + kLeast), -8, 7));
   }
-  if (with_base_) e.mean += (base_point * gain_) >> 16;
+  e.mean += base_point;
   e.near = log16(uint64_t(near_ + kLeast)) - chunk;
   return e;
 }
 
-void Expectation::follow_base(int64_t point, int64_t base_point) {
-  constexpr int64_t kLimit = 1 << 16;
-  const int64_t x = std::clamp(base_point >> 20, -kLimit, kLimit);
-  cross_ += x * std::clamp(point >> 20, -kLimit, kLimit);
-  square_ += x * x;
-  if (square_ > int64_t{1} << 60) square_ /= 2, cross_ /= 2;
-  if (seen_ % 64 == 0) gain_ = std::clamp<int64_t>(cross_ / (square_ / 65536 + 1), 0, 1 << 17);
-}
-
-void Expectation::follow(const Expected& e, int64_t point, int64_t base_point) {
+void Expectation::follow(const Expected& e, int64_t point) {
   const int64_t residual = point - e.mean, size = residual < 0 ? -residual : residual;
+  const int64_t column = columns_.empty() ? 0 : column_spread();
   chunk_spread_ = toward(chunk_spread_, size, std::min<uint64_t>(seen_ + 2, kChunkMemory));
   near_ += (size - near_) / 6;
   if (columns_.empty()) {
@@ -57,15 +49,13 @@ void Expectation::follow(const Expected& e, int64_t point, int64_t base_point) {
                          std::min<uint64_t>(seen_ + 32, kChunkMemory));
   }
   ++seen_;
-  if (with_base_) follow_base(point, base_point);
   if (columns_.empty()) return;
   Column& c = columns_[at_column_];
   row_sum_ += size;
-  row_expected_ += c.spread;
+  row_expected_ += column;
   if ((row_sum_ | row_expected_) >> 58 != 0) row_sum_ /= 2, row_expected_ /= 2;
   const uint64_t n = std::min(at_row_ + kColumnStart, kColumnMemory);
-  if (at_row_ == 0) c.spread = chunk_spread_;
-  c.spread = toward(c.spread, size, n);
+  c.spread = toward(column, size, n);
   c.mean = toward(c.mean, c.mean + residual, n);
   if (++at_column_ == columns_.size()) {
     at_column_ = 0;

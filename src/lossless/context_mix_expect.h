@@ -42,25 +42,26 @@ struct Expected {
 // Points lie within +-2^45.
 class Expectation {
  public:
+  // base_point below is the base's value at the place, 0 without one.
   // row: elements of a row, 0 when unknown. typical: a first guess of the spread.
-  Expectation(uint64_t row, bool with_base, int64_t typical);
+  Expectation(uint64_t row, int64_t typical);
 
   Expected next(int64_t base_point) const;
-  void follow(const Expected& e, int64_t point, int64_t base_point);
+  void follow(const Expected& e, int64_t point);
 
  private:
   struct Column {
     int64_t spread = 0, mean = 0;
   };
-  void follow_base(int64_t point, int64_t base_point);
 
-  bool with_base_;
+  int64_t column_spread() const {
+    return at_row_ == 0 ? chunk_spread_ : columns_[at_column_].spread;
+  }
+
   std::vector<Column> columns_;
   uint64_t at_column_ = 0, at_row_ = 0, seen_ = 0;
   int64_t chunk_spread_, near_, chunk_mean_ = 0;
   int64_t row_sum_ = 0, row_expected_ = 0;
-  // The base's multiplier in units of 2^-16, and the sums that give it.
-  int64_t gain_ = 65536, cross_ = 1 << 24, square_ = 1 << 24;
 };
 
 }  // namespace pith::lossless::cm

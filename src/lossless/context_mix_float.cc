@@ -12,7 +12,7 @@ FloatModel::FloatModel(const FloatPlan& plan)
       count_(uint32_t(plan.exponents.size())),
       sign_bit_(uint64_t{1} << (plan.exponent_bits + plan.mantissa_bits)),
       mantissa_mask_((uint64_t{1} << plan.mantissa_bits) - 1),
-      expectation_(plan.row, plan.with_base, int64_t{1} << (kLine - 1)),
+      expectation_(plan.row, int64_t{1} << (kLine - 1)),
       above_(size_t(plan.row)) {
   rank_of_.assign(size_t{1} << plan.exponent_bits, uint16_t(count_ - 1));
   for (uint32_t r = count_; r-- > 0;) {

@@ -146,7 +146,8 @@ uint64_t FloatModel::code_mantissa(Port& port, uint64_t mantissa, uint32_t rank,
       const int place = int(below) + shift;
       const int64_t step = place >= 0 ? int64_t{1} << std::min(place, 50) : 0;
       const uint32_t p = upper_share(z(low), z(low + step), z(low + 2 * step));
-      const uint32_t node = k < 4 ? (1u << k) + uint32_t(prefix) : 16 + k * 8 + uint32_t(prefix & 7);
+      const uint32_t node =
+          k < 4 ? (1u << k) + uint32_t(prefix) : 16 + k * 8 + uint32_t(prefix & 7);
       uint32_t state = 0;  // of the bits so far against the base's: other, equal, and its next bits
       if (plan_.with_base) {
         const uint64_t mine = (head >> (below + 1)) | prefix, theirs = b.bits >> (below + 1);
@@ -194,7 +195,7 @@ uint64_t FloatModel::code(Port& port, uint64_t value, uint64_t base) {
             (uint64_t(plan_.exponents[rank]) << plan_.mantissa_bits) | mantissa;
   }
   remember(rank, sign, equal);
-  expectation_.follow(e, on_line(value), base_point);
+  expectation_.follow(e, on_line(value));
   return value;
 }
 
