@@ -148,7 +148,8 @@ TEST(Frame, RoundTrips) {
     for (size_t i = 0; i < size; ++i) raw[i] = static_cast<uint8_t>(i * i >> 9);
     size_t written = 0;
     ASSERT_EQ(pith_compress(raw.data(), size, PITH_U8, PITH_DEFAULT, 0, coded.data(), coded.size(),
-                            &written), PITH_OK);
+                            &written),
+              PITH_OK);
     uint64_t told = 1;
     ASSERT_EQ(pith_decompressed_size(coded.data(), written, &told), PITH_OK);
     EXPECT_EQ(told, size);
@@ -164,8 +165,7 @@ TEST(Frame, RefusesBadArguments) {
   size_t written = 0;
   EXPECT_EQ(pith_compress(raw.data(), 100, 63, PITH_FAST, 1, out.data(), 100, &written),
             PITH_ERROR_USAGE);
-  EXPECT_EQ(pith_compress(raw.data(), 100, 2, static_cast<pith_level>(9), 1, out.data(), 100,
-                          &written), PITH_ERROR_USAGE);
+  EXPECT_EQ(pith_compress(raw.data(), 100, 2, 9, 1, out.data(), 100, &written), PITH_ERROR_USAGE);
   EXPECT_EQ(pith_compress(raw.data(), 100, 2, PITH_FAST, 1, out.data(), 3, &written),
             PITH_ERROR_LIMIT);
   EXPECT_EQ(pith_compress_bound(SIZE_MAX), 0);

@@ -18,7 +18,8 @@ using pith::DType;
 using pith::ErrorKind;
 using pith::fail;
 
-static_assert(PITH_F32 == static_cast<int>(DType::kF32) && PITH_BF16 == static_cast<int>(DType::kBF16) &&
+static_assert(PITH_F32 == static_cast<int>(DType::kF32) &&
+              PITH_BF16 == static_cast<int>(DType::kBF16) &&
               PITH_C64 == static_cast<int>(DType::kC64) &&
               PITH_F6_E3M2 == static_cast<int>(DType::kF6E3M2) &&
               PITH_GGML + 2 == static_cast<int>(DType::kQ4_0));
@@ -29,11 +30,16 @@ thread_local std::string last_error;
 
 pith_status status_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kData: return PITH_ERROR_DATA;
-    case ErrorKind::kIo: return PITH_ERROR_IO;
-    case ErrorKind::kLimit: return PITH_ERROR_LIMIT;
-    case ErrorKind::kUsage: return PITH_ERROR_USAGE;
-    case ErrorKind::kBase: return PITH_ERROR_BASE;
+    case ErrorKind::kData:
+      return PITH_ERROR_DATA;
+    case ErrorKind::kIo:
+      return PITH_ERROR_IO;
+    case ErrorKind::kLimit:
+      return PITH_ERROR_LIMIT;
+    case ErrorKind::kUsage:
+      return PITH_ERROR_USAGE;
+    case ErrorKind::kBase:
+      return PITH_ERROR_BASE;
   }
   return PITH_ERROR_INTERNAL;
 }
@@ -183,8 +189,8 @@ pith_status pith_read(const pith_archive* archive, size_t index, void* buffer, s
   });
 }
 
-pith_status pith_read_rows(const pith_archive* archive, size_t index, uint64_t first,
-                           uint64_t last, void* buffer, size_t buffer_size) {
+pith_status pith_read_rows(const pith_archive* archive, size_t index, uint64_t first, uint64_t last,
+                           void* buffer, size_t buffer_size) {
   return guarded([&] {
     const auto& a = opened(archive);
     check_index(a, index);
@@ -201,19 +207,18 @@ size_t pith_compress_bound(size_t size) {
   }
 }
 
-pith_status pith_compress(const void* data, size_t size, int32_t dtype, pith_level level,
-                          int threads, void* frame, size_t capacity, size_t* written) {
+pith_status pith_compress(const void* data, size_t size, int32_t dtype, int32_t level, int threads,
+                          void* frame, size_t capacity, size_t* written) {
   return guarded([&] {
     const auto raw = view(data, size, "data");
     const auto out = writable(frame, capacity, "frame");
     need(written, "written");
-    const auto number = static_cast<int>(level);
     if (dtype < 0 || dtype > 255 || !pith::find_dtype(static_cast<uint8_t>(dtype))) {
       fail(ErrorKind::kUsage, "{} is no dtype", dtype);
     }
-    if (number < PITH_FAST || number > PITH_MAX) fail(ErrorKind::kUsage, "{} is no level", number);
+    if (level < PITH_FAST || level > PITH_MAX) fail(ErrorKind::kUsage, "{} is no level", level);
     const pith::Bytes coded = pith::frame::encode(
-        raw, static_cast<DType>(dtype), static_cast<pith::lossless::Level>(number), threads);
+        raw, static_cast<DType>(dtype), static_cast<pith::lossless::Level>(level), threads);
     if (coded.size() > out.size()) {
       fail(ErrorKind::kLimit, "the frame has {} bytes, there is room for {}", coded.size(),
            out.size());

@@ -1,12 +1,11 @@
 // Reading archives.
-#include "pith/archive/reader.h"
-
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "bindings.h"
 #include "buffers.h"
 #include "interruptible.h"
+#include "pith/archive/reader.h"
 
 namespace pith::python {
 namespace {
@@ -81,8 +80,8 @@ py::tuple detail(const Archive& a, size_t t) {
 }
 
 std::vector<std::string> verify(const Archive& a, int threads, const py::object& progress) {
-  const auto report = interruptible(
-      progress, [&](const Progress& p) { return a.verify(threads, p); });
+  const auto report =
+      interruptible(progress, [&](const Progress& p) { return a.verify(threads, p); });
   std::vector<std::string> out;
   for (const archive::VerifyProblem& problem : report.problems) out.push_back(problem.what);
   return out;
@@ -96,8 +95,8 @@ archive::ExtractOptions extract_options(int threads, bool overwrite, const Progr
   return options;
 }
 
-void extract_all(const Archive& a, const std::filesystem::path& folder, int threads,
-                 bool overwrite, const py::object& progress) {
+void extract_all(const Archive& a, const std::filesystem::path& folder, int threads, bool overwrite,
+                 const py::object& progress) {
   interruptible(progress, [&](const Progress& p) {
     a.extract_all(folder, extract_options(threads, overwrite, p));
     return true;
@@ -138,8 +137,8 @@ void bind_archive(py::module_& m) {
            py::arg("out"))
       .def("detail", &detail, py::arg("index"))
       .def("verify", &verify, py::arg("threads"), py::arg("progress"))
-      .def("extract_all", &extract_all, py::arg("folder"), py::arg("threads"),
-           py::arg("overwrite"), py::arg("progress"))
+      .def("extract_all", &extract_all, py::arg("folder"), py::arg("threads"), py::arg("overwrite"),
+           py::arg("progress"))
       .def("extract_file", &extract_file, py::arg("file"), py::arg("target"), py::arg("threads"),
            py::arg("overwrite"), py::arg("progress"))
       .def("content_hash", [](const Archive& a) { return a.content_hash().hex(); })

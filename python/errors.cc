@@ -9,11 +9,16 @@ namespace py = pybind11;
 
 const char* class_name(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kData: return "DataError";
-    case ErrorKind::kIo: return "IoError";
-    case ErrorKind::kLimit: return "LimitError";
-    case ErrorKind::kUsage: return "UsageError";
-    case ErrorKind::kBase: return "BaseError";
+    case ErrorKind::kData:
+      return "DataError";
+    case ErrorKind::kIo:
+      return "IoError";
+    case ErrorKind::kLimit:
+      return "LimitError";
+    case ErrorKind::kUsage:
+      return "UsageError";
+    case ErrorKind::kBase:
+      return "BaseError";
   }
   return "Error";
 }

@@ -21,7 +21,8 @@ py::list dtypes() {
   for (const DTypeInfo& t : all_dtypes()) {
     const std::string_view name = io::safetensors_name(t.dtype);
     out.append(py::make_tuple(t.name, t.block_elements, t.block_bytes, t.exponent_bits,
-                              t.mantissa_bits, name.empty() ? py::none() : py::object(py::str(name))));
+                              t.mantissa_bits,
+                              name.empty() ? py::none() : py::object(py::str(name))));
   }
   return out;
 }
@@ -50,8 +51,8 @@ py::tuple safetensors_layout(const py::object& data) {
   }
   py::list tensors;
   for (const io::TensorRegion& t : layout.tensors) {
-    tensors.append(py::make_tuple(t.name, info(t.dtype).name, py::tuple(py::cast(t.shape)),
-                                  t.offset, t.size));
+    tensors.append(
+        py::make_tuple(t.name, info(t.dtype).name, py::tuple(py::cast(t.shape)), t.offset, t.size));
   }
   return py::make_tuple(tensors, layout.metadata);
 }
@@ -85,9 +86,10 @@ void bind_formats(py::module_& m) {
   m.def("write_safetensors", &write_safetensors, py::arg("path"), py::arg("tensors"),
         py::arg("metadata"), py::arg("overwrite"));
   m.def("safetensors_bytes", &safetensors_bytes, py::arg("tensors"), py::arg("metadata"));
-  m.def("is_archive", [](const py::object& data) {
-    return archive::Archive::is_archive(Buffer(data).bytes());
-  }, py::arg("data"));
+  m.def(
+      "is_archive",
+      [](const py::object& data) { return archive::Archive::is_archive(Buffer(data).bytes()); },
+      py::arg("data"));
 }
 
 }  // namespace pith::python

@@ -30,8 +30,7 @@ py::bytes decompress_bytes(const py::object& data, uint64_t memory_limit, int th
   if (size > memory_limit) {
     fail(ErrorKind::kLimit, "frame: {} bytes, above the memory limit of {}", size, memory_limit);
   }
-  return new_bytes(size,
-                   [&](MutableByteView out) { frame::decode(buffer.bytes(), out, threads); });
+  return new_bytes(size, [&](MutableByteView out) { frame::decode(buffer.bytes(), out, threads); });
 }
 
 }  // namespace

@@ -12,8 +12,8 @@
 
 namespace pith::python {
 
-// Runs body(progress); `callback`: None or a function of (done, total). An exception of the callback
-// or a KeyboardInterrupt stops the work, waits for it and is raised.
+// Runs body(progress); `callback`: None or a function of (done, total). An exception of the
+// callback or a KeyboardInterrupt stops the work, waits for it and is raised.
 template <class Body>
 auto interruptible(const pybind11::object& callback, Body&& body) {
   namespace py = pybind11;

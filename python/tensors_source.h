@@ -51,8 +51,8 @@ class TensorsSource : public archive::Source {
   uint64_t size_ = 0;
 };
 
-// To be destroyed under the interpreter lock. Throws kUsage for what safetensors cannot hold and for
-// data of another size than dtype and shape say.
+// To be destroyed under the interpreter lock. Throws kUsage for what safetensors cannot hold and
+// for data of another size than dtype and shape say.
 std::shared_ptr<TensorsSource> tensors_source(const std::vector<TensorArgument>& arguments,
                                               const io::Metadata& metadata);
 

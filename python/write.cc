@@ -1,11 +1,10 @@
 // Writing archives.
-#include "pith/archive/writer.h"
-
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 
 #include "bindings.h"
 #include "interruptible.h"
+#include "pith/archive/writer.h"
 #include "tensors_source.h"
 
 namespace pith::python {
@@ -38,8 +37,7 @@ py::tuple compress(const Paths& paths, const std::filesystem::path& out, lossles
                    const Paths& bases, int threads, bool overwrite, const py::object& progress) {
   return summary(interruptible(progress, [&](const Progress& p) {
     const auto inputs = archive::expand_inputs(paths);
-    return archive::write_archive(inputs, out,
-                                  write_options(level, bases, threads, overwrite, p));
+    return archive::write_archive(inputs, out, write_options(level, bases, threads, overwrite, p));
   }));
 }
 
@@ -50,8 +48,7 @@ py::tuple save(const std::filesystem::path& out, const std::string& entry,
   const auto source = tensors_source(arguments, metadata);
   return summary(interruptible(progress, [&](const Progress& p) {
     const std::vector<archive::Input> inputs = {{entry, source}};
-    return archive::write_archive(inputs, out,
-                                  write_options(level, bases, threads, overwrite, p));
+    return archive::write_archive(inputs, out, write_options(level, bases, threads, overwrite, p));
   }));
 }
 
@@ -62,8 +59,8 @@ void bind_write(py::module_& m) {
       .value("fast", lossless::Level::kFast)
       .value("default", lossless::Level::kDefault)
       .value("max", lossless::Level::kMax);
-  m.def("compress", &compress, py::arg("paths"), py::arg("out"), py::arg("level"),
-        py::arg("bases"), py::arg("threads"), py::arg("overwrite"), py::arg("progress"));
+  m.def("compress", &compress, py::arg("paths"), py::arg("out"), py::arg("level"), py::arg("bases"),
+        py::arg("threads"), py::arg("overwrite"), py::arg("progress"));
   m.def("save", &save, py::arg("out"), py::arg("entry"), py::arg("tensors"), py::arg("metadata"),
         py::arg("level"), py::arg("bases"), py::arg("threads"), py::arg("overwrite"),
         py::arg("progress"));

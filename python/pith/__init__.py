@@ -8,7 +8,7 @@
 `compress_bytes` codes a buffer, and `pith.safetensors` stands in for the safetensors package.
 """
 
-from . import _errors  # first: the extension looks its exceptions up there
+from . import _errors  # noqa: F401, first: the extension looks its exceptions up there
 from ._archive import Archive, Base, File, open
 from ._bits import Bits, bfloat16
 from ._dtypes import DTYPES, DType

@@ -10,8 +10,8 @@
  *   pith_close(archive);
  *
  * Every function that can fail returns a pith_status; its text is then in pith_last_error() of the
- * same thread. A null pointer where one is needed is PITH_ERROR_USAGE, never a crash. An archive may
- * be used by many threads at once (but closed by one, when no other uses it).
+ * same thread. A null pointer where one is needed is PITH_ERROR_USAGE, never a crash. An archive
+ * may be used by many threads at once (but closed by one, when no other uses it).
  *
  * Structures begin with their size, set by the ..._INIT macros, so that a program built against an
  * older header runs with a newer library.
@@ -38,17 +38,17 @@ extern "C" {
 
 typedef enum pith_status {
   PITH_OK = 0,
-  PITH_ERROR_DATA = 1,     /* malformed, truncated or corrupt input */
-  PITH_ERROR_IO = 2,       /* the operating system refused */
-  PITH_ERROR_LIMIT = 3,    /* larger than the caller allows */
-  PITH_ERROR_USAGE = 4,    /* no such tensor, wrong buffer size, null pointer */
-  PITH_ERROR_BASE = 5,     /* the base of a delta is missing or is another file */
-  PITH_ERROR_MEMORY = 6,   /* out of memory */
-  PITH_ERROR_INTERNAL = 7  /* a defect in Pith */
+  PITH_ERROR_DATA = 1,    /* malformed, truncated or corrupt input */
+  PITH_ERROR_IO = 2,      /* the operating system refused */
+  PITH_ERROR_LIMIT = 3,   /* larger than the caller allows */
+  PITH_ERROR_USAGE = 4,   /* no such tensor, wrong buffer size, null pointer */
+  PITH_ERROR_BASE = 5,    /* the base of a delta is missing or is another file */
+  PITH_ERROR_MEMORY = 6,  /* out of memory */
+  PITH_ERROR_INTERNAL = 7 /* a defect in Pith */
 } pith_status;
 
-/* Element types; the numbers are those of the archive format. GGML's block types are 64 + the number
- * that GGUF gives them. */
+/* Element types; the numbers are those of the archive format. GGML's block types are 64 + the
+ * number that GGUF gives them. */
 typedef enum pith_dtype {
   PITH_BYTES = 0,
   PITH_BOOL = 1,
@@ -87,9 +87,10 @@ typedef struct pith_open_options {
   size_t size;
   const char* const* bases; /* where the base of a delta is; or NULL: beside the archive */
   size_t base_count;
-  uint64_t memory_limit;    /* bytes that one read may allocate; 0: 8 GiB */
+  uint64_t memory_limit; /* bytes that one read may allocate; 0: 8 GiB */
 } pith_open_options;
-#define PITH_OPEN_OPTIONS_INIT {sizeof(pith_open_options), NULL, 0, 0}
+#define PITH_OPEN_OPTIONS_INIT \
+  { sizeof(pith_open_options), NULL, 0, 0 }
 
 /* Pointers live as long as the archive. */
 typedef struct pith_tensor_info {
@@ -102,9 +103,10 @@ typedef struct pith_tensor_info {
   const uint64_t* shape;  /* outermost dimension first */
   size_t ndim;            /* 0: one element */
   uint64_t nbytes;
-  uint64_t row_bytes;     /* of one row of the outermost dimension; 0 when there is no row */
+  uint64_t row_bytes; /* of one row of the outermost dimension; 0 when there is no row */
 } pith_tensor_info;
-#define PITH_TENSOR_INFO_INIT {sizeof(pith_tensor_info), NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0}
+#define PITH_TENSOR_INFO_INIT \
+  { sizeof(pith_tensor_info), NULL, NULL, NULL, 0, 0, NULL, 0, 0, 0 }
 
 /* "0.1.0", of the library that runs. */
 PITH_API const char* pith_version(void);
@@ -124,8 +126,7 @@ PITH_API void pith_close(pith_archive* archive);
 
 /* Tensors are numbered from 0 in the order of the files and of their places in them. */
 PITH_API size_t pith_tensor_count(const pith_archive* archive);
-PITH_API pith_status pith_tensor(const pith_archive* archive, size_t index,
-                                 pith_tensor_info* info);
+PITH_API pith_status pith_tensor(const pith_archive* archive, size_t index, pith_tensor_info* info);
 /* The tensor called `name`, or "file:name" where several files have one of that name. */
 PITH_API pith_status pith_find(const pith_archive* archive, const char* name, size_t* index);
 
@@ -142,9 +143,9 @@ PITH_API pith_status pith_read_rows(const pith_archive* archive, size_t index, u
 
 /* The largest frame that `size` bytes can become; 0 when that does not fit into a size_t. */
 PITH_API size_t pith_compress_bound(size_t size);
-/* `dtype` (a pith_dtype, PITH_BYTES if unknown) is a hint. `capacity` of pith_compress_bound(size)
- * is always enough; *written is the frame's size. */
-PITH_API pith_status pith_compress(const void* data, size_t size, int32_t dtype, pith_level level,
+/* `dtype` (a pith_dtype, PITH_BYTES if unknown) is a hint; `level` is a pith_level. `capacity` of
+ * pith_compress_bound(size) is always enough; *written is the frame's size. */
+PITH_API pith_status pith_compress(const void* data, size_t size, int32_t dtype, int32_t level,
                                    int threads, void* frame, size_t capacity, size_t* written);
 /* Size of the original. */
 PITH_API pith_status pith_decompressed_size(const void* frame, size_t frame_size, uint64_t* size);
