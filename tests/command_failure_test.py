@@ -115,6 +115,18 @@ class Files(CommandTest):
         self.fails("decompress", "a.pith", "-o", "a.pith", names=["a.pith"])
         self.ok("decompress", "a.pith", "-f")
 
+    def test_outputs_that_are_no_plain_files(self):
+        self.write("a", b"data" * 100)
+        os.mkfifo(self.dir / "pipe")
+        self.fails("compress", "a", "-o", "pipe", "-f", names=["pipe", "regular"])
+        self.fails("compress", "a", "-o", "a", "-f", code=2, names=["a", "input"])
+        self.write("real", b"")
+        (self.dir / "link").symlink_to("real")
+        self.fails("compress", "a", "-o", "link", names=["link", "--force"])
+        self.ok("compress", "a", "-o", "link", "-f")
+        self.assertTrue((self.dir / "link").is_symlink())
+        self.ok("verify", "real")
+
     def test_missing_files(self):
         for command in ("compress", "decompress", "inspect", "verify"):
             self.fails(command, "absent.pith", names=["absent.pith", "No such file"])

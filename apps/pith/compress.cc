@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "message.h"
+#include "options.h"
 #include "output.h"
 #include "progress_bar.h"
 
@@ -15,12 +16,16 @@ namespace fs = std::filesystem;
 
 archive::WriteReport write(const CompressPlan& plan) {
   switch (plan.target) {
-    case Target::kFile: return archive::write_archive(plan.inputs, plan.path, plan.options);
+    case Target::kFile:
+      return archive::write_archive(plan.inputs, plan.path, plan.options);
     case Target::kStdout:
-      return archive::write_archive(plan.inputs, [](ByteView data) { write_stdout(data); }, plan.options);
-    case Target::kNowhere: break;
+      return archive::write_archive(
+          plan.inputs, [](ByteView data) { write_stdout(data); }, plan.options);
+    case Target::kNowhere:
+      break;
   }
-  return archive::write_archive(plan.inputs, [](ByteView) {}, plan.options);
+  return archive::write_archive(
+      plan.inputs, [](ByteView) {}, plan.options);
 }
 
 void run(const CompressArguments& a) {
@@ -34,7 +39,8 @@ void run(const CompressArguments& a) {
   if (a.remove) remove_inputs(a.inputs, plan.path, a.bases, a.threads, a.quiet);
 }
 
-constexpr const char* kExamples = R"(Inputs: a model.safetensors.index.json brings its shards and is stored as model.pith; an ONNX model brings
+constexpr const char* kExamples =
+    R"(Inputs: a model.safetensors.index.json brings its shards and is stored as model.pith; an ONNX model brings
 its external data; folders are stored whole. Without a level: default. --level fast and max trade size
 for time; all of them give every bit back.
 
@@ -50,12 +56,15 @@ Examples:
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
 
 void add_where(CLI::App* c, CompressArguments& a) {
-  c->add_option("input", a.inputs, "files and folders; '-' or none: standard input")->type_name("FILE");
-  c->add_option("-o,--output", a.output, "the archive ('-': standard output)")->type_name("OUT.pith");
+  c->add_option("input", a.inputs, "files and folders; '-' or none: standard input")
+      ->type_name("FILE");
+  c->add_option("-o,--output", a.output, "the archive ('-': standard output)")
+      ->type_name("OUT.pith");
   c->add_flag("-c,--stdout", a.to_stdout, "write to standard output");
   c->add_flag("-f,--force", a.force, "overwrite the output");
   c->add_flag("-k,--keep", a.keep, "keep the inputs (default)");
-  c->add_flag("--rm", a.remove, "remove the inputs once the archive is written, synced and verified");
+  c->add_flag("--rm", a.remove,
+              "remove the inputs once the archive is written, synced and verified");
   c->add_flag("--dry-run", a.dry_run, "write nothing, only say what would come of it");
 }
 
@@ -63,15 +72,13 @@ void add_how(CLI::App* c, CompressArguments& a) {
   c->add_option("--level", a.level, "fast, default or max")->type_name("LEVEL");
   c->add_flag("--fast", a.fast, "same as --level fast");
   c->add_flag("--max", a.max, "same as --level max");
-  c->add_option("--base", a.bases, "store differences to this archive, file or folder (repeatable)")
-      ->type_name("PATH")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  c->add_flag("--rebase", a.rebase, "the input is an archive: write it again, standing alone "
-                                    "(--base then says where its base is)");
+  add_bases(c, a.bases, "store differences to this archive, file or folder");
+  c->add_flag("--rebase", a.rebase,
+              "the input is an archive: write it again, standing alone "
+              "(--base then says where its base is)");
   c->add_option("--recipe", a.recipe, "a published method (see: pith recipes)")->type_name("NAME");
-  c->add_option("-O,--set", a.settings, "an option of the recipe (repeatable)")
-      ->type_name("KEY=VALUE")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  c->add_option("-T,--threads", a.threads, "threads; 0: as many as there are cores")
-      ->type_name("N")->check(CLI::Range(0, 4096));
+  add_repeatable(c, "-O,--set", a.settings, "an option of the recipe", "KEY=VALUE");
+  add_threads(c, a.threads);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ struct CompressArguments {
 enum class Target { kFile, kStdout, kNowhere };
 
 struct CompressPlan {
-  std::string label;  // of the input, for messages
+  std::string label;                  // of the input, for messages
   std::shared_ptr<const void> spool;  // what `inputs` read from, where they do not own it
   std::vector<archive::Input> inputs;
   archive::WriteOptions options;
@@ -38,9 +38,11 @@ struct CompressPlan {
 CompressPlan plan_compress(const CompressArguments& arguments);
 
 // --rm: removes what the archive holds, file by file, after reading the archive back and comparing
-// each file on disk with the hash recorded of it. Files that changed and links stay, with a warning.
-void remove_inputs(const std::vector<std::string>& inputs, const std::filesystem::path& archive_path,
-                   const std::vector<std::string>& bases, int threads, bool quiet);
+// each file on disk with the hash recorded of it. Files that changed and links stay, with a
+// warning.
+void remove_inputs(const std::vector<std::string>& inputs,
+                   const std::filesystem::path& archive_path, const std::vector<std::string>& bases,
+                   int threads, bool quiet);
 
 void report_compress(const CompressArguments& arguments, const CompressPlan& plan,
                      const archive::WriteReport& report);

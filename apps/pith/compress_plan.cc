@@ -30,15 +30,18 @@ void check(const CompressArguments& a) {
   }
   if (a.remove && a.rebase) usage("--rm does not go with --rebase");
   if (a.rebase && a.inputs.size() != 1) usage("--rebase takes one archive");
-  if (a.recipe.empty() && !a.settings.empty()) usage("--set belongs to a recipe; name one with --recipe");
-  if (a.rebase && !a.recipe.empty()) usage("--rebase writes an archive that stands alone; no recipe goes with it");
+  if (a.recipe.empty() && !a.settings.empty())
+    usage("--set belongs to a recipe; name one with --recipe");
+  if (a.rebase && !a.recipe.empty())
+    usage("--rebase writes an archive that stands alone; no recipe goes with it");
 }
 
 // "m.safetensors.index.json" lists the shards of a model: the archive is named for the model.
 std::string default_name(const fs::path& input) {
   const fs::path path = input.has_filename() ? input : input.parent_path();
   const std::string name = path.filename().string();
-  if (name.empty() || name == "." || name == "..") usage("this folder needs a name for its archive: -o OUT.pith");
+  if (name.empty() || name == "." || name == "..")
+    usage("this folder needs a name for its archive: -o OUT.pith");
   for (const std::string_view suffix : {".safetensors.index.json", ".bin.index.json"}) {
     if (name.size() > suffix.size() && name.ends_with(suffix)) {
       return path.parent_path() / (name.substr(0, name.size() - suffix.size()) + ".pith");
@@ -53,7 +56,8 @@ void choose_target(const CompressArguments& a, CompressPlan& plan) {
   } else if (a.to_stdout || a.output == "-" || (a.output.empty() && from_stdin(a))) {
     plan.target = Target::kStdout;
     if (a.json) usage("--json and the archive cannot both go to standard output");
-    if (stdout_is_terminal()) usage("compressed data are not written to a terminal; use -o, or redirect");
+    if (stdout_is_terminal())
+      usage("compressed data are not written to a terminal; use -o, or redirect");
   } else if (!a.output.empty()) {
     plan.path = a.output;
   } else if (a.inputs.size() > 1) {
@@ -62,8 +66,15 @@ void choose_target(const CompressArguments& a, CompressPlan& plan) {
     plan.path = a.rebase ? a.inputs[0] : default_name(a.inputs[0]);
   }
   // Known now: no reason to find out after reading the input.
-  if (plan.target == Target::kFile && !a.force && fs::exists(plan.path)) {
-    fail(ErrorKind::kIo, "{}: exists already (use --force to overwrite)", plan.path.string());
+  if (plan.target == Target::kFile) plan.path = output_path(plan.path, a.force);
+}
+
+void refuse_own_input(const CompressArguments& a, const fs::path& target) {
+  for (const std::string& input : a.inputs) {
+    std::error_code error;
+    if (!a.rebase && fs::equivalent(input, target, error)) {
+      fail(ErrorKind::kUsage, "{}: is an input; the archive needs another name", target.string());
+    }
   }
 }
 
@@ -77,7 +88,8 @@ std::vector<archive::Input> stdin_inputs(const CompressPlan& plan) {
   struct stat status;
   const bool regular = ::fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
                        ::lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
-  auto source = regular ? archive::mapped_source("/proc/self/fd/0") : archive::stream_source(STDIN_FILENO);
+  auto source =
+      regular ? archive::mapped_source("/proc/self/fd/0") : archive::stream_source(STDIN_FILENO);
   return {{stdin_name(plan), std::move(source)}};
 }
 
@@ -86,7 +98,8 @@ void refuse_archives(const std::vector<std::string>& inputs) {
     if (!input.ends_with(".pith") || !fs::is_regular_file(input)) continue;
     const MappedFile file(input);
     if (archive::Archive::is_archive(file.bytes())) {
-      fail(ErrorKind::kUsage, "{}: is a Pith archive already (use --rebase to write it again)", input);
+      fail(ErrorKind::kUsage, "{}: is a Pith archive already (use --rebase to write it again)",
+           input);
     }
   }
 }
@@ -105,6 +118,7 @@ void choose_inputs(const CompressArguments& a, CompressPlan& plan) {
     plan.inputs = stdin_inputs(plan);
   } else {
     refuse_archives(a.inputs);
+    refuse_own_input(a, plan.path);
     plan.inputs = archive::expand_inputs(to_paths(a.inputs));
   }
 }
@@ -127,8 +141,12 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
 }
 
 // The archive shall be no more readable than what is in it.
-void narrow_umask(const CompressPlan& plan) {
+void narrow_umask(const CompressArguments& a, const CompressPlan& plan) {
   mode_t readable = 0777;
+  for (const std::string& input : a.inputs) {
+    struct stat status;
+    if (::stat(input.c_str(), &status) == 0) readable &= status.st_mode;
+  }
   for (const archive::Input& input : plan.inputs) {
     if (input.source) readable &= input.source->mode();
   }
@@ -145,7 +163,7 @@ CompressPlan plan_compress(const CompressArguments& a) {
   choose_options(a, plan, by_recipe);
   choose_inputs(a, plan);
   if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
-  narrow_umask(plan);
+  narrow_umask(a, plan);
   return plan;
 }
 

@@ -41,8 +41,8 @@ class Explanations {
 };
 
 Json to_json(const TensorReport& t, const std::string& how) {
-  Json j = {{"name", t.name},     {"dtype", info(t.dtype).name}, {"shape", t.shape},
-            {"raw", t.raw},       {"stored", t.stored},          {"shared", t.shared},
+  Json j = {{"name", t.name},        {"dtype", info(t.dtype).name}, {"shape", t.shape},
+            {"raw", t.raw},          {"stored", t.stored},          {"shared", t.shared},
             {"has_base", t.has_base}};
   if (!how.empty()) j["how"] = how;
   return j;
@@ -51,9 +51,14 @@ Json to_json(const TensorReport& t, const std::string& how) {
 Json losses_json(const recipe::CheckpointLosses& losses) {
   Json all = Json::array();
   for (const recipe::TensorLoss& t : losses) {
-    all.push_back({{"file", t.file}, {"tensor", t.tensor}, {"elements", t.elements}, {"pruned", t.pruned},
-                   {"rms_value", t.rms_value}, {"rms_residual", t.rms_residual},
-                   {"rms_error", t.rms_error}, {"max_error", t.max_error}});
+    all.push_back({{"file", t.file},
+                   {"tensor", t.tensor},
+                   {"elements", t.elements},
+                   {"pruned", t.pruned},
+                   {"rms_value", t.rms_value},
+                   {"rms_residual", t.rms_residual},
+                   {"rms_error", t.rms_error},
+                   {"max_error", t.max_error}});
   }
   return all;
 }
@@ -62,16 +67,24 @@ Json to_json(const CompressPlan& plan, const WriteReport& r, const Explanations&
   Json files = Json::array();
   for (const FileReport& f : r.files) {
     Json tensors = Json::array();
-    for (const TensorReport& t : f.tensors) tensors.push_back(to_json(t, explanations.of(f.path, t)));
-    files.push_back({{"path", f.path}, {"format", f.format}, {"raw", f.raw}, {"stored", f.stored},
-                     {"xxh3_128", f.hash.hex()}, {"notes", f.notes}, {"tensors", tensors}});
+    for (const TensorReport& t : f.tensors)
+      tensors.push_back(to_json(t, explanations.of(f.path, t)));
+    files.push_back({{"path", f.path},
+                     {"format", f.format},
+                     {"raw", f.raw},
+                     {"stored", f.stored},
+                     {"xxh3_128", f.hash.hex()},
+                     {"notes", f.notes},
+                     {"tensors", tensors}});
   }
   Json j = {{"archive", plan.target == Target::kFile ? Json(plan.path.string()) : Json()},
             {"level", recipe::level_name(plan.options.level)},
-            {"raw", r.raw}, {"stored", r.stored}, {"shared", r.shared},
+            {"raw", r.raw},
+            {"stored", r.stored},
+            {"shared", r.shared},
             {"content_hash", r.content_hash.hex()}};
-  j["seconds"] = {{"wall", r.wall}, {"cpu", r.cpu}, {"reading", r.reading}, {"hashing", r.hashing},
-                  {"coding", r.coding}, {"writing", r.writing}};
+  j["seconds"] = {{"wall", r.wall},       {"cpu", r.cpu},       {"reading", r.reading},
+                  {"hashing", r.hashing}, {"coding", r.coding}, {"writing", r.writing}};
   j["files"] = std::move(files);
   j["lossless"] = plan.losses == nullptr;
   if (plan.losses) j["losses"] = losses_json(*plan.losses);
@@ -82,8 +95,8 @@ void print_tensors(const WriteReport& r, const Explanations& explanations) {
   Table table({"tensor", "dtype", "shape", ">raw", ">stored", ">ratio", "how"});
   for (const FileReport& f : r.files) {
     for (const TensorReport& t : f.tensors) {
-      const std::string how = t.shared >= t.raw && t.raw > 0 ? "same as earlier bytes"
-                                                             : explanations.of(f.path, t);
+      const std::string how =
+          t.shared >= t.raw && t.raw > 0 ? "same as earlier bytes" : explanations.of(f.path, t);
       table.row({t.name, std::string(info(t.dtype).name), shape_text(t.shape), size_text(t.raw),
                  size_text(t.stored), ratio_text(t.raw, t.stored), how});
     }
@@ -102,8 +115,11 @@ void print_losses(const recipe::CheckpointLosses& losses) {
 }
 
 void print_times(const WriteReport& r) {
-  note("time: {:.2f} s; reading {:.2f}, hashing {:.2f}, coding {:.2f} (all threads), writing {:.2f}; "
-       "processor {:.2f}", r.wall, r.reading, r.hashing, r.coding, r.writing, r.cpu);
+  note(
+      "time: {:.2f} s; reading {:.2f}, hashing {:.2f}, coding {:.2f} (all threads), writing "
+      "{:.2f}; "
+      "processor {:.2f}",
+      r.wall, r.reading, r.hashing, r.coding, r.writing, r.cpu);
 }
 
 void print_summary(const CompressPlan& plan, const WriteReport& r) {
@@ -116,7 +132,8 @@ void print_summary(const CompressPlan& plan, const WriteReport& r) {
 
 }  // namespace
 
-void report_compress(const CompressArguments& a, const CompressPlan& plan, const WriteReport& report) {
+void report_compress(const CompressArguments& a, const CompressPlan& plan,
+                     const WriteReport& report) {
   for (const FileReport& f : report.files) {
     for (const std::string& text : f.notes) {
       if (a.verbose && !a.quiet) note("{}: {}", f.path, text);
@@ -129,7 +146,8 @@ void report_compress(const CompressArguments& a, const CompressPlan& plan, const
     if (plan.losses) print_losses(*plan.losses);
     print_times(report);
   }
-  if (plan.losses) note("stored with losses (-v shows them): {}", count_text(plan.losses->size(), "tensor"));
+  if (plan.losses)
+    note("stored with losses (-v shows them): {}", count_text(plan.losses->size(), "tensor"));
   print_summary(plan, report);
 }
 

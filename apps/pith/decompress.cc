@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "message.h"
+#include "options.h"
 #include "output.h"
 #include "place.h"
 #include "progress_bar.h"
@@ -32,7 +33,8 @@ struct Arguments {
 void check(const Arguments& a) {
   if (a.to_stdout && !a.output.empty()) usage("-c and -o exclude each other");
   if (!a.rows.empty() && a.tensor.empty()) usage("--rows needs --tensor");
-  if (!a.tensor.empty() && !a.file.empty()) usage("--tensor and --file exclude each other (write --tensor FILE:NAME)");
+  if (!a.tensor.empty() && !a.file.empty())
+    usage("--tensor and --file exclude each other (write --tensor FILE:NAME)");
   if (!a.tensor.empty() && a.output.empty() && !a.to_stdout) {
     usage("--tensor: say where to with -o OUT (.npy, .safetensors, else raw bytes), or -c");
   }
@@ -45,14 +47,19 @@ void check(const Arguments& a) {
 class Decompress {
  public:
   Decompress(const Arguments& a, const std::string& path)
-      : a_(a), path_(path), opened_(open_archive(path, open_options(a))), archive_(opened_.archive) {}
+      : a_(a),
+        path_(path),
+        opened_(open_archive(path, open_options(a))),
+        archive_(opened_.archive) {}
 
   void run() {
     if (!a_.tensor.empty()) return one_tensor();
     if (!a_.file.empty()) return one_file(archive_.find_file(a_.file));
     if (const auto single = single_file()) return one_file(*single);
-    if (to_stdout()) usage("the archive has several files; choose one with --file, or a folder with -o");
-    if (path_ == "-" && a_.output.empty()) usage("several files come from standard input; name a folder with -o");
+    if (to_stdout())
+      usage("the archive has several files; choose one with --file, or a folder with -o");
+    if (path_ == "-" && a_.output.empty())
+      usage("several files come from standard input; name a folder with -o");
     tree();
   }
 
@@ -82,15 +89,18 @@ class Decompress {
     if (!a_.rows.empty()) rows = parse_rows(a_.rows);
     if (to_stdout()) {
       refuse_terminal();
-      return write_tensor(archive_, tensor, rows, TensorFormat::kRaw, [](ByteView b) { write_stdout(b); });
+      return write_tensor(archive_, tensor, rows, TensorFormat::kRaw,
+                          [](ByteView b) { write_stdout(b); });
     }
-    AtomicFile out(a_.output, a_.force);
-    write_tensor(archive_, tensor, rows, tensor_format(a_.output), [&](ByteView b) { out.write(b); });
+    AtomicFile out(output_path(a_.output, a_.force), a_.force);
+    write_tensor(archive_, tensor, rows, tensor_format(a_.output),
+                 [&](ByteView b) { out.write(b); });
     out.commit();
   }
 
   void refuse_terminal() const {
-    if (stdout_is_terminal()) usage("binary data are not written to a terminal; use -o, or redirect");
+    if (stdout_is_terminal())
+      usage("binary data are not written to a terminal; use -o, or redirect");
   }
 
   void one_file(size_t file) {
@@ -100,11 +110,13 @@ class Decompress {
     const archive::ExtractOptions options = extract_options(bar);
     if (to_stdout() || (path_ == "-" && a_.output.empty())) {
       refuse_terminal();
-      return archive_.extract_file(file, [](ByteView b) { write_stdout(b); }, options);
+      return archive_.extract_file(
+          file, [](ByteView b) { write_stdout(b); }, options);
     }
-    const fs::path target = a_.output.empty() ? beside(fs::path(info.path).filename()) : fs::path(a_.output);
+    const fs::path target =
+        a_.output.empty() ? beside(fs::path(info.path).filename()) : fs::path(a_.output);
     if (a_.output.empty()) archive::check_path(info.path);
-    archive_.extract_file(file, target, options);
+    archive_.extract_file(file, output_path(target, a_.force), options);
     summary(bar, target, info.size);
   }
 
@@ -113,7 +125,8 @@ class Decompress {
     std::string top;
     for (const FileInfo& f : archive_.files()) {
       const std::string first = f.path.substr(0, f.path.find('/'));
-      if ((f.kind == EntryKind::kRegular && first == f.path) || (!top.empty() && first != top)) return "";
+      if ((f.kind == EntryKind::kRegular && first == f.path) || (!top.empty() && first != top))
+        return "";
       top = first;
     }
     return top;
@@ -124,7 +137,8 @@ class Decompress {
     if (!top.empty()) return beside(top);
     const std::string name = fs::path(path_).filename().string();
     if (name.size() > 5 && name.ends_with(".pith")) return beside(name.substr(0, name.size() - 5));
-    fail(ErrorKind::kUsage, "{}: has several files and a name without .pith; name a folder with -o", path_);
+    fail(ErrorKind::kUsage, "{}: has several files and a name without .pith; name a folder with -o",
+         path_);
   }
 
   void tree() {
@@ -146,7 +160,8 @@ class Decompress {
       if (f->kind != EntryKind::kDirectory) continue;
       const fs::path inner = fs::path(f->path).lexically_relative(top.empty() ? "." : top);
       const fs::path folder = inner == "." ? target : target / inner;
-      if (fs::is_directory(fs::symlink_status(folder))) ::chmod(folder.c_str(), f->mode & ~mask & 0777);
+      if (fs::is_directory(fs::symlink_status(folder)))
+        ::chmod(folder.c_str(), f->mode & ~mask & 0777);
     }
   }
 
@@ -157,7 +172,8 @@ class Decompress {
   void summary(ProgressBar& bar, const fs::path& target, uint64_t size) const {
     bar.clear();
     if (a_.quiet) return;
-    note("{} : {} ({}, {})", opened_.label, target.string(), size_text(size), rate_text(size, bar.seconds()));
+    note("{} : {} ({}, {})", opened_.label, target.string(), size_text(size),
+         rate_text(size, bar.seconds()));
   }
 
   const Arguments& a_;
@@ -169,10 +185,12 @@ class Decompress {
 void run(const Arguments& a) {
   check(a);
   const std::vector<std::string> stdin_only{"-"};
-  for (const std::string& path : a.archives.empty() ? stdin_only : a.archives) Decompress(a, path).run();
+  for (const std::string& path : a.archives.empty() ? stdin_only : a.archives)
+    Decompress(a, path).run();
 }
 
-constexpr const char* kExamples = R"(One file comes back under its own name, beside the archive; a folder likewise; several inputs come
+constexpr const char* kExamples =
+    R"(One file comes back under its own name, beside the archive; a folder likewise; several inputs come
 back in a folder called as the archive is, without .pith. -o names what comes out.
 
 Examples:
@@ -186,21 +204,23 @@ Examples:
   pith decompress < model.gguf.pith > model.gguf -f      in a pipe)";
 
 void add_options(CLI::App* c, Arguments& a) {
-  c->add_option("archive", a.archives, "archives; '-' or none: standard input")->type_name("FILE.pith");
-  c->add_option("-o,--output", a.output, "file or folder to write ('-': standard output)")->type_name("OUT");
+  c->add_option("archive", a.archives, "archives; '-' or none: standard input")
+      ->type_name("FILE.pith");
+  c->add_option("-o,--output", a.output, "file or folder to write ('-': standard output)")
+      ->type_name("OUT");
   c->add_flag("-c,--stdout", a.to_stdout, "write to standard output");
   c->add_flag("-f,--force", a.force, "overwrite the output");
   c->add_flag("-k,--keep", a.keep, "keep the archive (always so)");
   c->add_option("--file", a.file, "only this file of the archive")->type_name("PATH");
-  c->add_option("--tensor", a.tensor, "only this tensor (NAME or FILE:NAME), to -o or -c")->type_name("NAME");
+  c->add_option("--tensor", a.tensor, "only this tensor (NAME or FILE:NAME), to -o or -c")
+      ->type_name("NAME");
   c->add_option("--rows", a.rows, "of the tensor, only these rows (first:last, last not included)")
       ->type_name("A:B");
-  c->add_option("--base", a.bases, "where the base of a delta is (repeatable)")
-      ->type_name("PATH")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  c->add_option("--memory", a.memory, "refuse archives that need more than this at once (default 8G)")
+  add_bases(c, a.bases, "where the base of a delta is");
+  c->add_option("--memory", a.memory,
+                "refuse archives that need more than this at once (default 8G)")
       ->type_name("SIZE");
-  c->add_option("-T,--threads", a.threads, "threads; 0: as many as there are cores")
-      ->type_name("N")->check(CLI::Range(0, 4096));
+  add_threads(c, a.threads);
   c->add_flag("-q,--quiet", a.quiet, "say nothing but errors");
 }
 
@@ -208,7 +228,8 @@ void add_options(CLI::App* c, Arguments& a) {
 
 void add_decompress(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
-  CLI::App* c = app.add_subcommand("decompress", "Get everything back, or one file, tensor or some rows");
+  CLI::App* c =
+      app.add_subcommand("decompress", "Get everything back, or one file, tensor or some rows");
   add_options(c, *a);
   c->footer(kExamples);
   c->callback([a] { run(*a); });

@@ -2,6 +2,7 @@
 #include "inspect.h"
 
 #include "command.h"
+#include "options.h"
 
 namespace pith::command {
 namespace {
@@ -21,13 +22,15 @@ void run(const InspectArguments& a) {
 void add_inspect(CLI::App& app) {
   auto a = std::make_shared<InspectArguments>();
   CLI::App* c = app.add_subcommand("inspect", "Say what is in an archive or a model file");
-  c->add_option("file", a->input, "an archive ('-': standard input), or a model file of any known format")
-      ->type_name("FILE")->required();
+  c->add_option("file", a->input,
+                "an archive ('-': standard input), or a model file of any known format")
+      ->type_name("FILE")
+      ->required();
   c->add_flag("--tensors", a->tensors, "a line for each tensor, with how it is coded");
   c->add_flag("--metadata", a->metadata, "the metadata of the files");
-  c->add_flag("--planes", a->planes, "entropies: what no coder of signs, exponents and mantissas gets below");
-  c->add_option("--base", a->bases, "where the base of a delta is (repeatable; for --planes)")
-      ->type_name("PATH")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_flag("--planes", a->planes,
+              "entropies: what no coder of signs, exponents and mantissas gets below");
+  add_bases(c, a->bases, "where the base of a delta is");
   c->add_flag("--json", a->json, "everything as JSON on standard output");
   c->footer(R"(Examples:
   pith inspect model.pith                    files, types, sizes, base

@@ -26,7 +26,8 @@ std::string metadata_text(const MetadataPairs& metadata);
 Json metadata_json(const MetadataPairs& metadata);
 
 // A line for each element type: how many tensors, elements and bytes; `stored` may be empty.
-std::string dtype_table(const std::vector<io::TensorRegion>& tensors, const std::vector<uint64_t>& stored);
+std::string dtype_table(const std::vector<io::TensorRegion>& tensors,
+                        const std::vector<uint64_t>& stored);
 
 // Entropies of the float tensors, in the order given; `read` gives the bytes of one.
 class PlaneTable {

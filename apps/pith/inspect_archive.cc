@@ -31,14 +31,16 @@ std::vector<io::TensorRegion> regions_of(const Archive& archive) {
 std::string how(const TensorDetail& detail) {
   if (detail.explain.empty()) return detail.shared > 0 ? "same as earlier bytes" : "";
   const size_t more = detail.explain.size() - 1;
-  return more ? fmt::format("{} and {}", detail.explain[0], count_text(more, "other way")) : detail.explain[0];
+  return more ? fmt::format("{} and {}", detail.explain[0], count_text(more, "other way"))
+              : detail.explain[0];
 }
 
 std::string heading(const Archive& archive, const std::string& label) {
   const auto [major, minor] = archive.version();
-  std::string s = fmt::format("{}: Pith archive, format {}.{}, {} => {} ({}x)\n", label, major, minor,
-                              size_text(archive.raw_size()), size_text(archive.stored_size()),
-                              ratio_text(archive.raw_size(), archive.stored_size()));
+  std::string s =
+      fmt::format("{}: Pith archive, format {}.{}, {} => {} ({}x)\n", label, major, minor,
+                  size_text(archive.raw_size()), size_text(archive.stored_size()),
+                  ratio_text(archive.raw_size(), archive.stored_size()));
   s += fmt::format("content  {}\n", archive.content_hash().hex());
   if (const auto base = archive.base_record()) {
     s += fmt::format("base     {} ({}, {})\n", base->name, base->hash.hex(), size_text(base->size));
@@ -52,8 +54,8 @@ std::string file_table(const Archive& archive) {
     if (f.kind == archive::EntryKind::kDirectory) {
       table.row({fmt::format("{}/", f.path), "folder"});
     } else {
-      table.row({f.path, f.format, fmt::format("{}", f.tensor_count), size_text(f.size), size_text(f.stored),
-                 ratio_text(f.size, f.stored)});
+      table.row({f.path, f.format, fmt::format("{}", f.tensor_count), size_text(f.size),
+                 size_text(f.stored), ratio_text(f.size, f.stored)});
     }
   }
   return table.text();
@@ -64,7 +66,8 @@ std::string tensor_table(const Archive& archive, const Details& details) {
   for (size_t t = 0; t < archive.tensors().size(); ++t) {
     const io::TensorRegion& r = archive.tensors()[t].region;
     table.row({r.name, std::string(info(r.dtype).name), shape_text(r.shape), size_text(r.size),
-               size_text(details.stored[t]), ratio_text(r.size, details.stored[t]), how(details.all[t])});
+               size_text(details.stored[t]), ratio_text(r.size, details.stored[t]),
+               how(details.all[t])});
   }
   return table.empty() ? "" : table.text();
 }
@@ -78,33 +81,53 @@ PlaneTable planes_of(const Archive& archive) {
 }
 
 Json file_json(const FileInfo& f) {
-  if (f.kind == archive::EntryKind::kDirectory) return {{"path", f.path}, {"kind", "folder"}, {"mode", f.mode}};
-  return {{"path", f.path}, {"kind", "file"}, {"mode", f.mode}, {"format", f.format}, {"raw", f.size},
-          {"stored", f.stored}, {"xxh3_128", f.hash.hex()}, {"tensors", f.tensor_count},
-          {"metadata", metadata_json(f.metadata)}, {"notes", f.notes}};
+  if (f.kind == archive::EntryKind::kDirectory)
+    return {{"path", f.path}, {"kind", "folder"}, {"mode", f.mode}};
+  return {{"path", f.path},
+          {"kind", "file"},
+          {"mode", f.mode},
+          {"format", f.format},
+          {"raw", f.size},
+          {"stored", f.stored},
+          {"xxh3_128", f.hash.hex()},
+          {"tensors", f.tensor_count},
+          {"metadata", metadata_json(f.metadata)},
+          {"notes", f.notes}};
 }
 
 Json tensor_json(const Archive& archive, size_t t, const TensorDetail& d) {
   const auto& tensor = archive.tensors()[t];
   const io::TensorRegion& r = tensor.region;
-  return {{"name", r.name}, {"file", archive.files()[tensor.file].path}, {"dtype", info(r.dtype).name},
-          {"shape", r.shape}, {"offset", r.offset}, {"raw", r.size}, {"stored", d.stored},
-          {"shared", d.shared}, {"has_base", tensor.has_base}, {"how", d.explain}};
+  return {{"name", r.name},
+          {"file", archive.files()[tensor.file].path},
+          {"dtype", info(r.dtype).name},
+          {"shape", r.shape},
+          {"offset", r.offset},
+          {"raw", r.size},
+          {"stored", d.stored},
+          {"shared", d.shared},
+          {"has_base", tensor.has_base},
+          {"how", d.explain}};
 }
 
 Json to_json(const Archive& archive, const Details& details, const std::string& label) {
   Json j = {{"archive", label},
             {"version", fmt::format("{}.{}", archive.version().first, archive.version().second)},
-            {"raw", archive.raw_size()}, {"stored", archive.stored_size()},
-            {"content_hash", archive.content_hash().hex()}, {"base", nullptr}};
+            {"raw", archive.raw_size()},
+            {"stored", archive.stored_size()},
+            {"content_hash", archive.content_hash().hex()},
+            {"base", nullptr}};
   if (const auto base = archive.base_record()) {
-    j["base"] = {{"name", base->name}, {"hash", base->hash.hex()}, {"size", base->size},
+    j["base"] = {{"name", base->name},
+                 {"hash", base->hash.hex()},
+                 {"size", base->size},
                  {"depth", archive.base_depth()}};
   }
   j["files"] = Json::array();
   for (const FileInfo& f : archive.files()) j["files"].push_back(file_json(f));
   j["tensors"] = Json::array();
-  for (size_t t = 0; t < details.all.size(); ++t) j["tensors"].push_back(tensor_json(archive, t, details.all[t]));
+  for (size_t t = 0; t < details.all.size(); ++t)
+    j["tensors"].push_back(tensor_json(archive, t, details.all[t]));
   return j;
 }
 

@@ -25,26 +25,36 @@ PlaneTable planes_of(const MappedFile& file, const std::vector<io::TensorRegion>
 }
 
 Json to_json(const InspectArguments& a, const MappedFile& file, const io::Description& d) {
-  Json j = {{"file", a.input}, {"format", d.layout.format}, {"raw", file.bytes().size()},
-            {"metadata", metadata_json(d.layout.metadata)}, {"notes", d.layout.notes}};
+  Json j = {{"file", a.input},
+            {"format", d.layout.format},
+            {"raw", file.bytes().size()},
+            {"metadata", metadata_json(d.layout.metadata)},
+            {"notes", d.layout.notes}};
   j["parts"] = Json::array();
   for (const auto& part : d.parts) j["parts"].push_back(part.generic_string());
   j["companions"] = Json::array();
-  for (const auto& companion : d.companions) j["companions"].push_back(companion.path.generic_string());
+  for (const auto& companion : d.companions)
+    j["companions"].push_back(companion.path.generic_string());
   j["tensors"] = Json::array();
   for (const io::TensorRegion& r : d.layout.tensors) {
-    j["tensors"].push_back({{"name", r.name}, {"dtype", info(r.dtype).name}, {"shape", r.shape},
-                            {"offset", r.offset}, {"raw", r.size}, {"big_endian", r.big_endian}});
+    j["tensors"].push_back({{"name", r.name},
+                            {"dtype", info(r.dtype).name},
+                            {"shape", r.shape},
+                            {"offset", r.offset},
+                            {"raw", r.size},
+                            {"big_endian", r.big_endian}});
   }
   return j;
 }
 
 std::string heading(const InspectArguments& a, const MappedFile& file, const io::Description& d) {
-  std::string s = fmt::format("{}: {}, {}, {}\n", a.input, d.layout.format, size_text(file.bytes().size()),
-                              count_text(d.layout.tensors.size(), "tensor"));
+  std::string s =
+      fmt::format("{}: {}, {}, {}\n", a.input, d.layout.format, size_text(file.bytes().size()),
+                  count_text(d.layout.tensors.size(), "tensor"));
   for (const std::string& text : d.layout.notes) s += fmt::format("note: {}\n", text);
   for (const auto& part : d.parts) s += fmt::format("part: {}\n", part.generic_string());
-  for (const auto& companion : d.companions) s += fmt::format("external data: {}\n", companion.path.generic_string());
+  for (const auto& companion : d.companions)
+    s += fmt::format("external data: {}\n", companion.path.generic_string());
   return s;
 }
 

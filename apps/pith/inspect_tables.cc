@@ -21,7 +21,8 @@ Json metadata_json(const MetadataPairs& metadata) {
   return pairs;
 }
 
-std::string dtype_table(const std::vector<io::TensorRegion>& tensors, const std::vector<uint64_t>& stored) {
+std::string dtype_table(const std::vector<io::TensorRegion>& tensors,
+                        const std::vector<uint64_t>& stored) {
   struct Sum {
     uint64_t count = 0, raw = 0, stored = 0;
   };
@@ -38,7 +39,8 @@ std::string dtype_table(const std::vector<io::TensorRegion>& tensors, const std:
   for (const auto& [dtype, sum] : sums) {
     std::vector<std::string> cells{std::string(info(dtype).name), fmt::format("{}", sum.count),
                                    size_text(sum.raw)};
-    if (!stored.empty()) cells.insert(cells.end(), {size_text(sum.stored), ratio_text(sum.raw, sum.stored)});
+    if (!stored.empty())
+      cells.insert(cells.end(), {size_text(sum.stored), ratio_text(sum.raw, sum.stored)});
     table.row(std::move(cells));
   }
   return table.empty() ? "" : table.text();
@@ -51,7 +53,8 @@ struct PlaneTable::Row {
 };
 
 void PlaneTable::add(const io::TensorRegion& region, const std::function<Bytes()>& read) {
-  if (info(region.dtype).kind != NumberKind::kFloat || region.big_endian || region.size == 0) return;
+  if (info(region.dtype).kind != NumberKind::kFloat || region.big_endian || region.size == 0)
+    return;
   if (info(region.dtype).block_elements != 1) return;
   rows_.push_back(std::make_shared<Row>(
       Row{region.name, region.dtype, audit::float_limits(read(), region.dtype)}));
@@ -59,17 +62,19 @@ void PlaneTable::add(const io::TensorRegion& region, const std::function<Bytes()
 
 std::string PlaneTable::text() const {
   Table table({"tensor", "dtype", ">sign", ">exponent", ">mantissa", ">given exp.", ">limit bits"});
-  const auto row = [&](const std::string& name, const std::string& dtype, const audit::FloatLimits& l) {
+  const auto row = [&](const std::string& name, const std::string& dtype,
+                       const audit::FloatLimits& l) {
     const auto bits = [](double v) { return fmt::format("{:.3f}", v); };
-    table.row({name, dtype, bits(l.sign), bits(l.exponent), bits(l.mantissa), bits(l.mantissa_given_exponent),
-               bits(l.conditional_mantissa_bits())});
+    table.row({name, dtype, bits(l.sign), bits(l.exponent), bits(l.mantissa),
+               bits(l.mantissa_given_exponent), bits(l.conditional_mantissa_bits())});
   };
   std::map<DType, std::vector<audit::FloatLimits>> by_type;
   for (const auto& r : rows_) {
     row(r->name, std::string(info(r->dtype).name), r->limits);
     by_type[r->dtype].push_back(r->limits);
   }
-  for (const auto& [dtype, limits] : by_type) row("(together)", std::string(info(dtype).name), audit::combine(limits));
+  for (const auto& [dtype, limits] : by_type)
+    row("(together)", std::string(info(dtype).name), audit::combine(limits));
   return table.empty() ? "no tensor of floats\n" : table.text();
 }
 
@@ -77,9 +82,14 @@ Json PlaneTable::json() const {
   Json all = Json::array();
   for (const auto& r : rows_) {
     const audit::FloatLimits& l = r->limits;
-    all.push_back({{"name", r->name}, {"dtype", info(r->dtype).name}, {"elements", l.elements},
-                   {"sign", l.sign}, {"exponent", l.exponent}, {"exponent_blocks", l.exponent_blocks},
-                   {"mantissa", l.mantissa}, {"mantissa_given_exponent", l.mantissa_given_exponent},
+    all.push_back({{"name", r->name},
+                   {"dtype", info(r->dtype).name},
+                   {"elements", l.elements},
+                   {"sign", l.sign},
+                   {"exponent", l.exponent},
+                   {"exponent_blocks", l.exponent_blocks},
+                   {"mantissa", l.mantissa},
+                   {"mantissa_given_exponent", l.mantissa_given_exponent},
                    {"limit_bits", l.conditional_mantissa_bits()}});
   }
   return all;

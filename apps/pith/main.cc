@@ -1,4 +1,4 @@
-// pith: lossless compression of AI model files. Parses the command line, runs one subcommand, and
+// pith: compression of AI model files. Parses the command line, runs one subcommand, and
 // turns whatever goes wrong into one line and an exit status.
 #include <cstdio>
 #include <exception>
@@ -13,7 +13,8 @@
 namespace pith::command {
 namespace {
 
-constexpr const char* kExamples = R"(Exit status: 0 all is well, 1 an error or damage, 2 wrong usage, 130 interrupted.
+constexpr const char* kExamples =
+    R"(Exit status: 0 all is well, 1 an error or damage, 2 wrong usage, 130 interrupted.
 
 Examples:
   pith compress model.safetensors              write model.safetensors.pith beside it
@@ -55,7 +56,9 @@ int error_exit(const Error& e) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Lossless compression of AI model files: every bit comes back.", "pith");
+  CLI::App app(
+      "Compression of AI model files: every bit comes back, unless a recipe says otherwise.",
+      "pith");
   add_commands(app);
   try {
     app.parse(argc, argv);

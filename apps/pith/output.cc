@@ -49,7 +49,9 @@ void write_all(int fd, ByteView data, std::string_view what) {
 
 }  // namespace
 
-void write_stdout(ByteView data) { write_all(STDOUT_FILENO, data, "standard output: cannot write"); }
+void write_stdout(ByteView data) {
+  write_all(STDOUT_FILENO, data, "standard output: cannot write");
+}
 void write_stdout(std::string_view text) { write_stdout(as_bytes(text)); }
 
 void print_json(const Json& json) {
@@ -84,6 +86,21 @@ OpenedArchive open_archive(const std::string& path, const archive::OpenOptions& 
   } catch (const Error& e) {
     throw e.in(label);
   }
+}
+
+fs::path output_path(const fs::path& name, bool force) {
+  std::error_code error;
+  const fs::file_status status = fs::status(name, error);
+  if (!fs::exists(status)) {
+    if (!fs::is_symlink(fs::symlink_status(name, error))) return name;
+    fail(ErrorKind::kIo, "{}: is a symbolic link to nothing", name.string());
+  }
+  if (!fs::is_regular_file(status) && !fs::is_directory(status)) {
+    fail(ErrorKind::kIo, "{}: is not a regular file (to write there, use -c and redirect)",
+         name.string());
+  }
+  if (!force) fail(ErrorKind::kIo, "{}: exists already (use --force to overwrite)", name.string());
+  return fs::is_symlink(fs::symlink_status(name)) ? fs::canonical(name) : name;
 }
 
 std::vector<fs::path> to_paths(const std::vector<std::string>& names) {

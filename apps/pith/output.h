@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,8 +11,6 @@
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
 #include "pith/base/file.h"
-
-#include <nlohmann/json.hpp>
 
 namespace pith::command {
 
@@ -39,6 +38,11 @@ struct OpenedArchive {
   archive::Archive archive;
 };
 OpenedArchive open_archive(const std::string& path, const archive::OpenOptions& options);
+
+// Where an output called `name` goes: through symbolic links, as a shell's redirection does.
+// Refused (kIo) are devices and pipes, which would be replaced by a file, and what exists without
+// `force`.
+std::filesystem::path output_path(const std::filesystem::path& name, bool force);
 
 std::vector<std::filesystem::path> to_paths(const std::vector<std::string>& names);
 

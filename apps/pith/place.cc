@@ -13,7 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse(const fs::path& path, std::string_view doing, const std::error_code& error) {
+[[noreturn]] void refuse(const fs::path& path, std::string_view doing,
+                         const std::error_code& error) {
   fail(ErrorKind::kIo, "{}: cannot {}: {}", path.string(), doing, error.message());
 }
 
@@ -25,7 +26,8 @@ bool is_empty_folder(const fs::path& path) {
 void move_entry(const fs::path& from, const fs::path& to);
 
 void merge_folder(const fs::path& from, const fs::path& to) {
-  for (const auto& entry : fs::directory_iterator(from)) move_entry(entry.path(), to / entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(from))
+    move_entry(entry.path(), to / entry.path().filename());
 }
 
 void move_entry(const fs::path& from, const fs::path& to) {

@@ -29,8 +29,8 @@ std::string state_text(uint64_t done, uint64_t total, double seconds) {
   const double part = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const std::string left =
       done > 0 && seconds > 0.5 ? time_text(seconds / part - seconds) + " left" : "";
-  return fmt::format("{:3.0f}%  {} of {}  {}  {}", 100 * part, size_text(done), size_text(total), rate,
-                     left);
+  return fmt::format("{:3.0f}%  {} of {}  {}  {}", 100 * part, size_text(done), size_text(total),
+                     rate, left);
 }
 
 }  // namespace

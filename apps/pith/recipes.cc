@@ -23,10 +23,18 @@ Json to_json(const Recipe& r) {
   for (const recipe::Option& o : r.options) {
     options.push_back({{"key", o.key}, {"default", o.default_value}, {"meaning", o.meaning}});
   }
-  return {{"name", r.name},         {"id", r.id},           {"title", r.title},
-          {"area", r.area},         {"summary", r.summary}, {"composition", r.compose},
-          {"parts", r.parts},       {"options", options},   {"needs_base", r.needs_base},
-          {"differs", r.differs},   {"verified", r.verified}, {"example", r.example}};
+  return {{"name", r.name},
+          {"id", r.id},
+          {"title", r.title},
+          {"area", r.area},
+          {"summary", r.summary},
+          {"composition", r.compose},
+          {"parts", r.parts},
+          {"options", options},
+          {"needs_base", r.needs_base},
+          {"differs", r.differs},
+          {"verified", r.verified},
+          {"example", r.example}};
 }
 
 void print_list() {
@@ -38,12 +46,14 @@ void print_list() {
 }
 
 void print_one(const Recipe& r) {
-  std::string s = fmt::format("{} ({}, {})\n{}\n\n{}\n\n", r.name, r.id, r.area, r.title, r.summary);
+  std::string s =
+      fmt::format("{} ({}, {})\n{}\n\n{}\n\n", r.name, r.id, r.area, r.title, r.summary);
   s += fmt::format("composition  {}\nparts        {}\n", r.compose, fmt::join(r.parts, ", "));
   for (const recipe::Option& o : r.options) {
     s += fmt::format("option       {}={}: {}\n", o.key, o.default_value, o.meaning);
   }
-  s += fmt::format("differs      {}\nverified     {}\nexample      {}\n", r.differs, r.verified, r.example);
+  s += fmt::format("differs      {}\nverified     {}\nexample      {}\n", r.differs, r.verified,
+                   r.example);
   write_stdout(s);
 }
 

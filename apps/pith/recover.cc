@@ -1,10 +1,12 @@
 // pith recover: what can be saved of a damaged archive.
+#include "pith/archive/recover.h"
+
 #include <algorithm>
 
 #include "command.h"
 #include "message.h"
+#include "options.h"
 #include "output.h"
-#include "pith/archive/recover.h"
 #include "place.h"
 #include "signals.h"
 #include "table.h"
@@ -25,7 +27,8 @@ struct Arguments {
 };
 
 // The lost ranges of a file that lie in `size` bytes, in order.
-std::vector<std::pair<uint64_t, uint64_t>> holes(const Archive& archive, size_t file, uint64_t size) {
+std::vector<std::pair<uint64_t, uint64_t>> holes(const Archive& archive, size_t file,
+                                                 uint64_t size) {
   auto ranges = archive.lost(file);
   std::erase_if(ranges, [&](const auto& range) { return range.first >= size; });
   for (auto& range : ranges) range.second = std::min(range.second, size);
@@ -79,7 +82,8 @@ void extract(const archive::Recovery& recovery, const fs::path& folder, const Ar
   }
   for (const size_t f : recovery.whole_files) {
     if (archive.files()[f].kind != archive::EntryKind::kRegular) continue;
-    archive.extract_file(f, place_of(folder, archive.files()[f].path), {.threads = a.threads, .progress = {}});
+    archive.extract_file(f, place_of(folder, archive.files()[f].path),
+                         {.threads = a.threads, .progress = {}});
   }
   for (const size_t f : recovery.damaged_files) {
     extract_damaged(archive, f, place_of(folder, archive.files()[f].path + ".damaged"));
@@ -101,7 +105,8 @@ std::vector<std::string> paths(const Archive& archive, const std::vector<size_t>
 Json to_json(const archive::Recovery& r) {
   Json damaged = Json::array();
   for (const size_t f : r.damaged_files) {
-    damaged.push_back({{"path", r.archive.files()[f].path}, {"size", r.archive.files()[f].size},
+    damaged.push_back({{"path", r.archive.files()[f].path},
+                       {"size", r.archive.files()[f].size},
                        {"lost", r.archive.lost(f)}});
   }
   return {{"index_survived", r.index_survived},
@@ -118,7 +123,8 @@ void say_files(const archive::Recovery& r) {
   for (const size_t f : r.damaged_files) {
     const FileInfo& file = r.archive.files()[f];
     note("  damaged  {}.damaged (zeros where bytes are lost)", file.path);
-    for (const auto& [first, last] : r.archive.lost(f)) note("           lost: bytes {}..{}", first, last);
+    for (const auto& [first, last] : r.archive.lost(f))
+      note("           lost: bytes {}..{}", first, last);
   }
 }
 
@@ -127,7 +133,8 @@ void say(const archive::Recovery& r, const Arguments& a) {
   say_files(r);
   for (const size_t t : r.damaged_tensors) {
     const io::TensorRegion& region = r.archive.tensors()[t].region;
-    note("  tensor lost in part: {} {} {}", region.name, info(region.dtype).name, shape_text(region.shape));
+    note("  tensor lost in part: {} {} {}", region.name, info(region.dtype).name,
+         shape_text(region.shape));
   }
   note("{} : {} of {} files and {} of {} tensors are whole, {} are lost; see {}", a.archive,
        r.whole_files.size(), r.whole_files.size() + r.damaged_files.size(), r.whole_tensors.size(),
@@ -156,14 +163,13 @@ void add_recover(CLI::App& app) {
   CLI::App* c = app.add_subcommand("recover", "Save what can be saved of a damaged archive");
   c->add_option("archive", a->archive, "the damaged archive")->type_name("FILE.pith")->required();
   c->add_option("-o,--output", a->output, "folder for what is saved")->type_name("DIR")->required();
-  c->add_option("--base", a->bases, "where the base of a delta is (repeatable)")
-      ->type_name("PATH")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  c->add_option("-T,--threads", a->threads, "threads; 0: as many as there are cores")
-      ->type_name("N")->check(CLI::Range(0, 4096));
+  add_bases(c, a->bases, "where the base of a delta is");
+  add_threads(c, a->threads);
   c->add_flag("-f,--force", a->force, "write into a folder that is there already");
   c->add_flag("-q,--quiet", a->quiet, "say nothing but errors");
   c->add_flag("--json", a->json, "the result as JSON on standard output");
-  c->footer(R"(Whole files come back under their names. Files of which bytes are lost come back as NAME.damaged, with
+  c->footer(
+      R"(Whole files come back under their names. Files of which bytes are lost come back as NAME.damaged, with
 zeros in the holes and everything else in its place. Status 0 means that nothing was lost.
 
 Examples:

@@ -45,19 +45,22 @@ void remove_folders(const std::vector<std::string>& inputs, const archive::Archi
     if (f->kind != archive::EntryKind::kDirectory) continue;
     for (const std::string& input : inputs) {
       const fs::path named(input);
-      const fs::path place = (named.has_filename() ? named : named.parent_path()).parent_path() / f->path;
+      const fs::path place =
+          (named.has_filename() ? named : named.parent_path()).parent_path() / f->path;
       std::error_code ignored;  // a folder that is not empty stays
       if (fs::is_directory(fs::symlink_status(place, ignored))) fs::remove(place, ignored);
     }
   }
 }
 
-void verify_archive(const archive::Archive& archive, const fs::path& path, int threads, bool quiet) {
+void verify_archive(const archive::Archive& archive, const fs::path& path, int threads,
+                    bool quiet) {
   ProgressBar bar("verifying " + path.string(), quiet);
   const archive::VerifyReport report = archive.verify(threads, bar.callback());
   bar.clear();
   if (!report.ok()) {
-    fail(ErrorKind::kData, "{}: {}; the inputs are kept", path.string(), report.problems.front().what);
+    fail(ErrorKind::kData, "{}: {}; the inputs are kept", path.string(),
+         report.problems.front().what);
   }
 }
 
@@ -75,7 +78,8 @@ void remove_inputs(const std::vector<std::string>& inputs, const fs::path& archi
     for (const fs::path& place : places(inputs, file.path)) {
       removed = removed || remove_file(place, file);
     }
-    if (!removed) print_warning(fmt::format("{}: kept: it is a link, or changed meanwhile", file.path));
+    if (!removed)
+      print_warning(fmt::format("{}: kept: it is a link, or changed meanwhile", file.path));
   }
   remove_folders(inputs, archive);
 }

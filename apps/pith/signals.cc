@@ -65,8 +65,9 @@ void on_stop(int signal) {
 void on_alarm(int) { end_now(128 + stop_signal.load(), "pith: error: interrupted\n"); }
 
 void on_bus_error(int) {
-  end_now(1, "pith: error: a file that was being read became shorter meanwhile (or its disk failed); "
-             "nothing was written\n");
+  end_now(1,
+          "pith: error: a file that was being read became shorter meanwhile (or its disk failed); "
+          "nothing was written\n");
 }
 
 void handle(int signal, void (*handler)(int)) {

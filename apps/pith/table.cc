@@ -12,8 +12,8 @@ namespace {
 
 // Columns on a terminal: UTF-8 continuation bytes take none.
 size_t width_of(const std::string& s) {
-  return static_cast<size_t>(
-      std::ranges::count_if(s, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::ranges::count_if(
+      s, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 }  // namespace

@@ -12,12 +12,14 @@ constexpr uint64_t kPiece = uint64_t{32} << 20;  // a multiple of every element'
 
 Bytes header(const io::TensorRegion& region, TensorFormat format) {
   switch (format) {
-    case TensorFormat::kNpy: return io::npy_header(region.dtype, region.shape);
+    case TensorFormat::kNpy:
+      return io::npy_header(region.dtype, region.shape);
     case TensorFormat::kSafetensors: {
       const io::TensorInfo tensor{region.name, region.dtype, region.shape};
       return io::safetensors_header({&tensor, 1});
     }
-    case TensorFormat::kRaw: break;
+    case TensorFormat::kRaw:
+      break;
   }
   return {};
 }
@@ -27,19 +29,21 @@ void swap_bytes(MutableByteView data, DType dtype) {
   const size_t width = type.kind == NumberKind::kComplex ? type.block_bytes / 2 : type.block_bytes;
   if (width < 2) return;
   for (size_t at = 0; at + width <= data.size(); at += width) {
-    std::reverse(data.begin() + static_cast<ptrdiff_t>(at), data.begin() + static_cast<ptrdiff_t>(at + width));
+    std::reverse(data.begin() + static_cast<ptrdiff_t>(at),
+                 data.begin() + static_cast<ptrdiff_t>(at + width));
   }
 }
 
 // The part of the tensor that is asked for, as a tensor of its own.
 io::TensorRegion select_rows(const archive::Archive& archive, size_t tensor, RowRange rows) {
   io::TensorRegion region = archive.tensors().at(tensor).region;
-  if (region.shape.empty()) fail(ErrorKind::kUsage, "tensor '{}' is a scalar and has no rows", region.name);
+  if (region.shape.empty())
+    fail(ErrorKind::kUsage, "tensor '{}' is a scalar and has no rows", region.name);
   const uint64_t count = region.shape[0];
   const uint64_t last = rows.last == UINT64_MAX ? count : rows.last;
   if (rows.first >= last || last > count) {
-    fail(ErrorKind::kUsage, "tensor '{}' has {} rows; {}:{} are not in it", region.name, count, rows.first,
-         last);
+    fail(ErrorKind::kUsage, "tensor '{}' has {} rows; {}:{} are not in it", region.name, count,
+         rows.first, last);
   }
   const uint64_t row = archive.row_bytes(tensor);
   region.offset += rows.first * row;

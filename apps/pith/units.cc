@@ -68,10 +68,9 @@ bool whole_number(std::string_view text, uint64_t& value) {
 
 uint64_t parse_size(std::string_view text, std::string_view option) {
   double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value,
-                                            std::chars_format::fixed);
-  const double factor =
-      unit_factor(text.substr(static_cast<size_t>(end - text.data())));
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const double factor = unit_factor(text.substr(static_cast<size_t>(end - text.data())));
   if (error != std::errc() || factor == 0 || value < 0 || value * factor > 9e18) {
     fail(ErrorKind::kUsage, "{}: '{}' is not a size (examples: 512MiB, 1.5G, 64k)", option, text);
   }
@@ -91,7 +90,8 @@ RowRange parse_rows(std::string_view text) {
     rows.last = rows.first + 1;
   }
   if (!good || rows.first >= rows.last) {
-    fail(ErrorKind::kUsage, "--rows: '{}' is not a range of rows (examples: 0:10, 5:, :100, 7)", text);
+    fail(ErrorKind::kUsage, "--rows: '{}' is not a range of rows (examples: 0:10, 5:, :100, 7)",
+         text);
   }
   return rows;
 }

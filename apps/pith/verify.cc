@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "message.h"
+#include "options.h"
 #include "output.h"
 #include "progress_bar.h"
 #include "signals.h"
@@ -24,7 +25,8 @@ struct Result {
   bool ok() const { return error.empty() && report.ok(); }
 };
 
-std::vector<std::string> touched(const archive::Archive& archive, const archive::VerifyProblem& problem) {
+std::vector<std::string> touched(const archive::Archive& archive,
+                                 const archive::VerifyProblem& problem) {
   std::vector<std::string> names;
   for (const size_t t : problem.tensors) names.push_back(archive.tensors()[t].region.name);
   return names;
@@ -42,14 +44,16 @@ std::string list_text(const std::vector<std::string>& names) {
 void say(const Result& r, double seconds, bool quiet) {
   if (!r.error.empty()) return print_error(r.error);
   for (size_t i = 0; i < r.report.problems.size(); ++i) {
-    const std::string tensors = r.tensors[i].empty() ? "" : " (tensors: " + list_text(r.tensors[i]) + ")";
+    const std::string tensors =
+        r.tensors[i].empty() ? "" : " (tensors: " + list_text(r.tensors[i]) + ")";
     print_error(fmt::format("{}: {}{}", r.label, r.report.problems[i].what, tensors));
   }
   if (!r.ok()) {
-    print_error(fmt::format("{}: damaged; 'pith recover {} -o DIR' saves what it can", r.label, r.label));
+    print_error(
+        fmt::format("{}: damaged; 'pith recover {} -o DIR' saves what it can", r.label, r.label));
   } else if (!quiet) {
-    note("{} : ok ({}, {} => {}, {})", r.label, count_text(r.report.files, "file"), size_text(r.report.stored),
-         size_text(r.report.raw), rate_text(r.report.raw, seconds));
+    note("{} : ok ({}, {} => {}, {})", r.label, count_text(r.report.files, "file"),
+         size_text(r.report.stored), size_text(r.report.raw), rate_text(r.report.raw, seconds));
   }
 }
 
@@ -107,14 +111,14 @@ void run(const Arguments& a) {
 void add_verify(CLI::App& app) {
   auto a = std::make_shared<Arguments>();
   CLI::App* c = app.add_subcommand("verify", "Check every byte of archives");
-  c->add_option("archive", a->archives, "archives; '-' or none: standard input")->type_name("FILE.pith");
-  c->add_option("--base", a->bases, "where the base of a delta is (repeatable)")
-      ->type_name("PATH")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  c->add_option("-T,--threads", a->threads, "threads; 0: as many as there are cores")
-      ->type_name("N")->check(CLI::Range(0, 4096));
+  c->add_option("archive", a->archives, "archives; '-' or none: standard input")
+      ->type_name("FILE.pith");
+  add_bases(c, a->bases, "where the base of a delta is");
+  add_threads(c, a->threads);
   c->add_flag("-q,--quiet", a->quiet, "say nothing but errors");
   c->add_flag("--json", a->json, "the result as JSON on standard output");
-  c->footer(R"(Everything is read and decoded, and compared with the checksums of each chunk and each file. Damage
+  c->footer(
+      R"(Everything is read and decoded, and compared with the checksums of each chunk and each file. Damage
 is named by file, tensor and place, and the exit status is 1.
 
 Examples:

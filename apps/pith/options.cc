@@ -1,0 +1,26 @@
+#include "options.h"
+
+namespace pith::command {
+
+void add_threads(CLI::App* command, int& threads) {
+  CLI::Validator range = CLI::Range(0, 4096);
+  range.description("");
+  command->add_option("-T,--threads", threads, "threads; 0: as many as there are cores")
+      ->type_name("N")
+      ->check(range);
+}
+
+CLI::Option* add_repeatable(CLI::App* command, const std::string& names,
+                            std::vector<std::string>& values, const std::string& help,
+                            const std::string& type) {
+  return command->add_option(names, values, help + " (repeatable)")
+      ->type_name(type)
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void add_bases(CLI::App* command, std::vector<std::string>& bases, const std::string& meaning) {
+  add_repeatable(command, "--base", bases, meaning, "PATH");
+}
+
+}  // namespace pith::command
