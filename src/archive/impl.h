@@ -34,7 +34,7 @@ struct Archive::Impl {
   ByteView bytes;
   OpenOptions options;
   ArchiveHeader header;
-  uint64_t index_at = 0;                // 0: recovered without one
+  bool recovered = false;               // footer and index may be missing
 
   std::vector<FileInfo> files;
   std::vector<TensorInfo> tensors;

@@ -26,7 +26,6 @@ Index load_index(Archive::Impl& archive) {
   if (hash64(payload) != header->payload_hash) {
     fail(ErrorKind::kData, "the index's checksum does not match; see what can be recovered");
   }
-  archive.index_at = footer.index_at;
   return read_index(unpack(payload, *header, metadata_limit(archive.options)), footer.index_at);
 }
 

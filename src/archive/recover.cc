@@ -43,7 +43,6 @@ class Scan {
   std::map<uint32_t, Remains> files;
   std::optional<BaseRecord> base;
   std::optional<Index> index;
-  uint64_t index_at = 0;
   std::optional<uint32_t> id() const { return id_; }
 
  private:
@@ -73,7 +72,6 @@ class Scan {
         break;
       case FrameKind::kIndex:
         index = read_index(unpack(payload, header, limit_), at);
-        index_at = at;
         break;
       case FrameKind::kData:
       case FrameKind::kRef:
@@ -247,11 +245,11 @@ Recovery recover_from(const std::shared_ptr<Archive::Impl>& archive) {
     fail(ErrorKind::kData, "{}: nothing of an archive is found", archive->name);
   }
   archive->header.id = *scan.id();
+  archive->recovered = true;
   const bool survived = scan.index.has_value();
   Index index;
   if (survived) {
     index = std::move(*scan.index);
-    archive->index_at = scan.index_at;
     drop_damaged(index, archive->bytes, *scan.id());
   } else {
     notes.push_back("the index is lost; it was rebuilt from the frames");

@@ -133,6 +133,21 @@ TEST(Recover, FramesOfANestedArchiveAreNotTaken) {
   EXPECT_EQ(r.archive.files()[0].path, "outer.bin");
 }
 
+TEST(Recover, VerifyOfWhatIsLeft) {
+  const Sample s;
+  for (size_t n = s.file.size(); n > 1000; n -= std::min<size_t>(n, 9973)) {
+    try {
+      const Recovery r = recover_memory(ByteView(s.file).first(n));
+      EXPECT_EQ(r.archive.verify(1).ok(), false);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kData);
+    }
+  }
+  // A frame where the header should be (found by fuzzing).
+  Bytes bad(s.file.begin() + 64, s.file.end() - 32);
+  EXPECT_FALSE(recover_memory(bad).archive.verify(1).ok());
+}
+
 TEST(Recover, NoArchiveAtAll) {
   EXPECT_EQ(error_of([] { recover_memory(noise(10000, 1)); }).kind(), ErrorKind::kData);
   EXPECT_EQ(error_of([] { recover_memory({}); }).kind(), ErrorKind::kData);

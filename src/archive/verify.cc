@@ -26,28 +26,30 @@ class Verifier {
 
  private:
   // Data frames are checked when they are decoded; here it is that frames follow each other
-  // without anything between them, and those that only recovery reads.
+  // without anything between them, and those that only recovery reads. Opening has checked the
+  // index frame except for its padding.
   void frames() {
-    const uint64_t end = archive_.index_at;
+    const uint64_t end = archive_.bytes.size() - (archive_.recovered ? 0 : kHeaderSize);
     for (uint64_t at = kHeaderSize; at < end;) {
-      const auto header = read_frame_header(archive_.bytes.subspan(at, end - at));
-      if (!header || header->id != archive_.header.id || header->stored > end - at ||
-          frame_span(header->stored) > end - at) {
+      const auto header = whole_frame(at, end);
+      if (!header) {
         problem(fmt::format("{}: the frame at byte {} is damaged", archive_.name, at));
-        at = next_frame(at + kAlign, end);
+        do at += kAlign;
+        while (at < end && !whole_frame(at, end));
         continue;
       }
       ++report_.frames;
       payload(*header, at);
       at += frame_span(header->stored);
     }
-    // Opening has checked the index frame except for its padding.
-    if (const auto index = read_frame_header(archive_.bytes.subspan(end))) payload(*index, end);
   }
 
-  uint64_t next_frame(uint64_t at, uint64_t end) const {
-    while (at < end && !read_frame_header(archive_.bytes.subspan(at, end - at))) at += kAlign;
-    return at;
+  // A frame of this archive that lies before `end` with its padding.
+  std::optional<FrameHeader> whole_frame(uint64_t at, uint64_t end) const {
+    const auto header = read_frame_header(archive_.bytes.subspan(at, end - at));
+    const bool whole = header && header->id == archive_.header.id && header->stored <= end - at &&
+                       frame_span(header->stored) <= end - at;
+    return whole ? header : std::nullopt;
   }
 
   void payload(const FrameHeader& header, uint64_t at) {
