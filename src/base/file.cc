@@ -85,7 +85,7 @@ Bytes read_file(const fs::path& path, uint64_t max_bytes) {
 
 AtomicFile::AtomicFile(const fs::path& path, bool overwrite) : path_(path), overwrite_(overwrite) {
   if (!overwrite && fs::exists(path)) {
-    fail(ErrorKind::kIo, "{}: exists already (use --force to overwrite)", path.string());
+    fail(ErrorKind::kIo, "{}: exists already (overwriting must be asked for, --force)", path.string());
   }
   if (fs::is_directory(path)) fail(ErrorKind::kIo, "{}: is a directory", path.string());
   std::random_device random;

@@ -13,7 +13,9 @@
 namespace pith {
 
 int thread_count(int requested) {
-  return requested > 0 ? requested : std::max(1, tbb::info::default_concurrency());
+  // More threads than cores would only make oneTBB warn.
+  const int cores = std::max(1, tbb::info::default_concurrency());
+  return requested > 0 ? std::min(requested, cores) : cores;
 }
 
 void parallel_for(int threads, size_t n, const std::function<void(size_t)>& body) {
