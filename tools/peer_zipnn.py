@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times an installed ZipNN (https://github.com/zipnn/zipnn) in memory, for `pith bench`.
 
-usage: peer_zipnn.py TYPE FILE [--base FILE] [--runs N] [--threads N]
+usage: peer_zipnn.py TYPE FILE [--base FILE] [--runs N] [--threads N] [--cpu-time]
 
 Prints one line of JSON: input and output bytes and the best times, or {"error": ...} with exit code
 0 for what ZipNN refuses. ZipNN's byte interface knows float32, bfloat16, float16 and fp8; int8, uint8
@@ -30,10 +30,10 @@ def keep_heap_warm():
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def timed(call):
-    start = time.perf_counter()
+def timed(clock, call):
+    start = clock()
     result = call()
-    return result, time.perf_counter() - start
+    return result, clock() - start
 
 
 def measure(args):
@@ -48,13 +48,14 @@ def measure(args):
         if len(extra["delta_second_data"]) != len(data):
             return {"error": "the base has another size"}
         options["delta_compressed_type"] = "byte"
+    clock = time.process_time if args.cpu_time else time.perf_counter
     encode = decode = float("inf")
     for _ in range(args.runs):
         coder, copy = ZipNN(**options), bytearray(data)
-        packed, seconds = timed(lambda: coder.compress(copy, **extra))
+        packed, seconds = timed(clock, lambda: coder.compress(copy, **extra))
         encode = min(encode, seconds)
         coder = ZipNN(**options)
-        back, seconds = timed(lambda: coder.decompress(packed, **extra))
+        back, seconds = timed(clock, lambda: coder.decompress(packed, **extra))
         decode = min(decode, seconds)
         if back != data:
             return {"error": "the round trip gives other bytes"}
@@ -83,6 +84,7 @@ def main():
     parser.add_argument("--base")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu-time", action="store_true", help="count CPU time")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not args.child:

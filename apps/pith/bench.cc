@@ -1,11 +1,98 @@
-// Where the benchmarks register; none is built yet.
+#include "bench.h"
+
+#include <fmt/core.h>
+
+#include <memory>
+
 #include "command.h"
-#include "pith/base/error.h"
+#include "units.h"
+
+namespace pith::bench {
+namespace {
+
+void add_common(CLI::App& c, Options& o) {
+  c.add_option("--work", o.work, "folder for scratch files")->type_name("DIR");
+  c.add_option("--runs", o.runs, "the best of so many runs counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  c.add_flag_callback(
+      "--cpu-time", [&o] { o.clock = Clock::kCpu; },
+      "in memory, CPU time counts: for a machine that is not quiet");
+  c.add_flag("--json", o.json, "as JSON");
+}
+
+CLI::App& add(CLI::App& parent, const char* name, const char* about, void (*run)(const Options&),
+              const std::shared_ptr<Options>& options) {
+  CLI::App& c = *parent.add_subcommand(name, about);
+  add_common(c, *options);
+  c.callback([=] { run(*options); });
+  return c;
+}
+
+void add_lossless(CLI::App& parent, const std::shared_ptr<Options>& o) {
+  CLI::App& c =
+      add(parent, "lossless", "Every data set and level, against general compressors and ZipNN",
+          bench_lossless, o);
+  c.add_option("--data", o->data, "folder of tools/bench_data.py")
+      ->type_name("DIR")
+      ->capture_default_str();
+  c.add_option("--files", o->files, "only data sets whose name matches this shell pattern")
+      ->type_name("GLOB");
+  c.add_option("--threads", o->threads, "of the rows that go from file to file")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  c.add_flag("--quick", o->quick, "leave out peers that take minutes");
+  c.add_flag("!--no-prepare", o->prepare, "do not run tools/bench_data.py first");
+}
+
+void add_delta(CLI::App& parent, const std::shared_ptr<Options>& o) {
+  add(parent, "delta", "Successive checkpoints, against XOR + zstd and ZipNN's delta", bench_delta,
+      o)
+      .add_flag("--quick", o->quick, "leave out peers that take minutes");
+}
+
+void add_large(CLI::App& parent, const std::shared_ptr<Options>& o, const char* name,
+               const char* about, void (*run)(const Options&)) {
+  add(parent, name, about, run, o)
+      .add_option_function<std::string>(
+          "--size", [o](const std::string& s) { o->size = command::parse_size(s, "--size"); },
+          "of the input, perturbed copies of the model [512MiB]")
+      ->type_name("SIZE");
+}
+
+void add_kernels(CLI::App& parent) {
+  const auto arguments = std::make_shared<std::vector<std::string>>();
+  CLI::App* c = parent.add_subcommand(
+      "kernels", "The entropy coders alone (a Google Benchmark program beside pith)");
+  c->add_option("arguments", *arguments, "passed on, after --");
+  c->callback([=] { bench_kernels(*arguments); });
+}
+
+void list(const CLI::App& parent) {
+  for (const CLI::App* c : parent.get_subcommands([](const CLI::App*) { return true; })) {
+    fmt::print("{:<10} {}\n", c->get_name(), c->get_description());
+  }
+}
+
+}  // namespace
+}  // namespace pith::bench
 
 void add_bench(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("bench", "Benchmarks, each beside its peers");
-  command->allow_extras();
-  command->callback([] {
-    pith::fail(pith::ErrorKind::kUsage, "no benchmark is built yet");
+  using namespace pith::bench;
+  CLI::App* c = app.add_subcommand("bench", "Run benchmarks, with their peers side by side");
+  const auto options = std::make_shared<Options>();
+  add_lossless(*c, options);
+  add_delta(*c, options);
+  add_large(*c, options, "threads", "One and two threads; where CPU time goes; peak memory",
+            bench_threads);
+  add_large(*c, options, "random", "One tensor, one row, a hundred rows, against decompressing all",
+            bench_random);
+  add_kernels(*c);
+  c->callback([c] {
+    if (c->get_subcommands().empty()) list(*c);
   });
+  c->footer(R"(Examples:
+  pith bench                                 the list
+  pith bench lossless --files 'lm-bf16*'     one data set
+  PITH_ZIPNN="python3 tools/peer_zipnn.py" pith bench delta)");
 }

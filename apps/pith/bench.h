@@ -1,0 +1,32 @@
+// `pith bench`: side-by-side benchmarks. Each prints Markdown tables (or JSON) with Pith, the peers
+// that a user would pick instead, and the limit that the data or the machine sets.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench_measure.h"
+
+namespace pith::bench {
+
+struct Options {
+  std::string data = "build/bench-data";  // where tools/bench_data.py puts its files
+  std::string work;                       // scratch files; empty: the system's temporary folder
+  std::string files = "*";                // names of data sets, a shell pattern
+  int runs = 10;                          // the best of so many counts
+  Clock clock = Clock::kWall;             // of what runs in memory on one thread
+  int threads = 1;
+  uint64_t size = uint64_t{512} << 20;  // bytes of the large input
+  bool json = false;
+  bool quick = false;   // leave out what takes minutes
+  bool prepare = true;  // run tools/bench_data.py first
+};
+
+void bench_lossless(const Options& options);
+void bench_delta(const Options& options);
+void bench_threads(const Options& options);
+void bench_random(const Options& options);
+void bench_kernels(const std::vector<std::string>& arguments);
+
+}  // namespace pith::bench
