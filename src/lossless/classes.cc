@@ -18,7 +18,9 @@ constexpr int kSegmentBits = 8;
 constexpr size_t kSegment = size_t{1} << kSegmentBits;
 constexpr size_t kLeastSegments = 64;      // shorter streams are of one character
 // Segments that the classes are learned from, quickly and with care.
-constexpr size_t kFewTrainingSegments = 96, kTrainingSegments = 192;
+constexpr size_t kFewest = 32, kFewTrainingSegments = 96, kTrainingSegments = 192;
+// Unevenness (below) from which classes are tried, with and without a check of what they gain.
+constexpr double kUneven = 2, kVeryUneven = 6;
 constexpr int kRounds = 4;
 constexpr size_t kTableUnit = 32768;  // symbols for which an order-0 coder has a table of its own
 
@@ -57,22 +59,46 @@ ByteView segment_of(ByteView symbols, size_t i) {
   return symbols.subspan(i * kSegment, std::min(kSegment, symbols.size() - i * kSegment));
 }
 
-// First classes: segments by how long they are under the histogram of all, in equal parts.
-Histograms first_classes(ByteView symbols, const std::vector<size_t>& training) {
+// The training segments with how long they are under the histogram of all of them, shortest first.
+struct Ranking {
+  std::vector<std::pair<uint32_t, size_t>> order;  // length, segment
+  // Variance of the lengths over what equally distributed symbols would give: about 1 for a stream of
+  // one character, 5 and more where classes pay.
+  double unevenness = 0;
+};
+
+Ranking rank(ByteView symbols, const std::vector<size_t>& training) {
   Histograms one{};
   for (const size_t i : training) count(segment_of(symbols, i), one[0]);
   Lengths lengths;
   lengths_of(one, lengths);
-  std::vector<std::pair<uint32_t, size_t>> order;
+  Ranking r;
+  double sum = 0, squares = 0, symbol_squares = 0;
   for (const size_t i : training) {
-    uint32_t sum = 0;
-    for (const uint8_t s : segment_of(symbols, i)) sum += lengths[s][0];
-    order.emplace_back(sum, i);
+    uint32_t length = 0, square = 0;
+    for (const uint8_t s : segment_of(symbols, i)) {
+      length += lengths[s][0];
+      square += uint32_t{lengths[s][0]} * lengths[s][0];
+    }
+    r.order.emplace_back(length, i);
+    sum += length;
+    squares += static_cast<double>(length) * length;
+    symbol_squares += square;
   }
-  std::ranges::sort(order);
+  std::ranges::sort(r.order);
+  const double n = static_cast<double>(training.size()), each = sum / (n * kSegment);
+  const double symbol_variance = symbol_squares / (n * kSegment) - each * each;
+  const double variance = squares / n - (sum / n) * (sum / n);
+  r.unevenness = symbol_variance > 0 ? variance / (kSegment * symbol_variance) : 0;
+  return r;
+}
+
+// First classes: the ranking in equal parts.
+Histograms first_classes(ByteView symbols, const Ranking& ranking) {
   Histograms classes{};
-  for (size_t i = 0; i < order.size(); ++i) {
-    count(segment_of(symbols, order[i].second), classes[i * kClasses / order.size()]);
+  const size_t n = ranking.order.size();
+  for (size_t i = 0; i < n; ++i) {
+    count(segment_of(symbols, ranking.order[i].second), classes[i * kClasses / n]);
   }
   return classes;
 }
@@ -81,12 +107,15 @@ double cost_of(const entropy::Histogram& h) {
   return std::min(entropy::nibble_rans_cost(h), entropy::byte_rans_cost(h));
 }
 
+std::vector<size_t> training_segments(size_t segments, size_t most) {
+  std::vector<size_t> training(std::min(segments, most));
+  for (size_t i = 0; i < training.size(); ++i) training[i] = i * segments / training.size();
+  return training;
+}
+
 // Learns the classes; the gain estimated on the training segments, as a share, goes to `gain`.
-Lengths learn(ByteView symbols, size_t segments, size_t most, double& gain) {
-  std::vector<size_t> training;
-  const size_t count_training = std::min(segments, most);
-  for (size_t i = 0; i < count_training; ++i) training.push_back(i * segments / count_training);
-  Histograms classes = first_classes(symbols, training);
+Lengths learn(ByteView symbols, const std::vector<size_t>& training, const Ranking& ranking, double& gain) {
+  Histograms classes = first_classes(symbols, ranking);
   Lengths lengths;
   for (int round = 0; round < kRounds; ++round) {
     lengths_of(classes, lengths);
@@ -155,8 +184,12 @@ double classes_cost(ByteView ids, const std::array<ByteView, kClasses>& classes)
 bool encode_classes(ByteView symbols, double least_gain, bool check, Level level, Bytes& out) {
   const size_t segments = (symbols.size() + kSegment - 1) / kSegment;
   if (segments < kLeastSegments) return false;
+  const std::vector<size_t> training =
+      training_segments(segments, check ? kTrainingSegments : std::clamp(segments / 8, kFewest, kFewTrainingSegments));
+  const Ranking ranking = rank(symbols, training);
+  if (ranking.unevenness < (check ? kUneven : kVeryUneven)) return false;
   double gain = 0;
-  const Lengths lengths = learn(symbols, segments, check ? kTrainingSegments : kFewTrainingSegments, gain);
+  const Lengths lengths = learn(symbols, training, ranking, gain);
   if (gain < least_gain) return false;
   Bytes ids(segments);
   for (size_t i = 0; i < segments; ++i) ids[i] = nearest(segment_of(symbols, i), lengths);
