@@ -8,6 +8,7 @@
 #include "bench_ours.h"
 #include "bench_peers.h"
 #include "bench_report.h"
+#include "bench_summary.h"
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
 #include "pith/base/file.h"
@@ -50,6 +51,7 @@ class LosslessRun {
     for (const std::string& line : peers.missing) report_.note("not measured: " + line);
     print();
   }
+  std::vector<Measurement> take_rows() { return std::move(rows_); }
 
  private:
   void add(Measurement m) {
@@ -169,11 +171,16 @@ void bench_lossless(const Options& options) {
                   options.threads));
   if (!has_zipnn()) report.note("not measured: " + zipnn_hint());
   const Scratch scratch(options);
+  Summary summary;
   for (const DataSet& set : data_sets(options, report)) {
     report.section(fmt::format("{} ({} bytes): {}", set.path.filename().string(),
                                std::filesystem::file_size(set.path), set.about));
-    LosslessRun(set, options, report, scratch).run();
+    LosslessRun run(set, options, report, scratch);
+    run.run();
+    summary.files.push_back(set.path.filename().string());
+    summary.rows.push_back(run.take_rows());
   }
+  if (summary.files.size() > 1) report_summary(summary, report);
   report.finish();
 }
 
