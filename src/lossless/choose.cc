@@ -1,13 +1,12 @@
 #include "choose.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "planes_kernel.h"
 #include "stream.h"
+#include "zstd_frame.h"
 
 namespace pith::lossless {
 namespace {
@@ -45,10 +44,7 @@ double planes_bits(ByteView sample, int width, bool rotate) {
 }
 
 double zstd_bits(ByteView sample) {
-  thread_local Bytes out;
-  out.resize(ZSTD_compressBound(sample.size()));
-  const size_t n = ZSTD_compress(out.data(), out.size(), sample.data(), sample.size(), 1);
-  return ZSTD_isError(n) ? 8 : 8 * static_cast<double>(n) / static_cast<double>(sample.size());
+  return sample.empty() ? 8 : 8 * static_cast<double>(zstd_size(sample)) / static_cast<double>(sample.size());
 }
 
 uint64_t element(const uint8_t* p, uint64_t width) {

@@ -1,7 +1,5 @@
 #include "pith/lossless/codec.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <array>
 
@@ -9,6 +7,7 @@
 #include "choose.h"
 #include "pith/lossless/context_mix.h"
 #include "stream.h"
+#include "zstd_frame.h"
 
 namespace pith::lossless {
 namespace {
@@ -231,19 +230,10 @@ void swap_bytes(ByteView from, int width, MutableByteView to) {
   }
 }
 
-void encode_zstd(ByteView raw, int level, Bytes& out) {
-  const size_t start = out.size();
-  out.resize(start + ZSTD_compressBound(raw.size()));
-  const size_t n = ZSTD_compress(out.data() + start, out.size() - start, raw.data(), raw.size(), level);
-  if (ZSTD_isError(n)) fail(ErrorKind::kLimit, "zstd: {}", ZSTD_getErrorName(n));
-  out.resize(start + n);
-}
+void encode_zstd(ByteView raw, int level, Bytes& out) { append_zstd(raw, level, out); }
 
 void decode_zstd(ByteReader& in, MutableByteView raw) {
-  const ByteView frame = in.bytes(in.remaining());
-  if (ZSTD_decompress(raw.data(), raw.size(), frame.data(), frame.size()) != raw.size()) {
-    in.bad("a zstd block is damaged");
-  }
+  if (!decompress_zstd(in.bytes(in.remaining()), raw)) in.bad("a zstd block is damaged");
 }
 
 void encode_nested(ByteView raw, const Content& content, Level level, int depth, Bytes& out) {

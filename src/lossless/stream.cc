@@ -1,7 +1,5 @@
 #include "stream.h"
 
-#include <zstd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include "pith/entropy/byte_rans.h"
 #include "pith/entropy/histogram.h"
 #include "pith/entropy/nibble_rans.h"
+#include "zstd_frame.h"
 
 namespace pith::lossless {
 namespace {
@@ -91,10 +90,10 @@ void decode_parts(const Coder& coder, ByteView coded, MutableByteView symbols) {
 }
 
 bool try_zstd(ByteView symbols, int level, Bytes& out) {
-  Bytes coded(ZSTD_compressBound(symbols.size()));
-  const size_t n = ZSTD_compress(coded.data(), coded.size(), symbols.data(), symbols.size(), level);
-  if (ZSTD_isError(n) || n >= symbols.size()) return false;
-  append(StreamKind::kZstd, {coded.data(), n}, out);
+  thread_local Bytes coded;
+  coded.clear();
+  if (append_zstd(symbols, level, coded) >= symbols.size()) return false;
+  append(StreamKind::kZstd, coded, out);
   return true;
 }
 
@@ -113,17 +112,16 @@ Costs estimate(ByteView sample) {
   c.byte = entropy::entropy_bits(counts) / n + bias;
   c.nibble = entropy::nibble_rans_cost(counts) / n;
   // A quarter of the sample is enough to see repeats, and zstd is the slowest of the estimates.
-  thread_local Bytes some, scratch;
+  thread_local Bytes some;
   some.clear();
   for (size_t at = 0; at < sample.size(); at += 4 * kSliceBytes) {
     const ByteView slice = sample.subspan(at, std::min<size_t>(kSliceBytes, sample.size() - at));
     some.insert(some.end(), slice.begin(), slice.end());
   }
-  scratch.resize(ZSTD_compressBound(some.size()));
-  const size_t z = ZSTD_compress(scratch.data(), scratch.size(), some.data(), some.size(), 1);
+  const size_t z = zstd_size(some);
   const double order0 = sampled_entropy(some);
   // Relative to order-0 on the same bytes, then as if on all.
-  if (!ZSTD_isError(z) && order0 > 0) {
+  if (order0 > 0) {
     c.zstd = c.byte * 8 * static_cast<double>(z) / (order0 * static_cast<double>(some.size()));
   }
   return c;
@@ -204,7 +202,7 @@ ByteView decode_stream_view(ByteReader& in, uint64_t n, Bytes& scratch, int dept
       decode_parts(kByte, coded, to);
       return to;
     case StreamKind::kZstd:
-      if (ZSTD_decompress(to.data(), n, coded.data(), coded.size()) != n) {
+      if (!decompress_zstd(coded, to)) {
         in.bad("a zstd stream is damaged");
       }
       return to;
