@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "planes_kernel.h"
+#include "repeats.h"
 #include "stream.h"
 #include "zstd_frame.h"
 
@@ -13,17 +14,23 @@ namespace {
 
 // The sample: slices of whole elements from all over the block.
 constexpr uint64_t kSlices = 16, kSliceBytes = 1024;
+// The first look at elements of a known type takes this much of each slice.
+constexpr uint64_t kGlanceBytes = 256;
 // A general dictionary coder (LZ) must be this much smaller than planes, because it is slower.
 constexpr double kZstdMargin = 0.97;
+// Elements are looked at in words of 4 bytes for repeats.
+constexpr double kRandom = 8;
+// Share of zeros from which storing their places apart is considered.
+constexpr double kManyZeros = 0.05;
 
-Bytes take_sample(ByteView raw, int width) {
-  if (raw.size() <= kSlices * kSliceBytes) return {raw.begin(), raw.end()};
+// Slices of `slice_bytes`, a multiple of 8, from all over the block.
+Bytes take_sample(ByteView raw, uint64_t slice_bytes) {
+  if (raw.size() <= kSlices * slice_bytes) return {raw.begin(), raw.end()};
   Bytes sample;
-  sample.reserve(kSlices * kSliceBytes);
-  const uint64_t w = static_cast<uint64_t>(width);
-  const uint64_t stride = (raw.size() - kSliceBytes) / (kSlices - 1) / w * w;
+  sample.reserve(kSlices * slice_bytes);
+  const uint64_t stride = (raw.size() - slice_bytes) / (kSlices - 1) / 8 * 8;
   for (uint64_t i = 0; i < kSlices; ++i) {
-    const ByteView slice = raw.subspan(i * stride, kSliceBytes);
+    const ByteView slice = raw.subspan(i * stride, slice_bytes);
     sample.insert(sample.end(), slice.begin(), slice.end());
   }
   return sample;
@@ -44,22 +51,28 @@ double planes_bits(ByteView sample, int width, bool rotate) {
 }
 
 double zstd_bits(ByteView sample) {
-  return sample.empty() ? 8 : 8 * static_cast<double>(zstd_size(sample)) / static_cast<double>(sample.size());
+  return sample.empty()
+             ? 8
+             : 8 * static_cast<double>(zstd_size(sample)) / static_cast<double>(sample.size());
 }
 
 uint64_t element(const uint8_t* p, uint64_t width) {
   switch (width) {
-    case 1: return *p;
-    case 2: return load_le<uint16_t>(p);
-    case 4: return load_le<uint32_t>(p);
-    default: return load_le<uint64_t>(p);
+    case 1:
+      return *p;
+    case 2:
+      return load_le<uint16_t>(p);
+    case 4:
+      return load_le<uint32_t>(p);
+    default:
+      return load_le<uint64_t>(p);
   }
 }
 
 struct Elements {
-  double zeros = 0;         // share of elements that are zero
-  uint64_t distinct = 0;    // 257: more than 256
-  double index_bits = 0;    // order-0 entropy of whole elements, bits an element
+  double zeros = 0;       // share of elements that are zero
+  uint64_t distinct = 0;  // 257: more than 256
+  double index_bits = 0;  // order-0 entropy of whole elements, bits an element
 };
 
 // Counts elements in an open-addressing table and stops looking at more than 256 distinct ones.
@@ -112,7 +125,8 @@ Bytes without_zeros(ByteView sample, int width) {
   Bytes others;
   for (uint64_t i = 0; i + w <= sample.size(); i += w) {
     if (element(sample.data() + i, w) == 0) continue;
-    others.insert(others.end(), sample.begin() + static_cast<int64_t>(i), sample.begin() + static_cast<int64_t>(i + w));
+    others.insert(others.end(), sample.begin() + static_cast<int64_t>(i),
+                  sample.begin() + static_cast<int64_t>(i + w));
   }
   return others;
 }
@@ -125,23 +139,41 @@ void keep_better(Choice& best, const Choice& other) {
   if (other.bits < best.bits) best = other;
 }
 
-// All layouts for elements of one known width.
-void consider_elements(Choice& best, ByteView sample, DType dtype) {
+Choice planes_of(DType dtype) {
   const DTypeInfo& t = info(dtype);
   const int width = static_cast<int>(t.block_bytes);
-  const bool rotate = t.kind == NumberKind::kFloat && width > 1;
-  const double planes = planes_bits(sample, width, rotate);
-  keep_better(best, {BlockKind::kPlanes, width, rotate, dtype, planes});
+  return {BlockKind::kPlanes, width, t.kind == NumberKind::kFloat && width > 1, dtype, 8};
+}
+
+// Whether floats look as floats do: few zeros, many distinct values, no repeats. Nothing but planes
+// pays then, and planes that do not pay either are stored as they are.
+bool only_planes(ByteView raw, DType dtype) {
+  const DTypeInfo& t = info(dtype);
+  if (t.kind != NumberKind::kFloat || t.block_bytes == 1) return false;
+  const Bytes glance = take_sample(raw, kGlanceBytes);
+  const Elements e = look_at_elements(glance, static_cast<int>(t.block_bytes));
+  return e.zeros <= kManyZeros && e.distinct > 256 && !may_repeat(glance, kRandom);
+}
+
+// All layouts for elements of one known width.
+void consider_elements(Choice& best, ByteView sample, DType dtype) {
+  Choice planes = planes_of(dtype);
+  planes.bits = planes_bits(sample, planes.width, planes.rotate);
+  keep_better(best, planes);
+  const int width = planes.width;
+  const bool rotate = planes.rotate;
   if (width == 1) return;
   const Elements e = look_at_elements(sample, width);
   const double bytes = width;
-  if (e.zeros > 0.05) {
-    const double bits = binary_entropy(e.zeros) / bytes + (1 - e.zeros) * planes_bits(without_zeros(sample, width), width, rotate);
+  if (e.zeros > kManyZeros) {
+    const double bits = binary_entropy(e.zeros) / bytes +
+                        (1 - e.zeros) * planes_bits(without_zeros(sample, width), width, rotate);
     keep_better(best, {BlockKind::kSparse, width, rotate, dtype, bits * 1.01});
   }
   if (e.distinct <= 256) {
     // With few elements for each value the sample's entropy says little: keep clear of it.
-    keep_better(best, {BlockKind::kDictionary, width, rotate, dtype, e.index_bits / bytes * 1.03 + 0.01});
+    keep_better(best,
+                {BlockKind::kDictionary, width, rotate, dtype, e.index_bits / bytes * 1.03 + 0.01});
   }
 }
 
@@ -153,7 +185,8 @@ void guess_elements(Choice& best, ByteView sample) {
     for (int head = 0; head < std::min(width, 4); ++head) {
       Choice c;
       c.bits = best.bits * 0.995;  // a simpler layout stays unless another is clearly better
-      consider_elements(c, sample.subspan(std::min<size_t>(sample.size(), static_cast<size_t>(head))), guess);
+      consider_elements(
+          c, sample.subspan(std::min<size_t>(sample.size(), static_cast<size_t>(head))), guess);
       if (c.kind == BlockKind::kRaw) continue;
       best = c;
       best.head = head;
@@ -163,14 +196,15 @@ void guess_elements(Choice& best, ByteView sample) {
 
 }  // namespace
 
-Choice choose(ByteView raw, const Content& content, Level level) {
+Choice choose(ByteView raw, const Content& content, Level level, bool price) {
   const DType dtype = element_type(content.dtype);
   if (info(content.dtype).kind == NumberKind::kBlock) {
     return {BlockKind::kRecords, 1, false, content.dtype, 0};
   }
+  if (!price && only_planes(raw, dtype)) return planes_of(dtype);
   Choice best;
   best.bits = 8 * 0.998;  // worth less than this, bytes stay as they are
-  const Bytes sample = take_sample(raw, 8);
+  const Bytes sample = take_sample(raw, kSliceBytes);
   if (content.dtype == DType::kBytes) {
     guess_elements(best, sample);
   } else {

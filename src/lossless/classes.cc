@@ -16,11 +16,9 @@ namespace {
 constexpr size_t kClasses = 8;
 constexpr int kSegmentBits = 8;
 constexpr size_t kSegment = size_t{1} << kSegmentBits;
-constexpr size_t kLeastSegments = 64;      // shorter streams are of one character
+constexpr size_t kLeastSegments = 64;  // shorter streams are of one character
 // Segments that the classes are learned from, quickly and with care.
 constexpr size_t kFewest = 32, kFewTrainingSegments = 96, kTrainingSegments = 192;
-// Unevenness (below) from which classes are tried, with and without a check of what they gain.
-constexpr double kUneven = 2, kVeryUneven = 6;
 constexpr int kRounds = 4;
 constexpr size_t kTableUnit = 32768;  // symbols for which an order-0 coder has a table of its own
 
@@ -33,17 +31,30 @@ void count(ByteView segment, entropy::Histogram& h) {
   for (const uint8_t s : segment) ++h[s];
 }
 
+std::array<uint16_t, 256> lengths_of(const entropy::Histogram& counts) {
+  uint32_t total = 0;
+  for (const uint32_t c : counts) total += c;
+  // A quarter of a count for every symbol, seen or not.
+  const uint32_t whole = entropy::log2_q16(4 * total + 256);
+  std::array<uint16_t, 256> lengths;
+  for (size_t s = 0; s < 256; ++s) {
+    const uint32_t bits = (whole - entropy::log2_q16(4 * counts[s] + 1)) >> 12;
+    lengths[s] = static_cast<uint16_t>(std::min(bits, 255u));
+  }
+  return lengths;
+}
+
 void lengths_of(const Histograms& classes, Lengths& lengths) {
   for (size_t k = 0; k < kClasses; ++k) {
-    uint32_t total = 0;
-    for (const uint32_t c : classes[k]) total += c;
-    // A quarter of a count for every symbol, seen or not.
-    const uint32_t whole = entropy::log2_q16(4 * total + 256);
-    for (size_t s = 0; s < 256; ++s) {
-      const uint32_t bits = (whole - entropy::log2_q16(4 * classes[k][s] + 1)) >> 12;
-      lengths[s][k] = static_cast<uint16_t>(std::min(bits, 255u));
-    }
+    const std::array<uint16_t, 256> one = lengths_of(classes[k]);
+    for (size_t s = 0; s < 256; ++s) lengths[s][k] = one[s];
   }
+}
+
+uint32_t length(ByteView segment, const std::array<uint16_t, 256>& lengths) {
+  uint32_t sum = 0;
+  for (const uint8_t s : segment) sum += lengths[s];
+  return sum;
 }
 
 // The class in which the segment is shortest.
@@ -59,47 +70,24 @@ ByteView segment_of(ByteView symbols, size_t i) {
   return symbols.subspan(i * kSegment, std::min(kSegment, symbols.size() - i * kSegment));
 }
 
-// The training segments with how long they are under the histogram of all of them, shortest first.
-struct Ranking {
-  std::vector<std::pair<uint32_t, size_t>> order;  // length, segment
-  // Variance of the lengths over what equally distributed symbols would give: about 1 for a stream of
-  // one character, 5 and more where classes pay.
-  double unevenness = 0;
-};
-
-Ranking rank(ByteView symbols, const std::vector<size_t>& training) {
-  Histograms one{};
-  for (const size_t i : training) count(segment_of(symbols, i), one[0]);
-  Lengths lengths;
-  lengths_of(one, lengths);
-  Ranking r;
-  double sum = 0, squares = 0, symbol_squares = 0;
-  for (const size_t i : training) {
-    uint32_t length = 0, square = 0;
-    for (const uint8_t s : segment_of(symbols, i)) {
-      length += lengths[s][0];
-      square += uint32_t{lengths[s][0]} * lengths[s][0];
-    }
-    r.order.emplace_back(length, i);
-    sum += length;
-    squares += static_cast<double>(length) * length;
-    symbol_squares += square;
-  }
-  std::ranges::sort(r.order);
-  const double n = static_cast<double>(training.size()), each = sum / (n * kSegment);
-  const double symbol_variance = symbol_squares / (n * kSegment) - each * each;
-  const double variance = squares / n - (sum / n) * (sum / n);
-  r.unevenness = symbol_variance > 0 ? variance / (kSegment * symbol_variance) : 0;
-  return r;
+// The training segments, those shortest under the histogram of all of them first.
+std::vector<size_t> rank(ByteView symbols, const std::vector<size_t>& training) {
+  entropy::Histogram all{};
+  for (const size_t i : training) count(segment_of(symbols, i), all);
+  const std::array<uint16_t, 256> lengths = lengths_of(all);
+  std::vector<std::pair<uint32_t, size_t>> order;
+  for (const size_t i : training) order.emplace_back(length(segment_of(symbols, i), lengths), i);
+  std::ranges::sort(order);
+  std::vector<size_t> ranking;
+  for (const auto& [bits, i] : order) ranking.push_back(i);
+  return ranking;
 }
 
 // First classes: the ranking in equal parts.
-Histograms first_classes(ByteView symbols, const Ranking& ranking) {
+Histograms first_classes(ByteView symbols, const std::vector<size_t>& ranking) {
   Histograms classes{};
-  const size_t n = ranking.order.size();
-  for (size_t i = 0; i < n; ++i) {
-    count(segment_of(symbols, ranking.order[i].second), classes[i * kClasses / n]);
-  }
+  const size_t n = ranking.size();
+  for (size_t i = 0; i < n; ++i) count(segment_of(symbols, ranking[i]), classes[i * kClasses / n]);
   return classes;
 }
 
@@ -114,7 +102,8 @@ std::vector<size_t> training_segments(size_t segments, size_t most) {
 }
 
 // Learns the classes; the gain estimated on the training segments, as a share, goes to `gain`.
-Lengths learn(ByteView symbols, const std::vector<size_t>& training, const Ranking& ranking, double& gain) {
+Lengths learn(ByteView symbols, const std::vector<size_t>& training,
+              const std::vector<size_t>& ranking, double& gain) {
   Histograms classes = first_classes(symbols, ranking);
   Lengths lengths;
   for (int round = 0; round < kRounds; ++round) {
@@ -131,7 +120,8 @@ Lengths learn(ByteView symbols, const std::vector<size_t>& training, const Ranki
     for (size_t s = 0; s < 256; ++s) all[s] += h[s];
     apart += entropy::entropy_bits(h);
   }
-  gain = 1 - (apart + 2.5 * static_cast<double>(training.size())) / (entropy::entropy_bits(all) + 1);
+  gain =
+      1 - (apart + 2.5 * static_cast<double>(training.size())) / (entropy::entropy_bits(all) + 1);
   lengths_of(classes, lengths);
   return lengths;
 }
@@ -181,13 +171,31 @@ double classes_cost(ByteView ids, const std::array<ByteView, kClasses>& classes)
 
 }  // namespace
 
+double unevenness(ByteView sample, const entropy::Histogram& counts) {
+  const size_t segments = sample.size() / kSegment;
+  if (segments == 0) return 0;
+  const std::array<uint16_t, 256> lengths = lengths_of(counts);
+  double sum = 0, squares = 0, symbol_squares = 0;
+  for (size_t s = 0; s < 256; ++s)
+    symbol_squares += static_cast<double>(counts[s]) * lengths[s] * lengths[s];
+  for (size_t i = 0; i < segments; ++i) {
+    const double bits = length(segment_of(sample, i), lengths);
+    sum += bits;
+    squares += bits * bits;
+  }
+  const double n = static_cast<double>(segments), each = sum / (n * kSegment);
+  const double symbol_variance = symbol_squares / static_cast<double>(sample.size()) - each * each;
+  const double variance = squares / n - (sum / n) * (sum / n);
+  return symbol_variance > 0 ? variance / (kSegment * symbol_variance) : 0;
+}
+
 bool encode_classes(ByteView symbols, double least_gain, bool check, Level level, Bytes& out) {
   const size_t segments = (symbols.size() + kSegment - 1) / kSegment;
   if (segments < kLeastSegments) return false;
   const std::vector<size_t> training =
-      training_segments(segments, check ? kTrainingSegments : std::clamp(segments / 8, kFewest, kFewTrainingSegments));
-  const Ranking ranking = rank(symbols, training);
-  if (ranking.unevenness < (check ? kUneven : kVeryUneven)) return false;
+      training_segments(segments, check ? kTrainingSegments
+                                        : std::clamp(segments / 8, kFewest, kFewTrainingSegments));
+  const std::vector<size_t> ranking = rank(symbols, training);
   double gain = 0;
   const Lengths lengths = learn(symbols, training, ranking, gain);
   if (gain < least_gain) return false;
@@ -216,7 +224,8 @@ void decode_classes(ByteReader& in, MutableByteView symbols, int depth) {
   }
   thread_local std::array<Bytes, kClasses> scratch;
   std::array<const uint8_t*, kClasses> next{};
-  for (size_t k = 0; k < kClasses; ++k) next[k] = decode_stream_view(in, sizes[k], scratch[k], depth + 1).data();
+  for (size_t k = 0; k < kClasses; ++k)
+    next[k] = decode_stream_view(in, sizes[k], scratch[k], depth + 1).data();
   for (size_t i = 0; i < segments; ++i) {
     const size_t n = std::min(length, symbols.size() - i * length);
     std::memcpy(symbols.data() + i * length, next[ids[i]], n);

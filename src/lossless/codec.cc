@@ -19,10 +19,13 @@ constexpr double kSurelySmaller = 0.9;
 
 ElementLayout layout_of(DType dtype, uint64_t row) {
   const DTypeInfo& t = info(element_type(dtype));
-  return {static_cast<uint8_t>(t.block_bytes), t.kind == NumberKind::kFloat, t.exponent_bits, t.mantissa_bits, row};
+  return {static_cast<uint8_t>(t.block_bytes), t.kind == NumberKind::kFloat, t.exponent_bits,
+          t.mantissa_bits, row};
 }
 
-int zstd_level(Level level) { return level == Level::kFast ? 1 : level == Level::kDefault ? 9 : 22; }
+int zstd_level(Level level) {
+  return level == Level::kFast ? 1 : level == Level::kDefault ? 9 : 22;
+}
 
 // Length of the pattern that repeats through all of raw: the element's width, or 0.
 uint64_t constant_pattern(ByteView raw, uint64_t width) {
@@ -32,20 +35,23 @@ uint64_t constant_pattern(ByteView raw, uint64_t width) {
 
 void put_kind(BlockKind kind, Bytes& out) { out.push_back(static_cast<uint8_t>(kind)); }
 
-
 void encode_choice(ByteView raw, Level level, int depth, const Choice& c, Bytes& out) {
   put_kind(c.kind, out);
   switch (c.kind) {
-    case BlockKind::kZstd: return encode_zstd(raw, zstd_level(level), out);
-    case BlockKind::kPlanes: return encode_planes(raw, c.width, c.rotate, level, out);
-    case BlockKind::kRecords: return encode_records(raw, c.dtype, level, depth + 1, out);
+    case BlockKind::kZstd:
+      return encode_zstd(raw, zstd_level(level), out);
+    case BlockKind::kPlanes:
+      return encode_planes(raw, c.width, c.rotate, level, out);
+    case BlockKind::kRecords:
+      return encode_records(raw, c.dtype, level, depth + 1, out);
     case BlockKind::kSparse:
       return encode_sparse(raw, c.width, {c.dtype, 0, false}, level, depth + 1, out);
     case BlockKind::kDictionary:
       if (encode_dictionary(raw, c.width, level, out)) return;
       out.back() = static_cast<uint8_t>(BlockKind::kPlanes);
       return encode_planes(raw, c.width, c.rotate, level, out);
-    default: ByteWriter(out).bytes(raw);
+    default:
+      ByteWriter(out).bytes(raw);
   }
 }
 
@@ -67,14 +73,16 @@ void keep_smaller(const Bytes& other, size_t start, Bytes& out) {
   ByteWriter(out).bytes(other);
 }
 
-void encode_unaligned(ByteView raw, uint64_t head, uint64_t tail, DType dtype, Level level, int depth, Bytes& out) {
+void encode_unaligned(ByteView raw, uint64_t head, uint64_t tail, DType dtype, Level level,
+                      int depth, Bytes& out) {
   put_kind(BlockKind::kUnaligned, out);
   ByteWriter w(out);
   w.u8(static_cast<uint8_t>(head));
   w.u8(static_cast<uint8_t>(tail));
   w.bytes(raw.first(head));
   w.bytes(raw.last(tail));
-  encode_nested(raw.subspan(head, raw.size() - head - tail), {dtype, 0, false}, level, depth + 1, out);
+  encode_nested(raw.subspan(head, raw.size() - head - tail), {dtype, 0, false}, level, depth + 1,
+                out);
 }
 
 Bytes encode_with_base(ByteView raw, const Content& content, Level level, ByteView base) {
@@ -87,7 +95,8 @@ Bytes encode_with_base(ByteView raw, const Content& content, Level level, ByteVi
 }
 
 // Everything but raw blocks and big-endian: elements fill the block.
-void encode_whole(ByteView raw, const Content& content, Level level, ByteView base, int depth, Bytes& out) {
+void encode_whole(ByteView raw, const Content& content, Level level, ByteView base, int depth,
+                  Bytes& out) {
   const size_t start = out.size();
   if (const uint64_t pattern = constant_pattern(raw, info(content.dtype).block_bytes)) {
     put_kind(BlockKind::kConstant, out);
@@ -96,7 +105,7 @@ void encode_whole(ByteView raw, const Content& content, Level level, ByteView ba
   if (!base.empty() && std::memcmp(raw.data(), base.data(), raw.size()) == 0) {
     return put_kind(BlockKind::kSameAsBase, out);
   }
-  const Choice choice = choose(raw, content, level);
+  const Choice choice = choose(raw, content, level, !base.empty());
   // Data of unknown structure may begin and end within an element.
   const bool guessed = content.dtype == DType::kBytes && choice.kind != BlockKind::kZstd;
   const auto head = guessed ? static_cast<uint64_t>(choice.head) : 0;
@@ -117,13 +126,15 @@ void encode_whole(ByteView raw, const Content& content, Level level, ByteView ba
   if (level == Level::kMax && head + tail == 0 && choice.kind != BlockKind::kRecords &&
       choice.kind != BlockKind::kZstd) {
     Bytes mixed;
-    encode_context_mix(raw, layout_of(content.dtype == DType::kBytes ? choice.dtype : content.dtype, content.row),
-                       base, mixed);
+    encode_context_mix(
+        raw, layout_of(content.dtype == DType::kBytes ? choice.dtype : content.dtype, content.row),
+        base, mixed);
     keep_smaller(mixed, start, out);
   }
 }
 
-void encode_any(ByteView raw, const Content& content, Level level, ByteView base, int depth, Bytes& out) {
+void encode_any(ByteView raw, const Content& content, Level level, ByteView base, int depth,
+                Bytes& out) {
   const size_t start = out.size();
   const uint64_t width = info(content.dtype).block_bytes;
   if (raw.size() >= kSmall && raw.size() % width == 0) {
@@ -146,7 +157,8 @@ void encode_any(ByteView raw, const Content& content, Level level, ByteView base
 
 void decode_constant(ByteReader& in, MutableByteView raw) {
   const ByteView pattern = in.bytes(in.remaining());
-  if (pattern.empty() || raw.size() % pattern.size() != 0) in.bad("a constant that does not fill the block");
+  if (pattern.empty() || raw.size() % pattern.size() != 0)
+    in.bad("a constant that does not fill the block");
   for (uint64_t i = 0; i < raw.size(); i += pattern.size()) {
     std::memcpy(raw.data() + i, pattern.data(), pattern.size());
   }
@@ -174,9 +186,11 @@ void decode_context_mix(ByteReader& in, ByteView base, MutableByteView raw) {
 void decode_any(ByteView block, ByteView base, MutableByteView raw, int depth) {
   ByteReader in(block, "block");
   if (depth > kMaxDepth) in.bad("blocks within blocks too deep");
-  if (raw.size() > kMaxBlock) fail(ErrorKind::kLimit, "a block of {} bytes; at most {} are allowed", raw.size(), kMaxBlock);
+  if (raw.size() > kMaxBlock)
+    fail(ErrorKind::kLimit, "a block of {} bytes; at most {} are allowed", raw.size(), kMaxBlock);
   if (needs_base(block) && base.size() != raw.size()) {
-    fail(ErrorKind::kBase, "a block of {} bytes is a difference to a base, which has {} bytes here", raw.size(), base.size());
+    fail(ErrorKind::kBase, "a block of {} bytes is a difference to a base, which has {} bytes here",
+         raw.size(), base.size());
   }
   switch (static_cast<BlockKind>(in.u8())) {
     case BlockKind::kRaw: {
@@ -184,27 +198,52 @@ void decode_any(ByteView block, ByteView base, MutableByteView raw, int depth) {
       if (!bytes.empty()) std::memcpy(raw.data(), bytes.data(), bytes.size());
       break;
     }
-    case BlockKind::kConstant: decode_constant(in, raw); break;
-    case BlockKind::kZstd: decode_zstd(in, raw); break;
-    case BlockKind::kPlanes: decode_planes(in, raw); break;
-    case BlockKind::kRecords: decode_records(in, raw, depth + 1); break;
-    case BlockKind::kSparse: decode_sparse(in, raw, depth + 1); break;
-    case BlockKind::kDictionary: decode_dictionary(in, raw); break;
-    case BlockKind::kDelta: decode_delta(in, base, raw); break;
-    case BlockKind::kSteps: decode_steps(in, base, raw); break;
-    case BlockKind::kSameAsBase: std::memcpy(raw.data(), base.data(), raw.size()); break;
-    case BlockKind::kContextMix: decode_context_mix(in, base, raw); break;
+    case BlockKind::kConstant:
+      decode_constant(in, raw);
+      break;
+    case BlockKind::kZstd:
+      decode_zstd(in, raw);
+      break;
+    case BlockKind::kPlanes:
+      decode_planes(in, raw);
+      break;
+    case BlockKind::kRecords:
+      decode_records(in, raw, depth + 1);
+      break;
+    case BlockKind::kSparse:
+      decode_sparse(in, raw, depth + 1);
+      break;
+    case BlockKind::kDictionary:
+      decode_dictionary(in, raw);
+      break;
+    case BlockKind::kDelta:
+      decode_delta(in, base, raw);
+      break;
+    case BlockKind::kSteps:
+      decode_steps(in, base, raw);
+      break;
+    case BlockKind::kSameAsBase:
+      std::memcpy(raw.data(), base.data(), raw.size());
+      break;
+    case BlockKind::kContextMix:
+      decode_context_mix(in, base, raw);
+      break;
     case BlockKind::kSwapped: {
       const int width = in.u8();
-      if (width != 2 && width != 4 && width != 8) in.bad("a width of swapped elements that is not 2, 4 or 8");
-      if (raw.size() % static_cast<uint64_t>(width) != 0) in.bad("swapped elements do not fill the block");
+      if (width != 2 && width != 4 && width != 8)
+        in.bad("a width of swapped elements that is not 2, 4 or 8");
+      if (raw.size() % static_cast<uint64_t>(width) != 0)
+        in.bad("swapped elements do not fill the block");
       Bytes swapped(raw.size());
       decode_any(in.bytes(in.remaining()), {}, swapped, depth + 1);
       swap_bytes(swapped, width, raw);
       break;
     }
-    case BlockKind::kUnaligned: decode_unaligned(in, raw, depth + 1); break;
-    default: in.bad("an unknown kind of block; a newer Pith may have written it");
+    case BlockKind::kUnaligned:
+      decode_unaligned(in, raw, depth + 1);
+      break;
+    default:
+      in.bad("an unknown kind of block; a newer Pith may have written it");
   }
   in.expect_end();
 }
@@ -213,8 +252,10 @@ void decode_any(ByteView block, ByteView base, MutableByteView raw, int depth) {
 
 DType element_type(DType dtype) {
   switch (dtype) {
-    case DType::kC64: return DType::kF32;
-    case DType::kC128: return DType::kF64;
+    case DType::kC64:
+      return DType::kF32;
+    case DType::kC128:
+      return DType::kF64;
     default: {
       const NumberKind kind = info(dtype).kind;
       const bool opaque = kind == NumberKind::kOpaque || kind == NumberKind::kBlock;
@@ -253,7 +294,8 @@ void append_sized_block(ByteView raw, const Content& content, Level level, int d
 }
 
 void encode(ByteView raw, const Content& content, Level level, ByteView base, Bytes& out) {
-  if (raw.size() > kMaxBlock) fail(ErrorKind::kLimit, "a block of {} bytes; at most {} are allowed", raw.size(), kMaxBlock);
+  if (raw.size() > kMaxBlock)
+    fail(ErrorKind::kLimit, "a block of {} bytes; at most {} are allowed", raw.size(), kMaxBlock);
   if (!base.empty() && base.size() != raw.size()) {
     fail(ErrorKind::kBase, "the base has {} bytes where the block has {}", base.size(), raw.size());
   }
@@ -267,9 +309,12 @@ bool needs_base(ByteView block) {
   switch (static_cast<BlockKind>(block[0])) {
     case BlockKind::kDelta:
     case BlockKind::kSteps:
-    case BlockKind::kSameAsBase: return true;
-    case BlockKind::kContextMix: return block.size() > 2 && (block[2] & 2);
-    default: return false;
+    case BlockKind::kSameAsBase:
+      return true;
+    case BlockKind::kContextMix:
+      return block.size() > 2 && (block[2] & 2);
+    default:
+      return false;
   }
 }
 
@@ -277,17 +322,28 @@ std::string explain_nested(ByteView block, int depth) {
   ByteReader in(block, "block");
   if (depth > kMaxDepth) in.bad("blocks within blocks too deep");
   switch (static_cast<BlockKind>(in.u8())) {
-    case BlockKind::kRaw: return fmt::format("raw {}", in.remaining());
-    case BlockKind::kConstant: return "constant";
-    case BlockKind::kZstd: return fmt::format("zstd {}", in.remaining());
-    case BlockKind::kPlanes: return explain_planes(in);
-    case BlockKind::kRecords: return explain_records(in, depth + 1);
-    case BlockKind::kSparse: return explain_sparse(in, depth + 1);
-    case BlockKind::kDictionary: return fmt::format("dictionary {}", in.remaining());
-    case BlockKind::kDelta: return fmt::format("delta {}", in.remaining());
-    case BlockKind::kSteps: return fmt::format("steps {}", in.remaining());
-    case BlockKind::kSameAsBase: return "same as base";
-    case BlockKind::kContextMix: return fmt::format("context_mix {}", in.remaining());
+    case BlockKind::kRaw:
+      return fmt::format("raw {}", in.remaining());
+    case BlockKind::kConstant:
+      return "constant";
+    case BlockKind::kZstd:
+      return fmt::format("zstd {}", in.remaining());
+    case BlockKind::kPlanes:
+      return explain_planes(in);
+    case BlockKind::kRecords:
+      return explain_records(in, depth + 1);
+    case BlockKind::kSparse:
+      return explain_sparse(in, depth + 1);
+    case BlockKind::kDictionary:
+      return fmt::format("dictionary {}", in.remaining());
+    case BlockKind::kDelta:
+      return fmt::format("delta {}", in.remaining());
+    case BlockKind::kSteps:
+      return fmt::format("steps {}", in.remaining());
+    case BlockKind::kSameAsBase:
+      return "same as base";
+    case BlockKind::kContextMix:
+      return fmt::format("context_mix {}", in.remaining());
     case BlockKind::kSwapped: {
       in.u8();
       return "swapped(" + explain_nested(in.bytes(in.remaining()), depth + 1) + ")";
@@ -297,7 +353,8 @@ std::string explain_nested(ByteView block, int depth) {
       in.bytes(head + tail);
       return "unaligned(" + explain_nested(in.bytes(in.remaining()), depth + 1) + ")";
     }
-    default: return "unknown";
+    default:
+      return "unknown";
   }
 }
 

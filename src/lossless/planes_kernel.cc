@@ -40,14 +40,14 @@ using D8 = hn::ScalableTag<uint8_t>;
 using V8 = hn::Vec<D8>;
 
 // Bit shifts of single bytes, and the byte that crosses between neighbours when an element turns.
-V8 left1(V8 high, V8 low) {
+HWY_INLINE V8 left1(V8 high, V8 low) {
   const D8 d;
   const hn::Repartition<uint16_t, D8> d16;
   const V8 doubled = hn::Add(high, high);
   const V8 carry = hn::And(hn::BitCast(d, hn::ShiftRight<7>(hn::BitCast(d16, low))), hn::Set(d, 1));
   return hn::Or(doubled, carry);
 }
-V8 right1(V8 value, V8 carry_from) {
+HWY_INLINE V8 right1(V8 value, V8 carry_from) {
   const D8 d;
   const hn::Repartition<uint16_t, D8> d16;
   const V8 halved =

@@ -9,6 +9,7 @@
 #include "pith/entropy/byte_rans.h"
 #include "pith/entropy/histogram.h"
 #include "pith/entropy/nibble_rans.h"
+#include "repeats.h"
 #include "zstd_frame.h"
 
 namespace pith::lossless {
@@ -16,9 +17,13 @@ namespace {
 
 // Bytes of a stream that decide how it is coded. Slices, not single bytes, so that the reads stay
 // within few cache lines.
-constexpr uint64_t kSampleSlices = 32, kSliceBytes = 512;
+constexpr uint64_t kSampleSlices = 32, kSliceBytes = 256;
+// Half of the sample is enough to see repeats, and zstd is the slowest of the estimates.
+constexpr uint64_t kRepeatSlices = 2;
 // Coding that saves less than this share is not worth its decoding time.
 constexpr double kLeastGain = 0.004;
+// Unevenness from which classes are tried, with and without a check of what they gain.
+constexpr double kUneven = 2, kVeryUneven = 6;
 // Nibble rANS decodes four times as fast as byte rANS, and may cost this much more.
 constexpr double kNibblePreference = 1.03;
 
@@ -55,10 +60,12 @@ struct Coder {
   void (*decode)(ByteView, MutableByteView);
 };
 
-constexpr Coder kNibble = {StreamKind::kNibbleRans, entropy::kNibbleRansMaxSymbols, entropy::nibble_rans_bound,
-                           entropy::nibble_rans_encode, entropy::nibble_rans_decode};
-constexpr Coder kByte = {StreamKind::kByteRans, entropy::kByteRansMaxSymbols, entropy::byte_rans_bound,
-                         entropy::byte_rans_encode, entropy::byte_rans_decode};
+constexpr Coder kNibble = {StreamKind::kNibbleRans, entropy::kNibbleRansMaxSymbols,
+                           entropy::nibble_rans_bound, entropy::nibble_rans_encode,
+                           entropy::nibble_rans_decode};
+constexpr Coder kByte = {StreamKind::kByteRans, entropy::kByteRansMaxSymbols,
+                         entropy::byte_rans_bound, entropy::byte_rans_encode,
+                         entropy::byte_rans_decode};
 
 bool try_coder(const Coder& coder, ByteView symbols, Bytes& out) {
   thread_local Bytes scratch, parts;
@@ -97,43 +104,38 @@ bool try_zstd(ByteView symbols, int level, Bytes& out) {
   return true;
 }
 
-struct Costs {
-  double nibble, byte, zstd;  // bits a symbol; infinite: not considered
-};
+// Order-0 entropy of n symbols in bits each, corrected for what a sample does not show.
+double order0_bits(const entropy::Histogram& counts, double n) {
+  const auto used =
+      static_cast<double>(std::ranges::count_if(counts, [](uint32_t x) { return x > 0; }));
+  return std::min(8.0, entropy::entropy_bits(counts) / n + (used - 1) / (2 * n * std::log(2.0)));
+}
 
-Costs estimate(ByteView sample) {
-  constexpr double kNever = std::numeric_limits<double>::infinity();
-  Costs c{kNever, kNever, kNever};
-  entropy::Histogram counts{};
-  entropy::histogram(sample, counts);
-  const double n = static_cast<double>(sample.size());
-  const auto used = static_cast<double>(std::ranges::count_if(counts, [](uint32_t x) { return x > 0; }));
-  const double bias = (used - 1) / (2 * n * std::log(2.0));
-  c.byte = entropy::entropy_bits(counts) / n + bias;
-  c.nibble = entropy::nibble_rans_cost(counts) / n;
-  // A quarter of the sample is enough to see repeats, and zstd is the slowest of the estimates.
+// Bits that zstd needs for a symbol: relative to order-0 on the same bytes, then as if on all.
+double zstd_cost(ByteView sample, double order0) {
   thread_local Bytes some;
   some.clear();
-  for (size_t at = 0; at < sample.size(); at += 4 * kSliceBytes) {
+  for (size_t at = 0; at < sample.size(); at += kRepeatSlices * kSliceBytes) {
     const ByteView slice = sample.subspan(at, std::min<size_t>(kSliceBytes, sample.size() - at));
     some.insert(some.end(), slice.begin(), slice.end());
   }
-  const size_t z = zstd_size(some);
-  const double order0 = sampled_entropy(some);
-  // Relative to order-0 on the same bytes, then as if on all.
-  if (order0 > 0) {
-    c.zstd = c.byte * 8 * static_cast<double>(z) / (order0 * static_cast<double>(some.size()));
-  }
-  return c;
+  const double plain = may_repeat(some, order0) ? sampled_entropy(some) : 0;
+  if (plain == 0) return std::numeric_limits<double>::infinity();
+  return order0 * 8 * static_cast<double>(zstd_size(some)) /
+         (plain * static_cast<double>(some.size()));
 }
 
-// Streams that the fast coder takes are the many exponents of large models, where the encoder's time
-// counts; the others may cost a second look.
-bool try_classes(ByteView symbols, bool fast, Level level, Bytes& out) {
+// What byte_rans adds to order-0: its table, in bits.
+double byte_table_bits(const entropy::Histogram& counts) {
+  return std::max(0.0, entropy::byte_rans_cost(counts) - entropy::entropy_bits(counts));
+}
+
+bool try_classes(ByteView symbols, bool check, Level level, Bytes& out) {
   thread_local Bytes coded;
   coded.clear();
-  const bool check = !fast || level == Level::kMax;
-  if (!encode_classes(symbols, check ? 0.003 : 0.02, check, level, coded) || coded.size() >= symbols.size()) return false;
+  if (!encode_classes(symbols, check ? 0.003 : 0.02, check, level, coded) ||
+      coded.size() >= symbols.size())
+    return false;
   append(StreamKind::kClasses, coded, out);
   return true;
 }
@@ -144,20 +146,31 @@ void encode_stream_with(ByteView symbols, Level level, bool classes, Bytes& out)
     return;
   }
   const Bytes sample = sample_of(symbols);
-  const Costs cost = estimate(sample);
-  const double limit = 8 * (1 - kLeastGain);
-  const double best = std::min({cost.nibble, cost.byte, cost.zstd});
-  if (best < limit) {
-    // Repeats that only a dictionary coder sees have to beat order-0 clearly: it decodes slower.
-    if (cost.zstd < 0.95 * std::min(cost.nibble, cost.byte) &&
-        try_zstd(symbols, level == Level::kMax ? 19 : level == Level::kDefault ? 9 : 1, out)) {
+  entropy::Histogram counts;
+  entropy::histogram(sample, counts);
+  const double n = static_cast<double>(sample.size()), order0 = order0_bits(counts, n);
+  // Repeats that only a dictionary coder sees have to beat order-0 clearly: it decodes slower.
+  if (zstd_cost(sample, order0) < 0.95 * order0 && try_zstd(symbols,
+                                                            level == Level::kMax       ? 19
+                                                            : level == Level::kDefault ? 9
+                                                                                       : 1,
+                                                            out)) {
+    return;
+  }
+  if (constexpr double kLimit = 8 * (1 - kLeastGain); order0 < kLimit) {
+    const double nibble = entropy::nibble_rans_cost(counts) / n;
+    // Streams that the fast coder takes are the many exponents of large models, where the encoder's
+    // time counts; the others may cost a second look.
+    const bool fast = nibble <= order0 * kNibblePreference;
+    const bool check = !fast || level == Level::kMax;
+    if (classes && unevenness(sample, counts) >= (check ? kUneven : kVeryUneven) &&
+        try_classes(symbols, check, level, out)) {
       return;
     }
-    const bool fast = cost.nibble <= cost.byte * kNibblePreference;
-    if (classes && try_classes(symbols, fast, level, out)) return;
     if (fast && try_coder(kNibble, symbols, out)) return;
-    if (cost.byte < limit && try_coder(kByte, symbols, out)) return;
-    if (cost.nibble < limit && try_coder(kNibble, symbols, out)) return;
+    const double table = byte_table_bits(counts) / static_cast<double>(symbols.size());
+    if (order0 + table < kLimit && try_coder(kByte, symbols, out)) return;
+    if (nibble < kLimit && try_coder(kNibble, symbols, out)) return;
   }
   append(StreamKind::kRaw, symbols, out);
 }
@@ -166,11 +179,9 @@ void encode_stream_with(ByteView symbols, Level level, bool classes, Bytes& out)
 
 double sampled_entropy(ByteView sample) {
   if (sample.empty()) return 0;
-  entropy::Histogram counts{};
+  entropy::Histogram counts;
   entropy::histogram(sample, counts);
-  const double n = static_cast<double>(sample.size());
-  const auto used = static_cast<double>(std::ranges::count_if(counts, [](uint32_t x) { return x > 0; }));
-  return std::min(8.0, entropy::entropy_bits(counts) / n + (used - 1) / (2 * n * std::log(2.0)));
+  return order0_bits(counts, static_cast<double>(sample.size()));
 }
 
 void encode_plain_stream(ByteView symbols, Level level, Bytes& out) {
@@ -224,7 +235,8 @@ void decode_stream(ByteReader& in, MutableByteView symbols, int depth) {
 }
 
 std::string explain_stream(ByteReader& in) {
-  static constexpr std::array kNames = {"raw", "constant", "nibble_rans", "byte_rans", "zstd", "classes"};
+  static constexpr std::array kNames = {"raw",       "constant", "nibble_rans",
+                                        "byte_rans", "zstd",     "classes"};
   const uint8_t kind = in.u8();
   const ByteView coded = in.bytes(in.varint());
   return fmt::format("{} {}", kind < kNames.size() ? kNames[kind] : "?", coded.size());
