@@ -1,5 +1,5 @@
-// Any bytes as a coded block: an error or an answer, in bounded time and memory. A block that decodes
-// must also explain itself.
+// Any bytes as a coded block: an error or an answer, in bounded time and memory. A block that
+// decodes must also explain itself.
 #include "pith/base/error.h"
 #include "pith/lossless/codec.h"
 

@@ -1,4 +1,5 @@
-// Any bytes as content: encoded and decoded they are the same, at every level, type and with a base.
+// Any bytes as content: encoded and decoded they are the same, at every level, type and with a
+// base.
 #include <cstdlib>
 
 #include "pith/lossless/codec.h"

@@ -57,7 +57,7 @@ class BlockCache {
   std::mutex mutex_;
   std::list<std::pair<uint64_t, Block>> blocks_;  // most recent first
   uint64_t held_ = 0;
-  std::array<uint64_t, 32> checked_{};            // 0: none; no chunk stands there
+  std::array<uint64_t, 32> checked_{};  // 0: none; no chunk stands there
   size_t next_ = 0;
 };
 

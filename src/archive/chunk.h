@@ -40,7 +40,8 @@ struct CodedRun {
   uint64_t raw = 0, coded = 0;
 };
 // Codes `raw`, which the runs cover, into `payload`; `base` is its base image, empty when no run is
-// based (a run that is not must not become a difference to the image's zeros). Never takes more than raw.size() + 40 bytes. Returns the blocks' sizes.
+// based (a run that is not must not become a difference to the image's zeros). Never takes more
+// than raw.size() + 40 bytes. Returns the blocks' sizes.
 std::vector<CodedRun> write_chunk(ByteView raw, std::span<const RunPlan> runs,
                                   lossless::Level level, ByteView base, Bytes& payload);
 

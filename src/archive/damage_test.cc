@@ -40,8 +40,9 @@ void exact_parts(ByteView file, const Model& m) {
     const Recovery r = recover_memory(file);
     for (const size_t t : r.whole_tensors) {
       const TensorInfo& info = r.archive.tensors()[t];
-      EXPECT_TRUE(std::ranges::equal(
-          r.archive.read_tensor(t), ByteView(m.data).subspan(info.region.offset, info.region.size)));
+      EXPECT_TRUE(
+          std::ranges::equal(r.archive.read_tensor(t),
+                             ByteView(m.data).subspan(info.region.offset, info.region.size)));
     }
     for (const size_t f : r.whole_files) EXPECT_EQ(whole_file(r.archive, f), m.data);
   } catch (const Error& e) {
@@ -156,9 +157,10 @@ class Hostile : public ::testing::Test {
     const Footer footer = read_footer(file_);
     const auto header = *read_frame_header(ByteView(file_).subspan(footer.index_at));
     index_at_ = footer.index_at;
-    index_ = read_index(unpack(ByteView(file_).subspan(footer.index_at + kHeaderSize, header.stored),
-                               header, 1 << 20),
-                        footer.index_at);
+    index_ =
+        read_index(unpack(ByteView(file_).subspan(footer.index_at + kHeaderSize, header.stored),
+                          header, 1 << 20),
+                   footer.index_at);
   }
   // Opening with the changed index must fail cleanly.
   void refused(std::string_view why) {

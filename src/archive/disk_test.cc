@@ -92,11 +92,13 @@ TEST(Disk, ChangedWhileRead) {
   write_whole(dir / "f", weights(6000000, 1));
   const auto inputs = expand(dir / "f");
   bool changed = false;
-  const WriteOptions options{.threads = 1, .progress = [&](uint64_t, uint64_t) {
-    if (!changed) fs::last_write_time(dir / "f", fs::file_time_type::clock::now() + std::chrono::hours(1));
-    changed = true;
-    return true;
-  }};
+  const WriteOptions options{
+      .threads = 1, .progress = [&](uint64_t, uint64_t) {
+        if (!changed)
+          fs::last_write_time(dir / "f", fs::file_time_type::clock::now() + std::chrono::hours(1));
+        changed = true;
+        return true;
+      }};
   const Error e = error_of([&] { write_archive(inputs, dir / "f.pith", options); });
   EXPECT_NE(std::string(e.what()).find("changed"), std::string::npos) << e.what();
   EXPECT_FALSE(fs::exists(dir / "f.pith"));
@@ -106,7 +108,8 @@ TEST(Disk, InterruptedLeavesNothing) {
   TempDir dir;
   write_whole(dir / "in/f", noise(9000000, 1));
   fs::create_directory(dir / "out");
-  const WriteOptions stop{.threads = 2, .progress = [](uint64_t done, uint64_t) { return done < 1; }};
+  const WriteOptions stop{.threads = 2,
+                          .progress = [](uint64_t done, uint64_t) { return done < 1; }};
   EXPECT_EQ(error_of([&] { write_archive(expand(dir / "in"), dir / "out/f.pith", stop); }).kind(),
             ErrorKind::kIo);
   EXPECT_EQ(entries(dir / "out"), 0u);
@@ -190,9 +193,9 @@ TEST(Disk, KilledWriterLeavesNothingUnderTheName) {
   fs::create_directory(dir / "out");
   const int result = in_child([&] {
     const WriteOptions options{.threads = 1, .progress = [](uint64_t done, uint64_t) {
-      if (done > 8000000) ::raise(SIGKILL);
-      return true;
-    }};
+                                 if (done > 8000000) ::raise(SIGKILL);
+                                 return true;
+                               }};
     write_archive(expand(dir / "in"), dir / "out/f.pith", options);
     return 0;
   });
@@ -227,7 +230,8 @@ TEST(Disk, LargeFileStreamsInLittleMemory) {
     }
   }
   io::Layout layout;
-  layout.tensors.push_back({"w", DType::kBF16, {kSize / 2048 - 1, 1024}, 2048, kSize - 2048, false});
+  layout.tensors.push_back(
+      {"w", DType::kBF16, {kSize / 2048 - 1, 1024}, 2048, kSize - 2048, false});
   std::ofstream("/proc/self/clear_refs") << "5";  // the peak begins anew
   const uint64_t before = status_bytes("VmRSS:");
   const std::vector<Input> inputs = {{"f", mapped_source(dir / "sparse", layout), 0}};

@@ -47,7 +47,8 @@ void set_mode(const fs::path& target, uint32_t mode) {
 void stream_to_disk(const Archive::Impl& archive, size_t file, const fs::path& target,
                     const ExtractOptions& options, const std::function<void(uint64_t)>& advance) {
   AtomicFile out(target, options.overwrite);
-  stream_file(archive, file, options.threads, [&](ByteView bytes) { out.write(bytes); }, advance);
+  stream_file(
+      archive, file, options.threads, [&](ByteView bytes) { out.write(bytes); }, advance);
   out.commit();
   set_mode(target, archive.files[file].mode);
 }

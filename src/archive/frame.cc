@@ -163,12 +163,18 @@ std::optional<FrameHeader> read_frame_header(ByteView at) {
 
 std::string_view kind_name(FrameKind kind) {
   switch (kind) {
-    case FrameKind::kFile: return "FILE";
-    case FrameKind::kData: return "DATA";
-    case FrameKind::kRef: return "REF";
-    case FrameKind::kEnd: return "END";
-    case FrameKind::kBase: return "BASE";
-    case FrameKind::kIndex: return "INDEX";
+    case FrameKind::kFile:
+      return "FILE";
+    case FrameKind::kData:
+      return "DATA";
+    case FrameKind::kRef:
+      return "REF";
+    case FrameKind::kEnd:
+      return "END";
+    case FrameKind::kBase:
+      return "BASE";
+    case FrameKind::kIndex:
+      return "INDEX";
   }
   return "unknown";
 }

@@ -9,12 +9,12 @@
 
 namespace pith::archive {
 
-inline constexpr uint64_t kAlign = 64;        // frames begin on multiples of this
-inline constexpr uint64_t kHeaderSize = 64;   // of the file, of a frame, of the footer
+inline constexpr uint64_t kAlign = 64;       // frames begin on multiples of this
+inline constexpr uint64_t kHeaderSize = 64;  // of the file, of a frame, of the footer
 inline constexpr uint16_t kMajor = 1, kMinor = 0;
 
 // Required features, one bit each; a reader refuses bits that it does not know.
-inline constexpr uint64_t kFeatureBase = 1;   // the archive is a delta: it has a BASE frame
+inline constexpr uint64_t kFeatureBase = 1;  // the archive is a delta: it has a BASE frame
 inline constexpr uint64_t kKnownFeatures = kFeatureBase;
 
 struct ArchiveHeader {
@@ -24,7 +24,12 @@ struct ArchiveHeader {
 };
 
 enum class FrameKind : uint8_t {
-  kFile = 1, kData = 2, kRef = 3, kEnd = 4, kBase = 5, kIndex = 6,
+  kFile = 1,
+  kData = 2,
+  kRef = 3,
+  kEnd = 4,
+  kBase = 5,
+  kIndex = 6,
 };
 inline constexpr uint8_t kFrameIgnorable = 1;  // a reader that does not know the kind skips it
 inline constexpr uint8_t kFrameZstd = 2;       // the payload is one zstd frame
@@ -34,12 +39,12 @@ struct FrameHeader {
   FrameKind kind = FrameKind::kData;
   uint8_t flags = 0;
   uint32_t id = 0;
-  uint32_t file = 0;        // number of the file in the archive
-  uint64_t stored = 0;      // payload bytes
-  uint64_t raw = 0;         // bytes of the original file, or of the payload uncompressed
-  uint64_t offset = 0;      // DATA, REF: where in the original file the run begins
+  uint32_t file = 0;    // number of the file in the archive
+  uint64_t stored = 0;  // payload bytes
+  uint64_t raw = 0;     // bytes of the original file, or of the payload uncompressed
+  uint64_t offset = 0;  // DATA, REF: where in the original file the run begins
   uint64_t payload_hash = 0;
-  uint64_t raw_hash = 0;    // of data
+  uint64_t raw_hash = 0;  // of data
 };
 
 struct Footer {

@@ -17,7 +17,8 @@ std::pair<Model, Model> golden_models() {
   Model x, y;
   x.gap(as_bytes("golden header"));
   x.bf16("embed", 128, 256, 1).tensor("ids", DType::kI32, {500}, noise(2000, 2));
-  for (int i = 0; i < 20; ++i) x.tensor(fmt::format("scale.{}", i), DType::kF32, {16}, Bytes(64, 7));
+  for (int i = 0; i < 20; ++i)
+    x.tensor(fmt::format("scale.{}", i), DType::kF32, {16}, Bytes(64, 7));
   x.tensor("q", DType::kQ4_0, {20, 64}, noise(20 * 2 * 18, 3));
   y.bf16("embed", 128, 256, 1).bf16("head", 300, 512, 4).gap(Bytes(100, 0));
   return {x, y};
@@ -25,8 +26,9 @@ std::pair<Model, Model> golden_models() {
 
 Bytes golden_archive() {
   const auto [x, y] = golden_models();
-  const std::vector<Input> inputs = {
-      {"model/a.bin", x.source(), 0}, {"model/b.bin", y.source(), 0}, {"model/empty", nullptr, 0755}};
+  const std::vector<Input> inputs = {{"model/a.bin", x.source(), 0},
+                                     {"model/b.bin", y.source(), 0},
+                                     {"model/empty", nullptr, 0755}};
   return archive_bytes(inputs, {.threads = 1});
 }
 

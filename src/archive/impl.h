@@ -34,15 +34,15 @@ struct Archive::Impl {
   ByteView bytes;
   OpenOptions options;
   ArchiveHeader header;
-  bool recovered = false;               // footer and index may be missing
+  bool recovered = false;  // footer and index may be missing
 
   std::vector<FileInfo> files;
   std::vector<TensorInfo> tensors;
-  std::vector<StoredFile> stored;       // one for each of files
-  std::vector<uint32_t> numbers;        // of the files, where recovery left gaps; empty: 0, 1, …
+  std::vector<StoredFile> stored;  // one for each of files
+  std::vector<uint32_t> numbers;   // of the files, where recovery left gaps; empty: 0, 1, …
   std::unordered_map<std::string_view, std::vector<size_t>> by_name;
   std::optional<BaseRecord> base_record;
-  Chain chain;                          // this archive and those that it is a base of
+  Chain chain;  // this archive and those that it is a base of
 
   mutable std::mutex base_mutex;
   mutable std::shared_ptr<const Base> base;

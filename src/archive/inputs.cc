@@ -125,7 +125,7 @@ class Finder {
 
   std::map<std::string, FoundFile> found_;  // by path bytes
   std::map<std::string, FileId> ids_;
-  std::vector<FileId> open_;                // folders above the current one
+  std::vector<FileId> open_;  // folders above the current one
 };
 
 }  // namespace

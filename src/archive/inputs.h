@@ -12,7 +12,7 @@
 namespace pith::archive {
 
 struct FoundFile {
-  std::string path;               // in the archive
+  std::string path;  // in the archive
   std::filesystem::path disk;
   bool directory = false;
   uint32_t mode = 0644;

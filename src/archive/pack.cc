@@ -24,8 +24,7 @@ Packed pack(Bytes raw) {
   Packed out;
   out.raw = raw.size();
   Bytes small(ZSTD_compressBound(raw.size()));
-  const size_t n =
-      ZSTD_compress(small.data(), small.size(), raw.data(), raw.size(), kZstdLevel);
+  const size_t n = ZSTD_compress(small.data(), small.size(), raw.data(), raw.size(), kZstdLevel);
   if (ZSTD_isError(n) || n >= raw.size() || !justified(raw.size(), n)) {
     out.payload = std::move(raw);
     return out;

@@ -84,7 +84,10 @@ std::optional<BasePlace> BaseTensors::find(const std::string& path,
 }
 
 Producer::Producer(std::span<const Input> inputs, const WriteOptions& options, uint32_t id)
-    : inputs_(inputs), options_(options), id_(id), sizes_(chunk_sizes(options.level)),
+    : inputs_(inputs),
+      options_(options),
+      id_(id),
+      sizes_(chunk_sizes(options.level)),
       base_tensors_(options.base.get()) {
   if (!options.base) return;
   const Packed packed = pack(write_base_record(options.base->record()));
@@ -131,7 +134,8 @@ FileRecord Producer::describe(const Input& input) const {
   uint64_t end = 0;
   for (io::TensorRegion& t : layout.tensors) {
     const bool sound = t.offset >= end && t.size <= UINT64_MAX - t.offset && record.size &&
-                       t.offset + t.size <= *record.size && tensor_bytes(t.dtype, t.shape) == t.size;
+                       t.offset + t.size <= *record.size &&
+                       tensor_bytes(t.dtype, t.shape) == t.size;
     if (!sound) {
       // The bytes matter more than the table: without it they are stored as plain bytes.
       record.notes.push_back(fmt::format("tensor table not used: '{}' is out of place", t.name));
@@ -202,7 +206,8 @@ void Producer::take(const Unit& unit, Piece piece) {
   if (repeated) return;
   if (unit.alone || group_size_ + unit.size > sizes_.tensor) flush_group();
   flush_reference();
-  if (unit.alone) return emit_data(unit.offset, std::move(piece), {{unit.size, unit.content, false}});
+  if (unit.alone)
+    return emit_data(unit.offset, std::move(piece), {{unit.size, unit.content, false}});
   if (group_.empty()) group_at_ = unit.offset;
   group_.push_back({unit.size, unit.content, false});
   group_size_ += unit.size;
@@ -219,8 +224,8 @@ bool Producer::share(const Unit& unit, const Piece& piece) {
     return false;
   }
   flush_group();
-  const bool goes_on = repeat_ && repeat_->file == place->file &&
-                       repeat_->offset + repeat_->size == place->offset;
+  const bool goes_on =
+      repeat_ && repeat_->file == place->file && repeat_->offset + repeat_->size == place->offset;
   if (goes_on) {
     repeat_->size += place->size;
   } else {

@@ -108,11 +108,11 @@ class Producer {
   std::deque<std::unique_ptr<Job>> ready_;
   double reading_ = 0, hashing_ = 0;
 
-  size_t file_ = 0;            // current, or the next to begin
+  size_t file_ = 0;  // current, or the next to begin
   bool in_file_ = false;
   std::vector<Unit> units_;
   size_t unit_ = 0;
-  uint64_t at_ = 0;            // bytes of the file taken so far
+  uint64_t at_ = 0;  // bytes of the file taken so far
   Hasher128 hasher_;
   std::shared_ptr<const std::vector<BasedTensor>> based_;
   // Small units that wait to become one chunk; it ends at at_.

@@ -82,9 +82,17 @@ void Archive::Impl::adopt(Index index) {
   for (size_t f = 0; f < index.files.size(); ++f) {
     IndexedFile& from = index.files[f];
     FileRecord& record = from.record;
-    FileInfo info{record.path, record.kind, record.mode, from.size, from.hash,
-                  std::move(record.format), std::move(record.metadata), std::move(record.notes),
-                  tensors.size(), record.tensors.size(), stored_bytes(from.chunks),
+    FileInfo info{record.path,
+                  record.kind,
+                  record.mode,
+                  from.size,
+                  from.hash,
+                  std::move(record.format),
+                  std::move(record.metadata),
+                  std::move(record.notes),
+                  tensors.size(),
+                  record.tensors.size(),
+                  stored_bytes(from.chunks),
                   from.chunks.size()};
     StoredFile place{std::move(from.chunks), {}, from.ended};
     for (TensorRecord& t : record.tensors) {
@@ -241,8 +249,8 @@ void Archive::read_rows(size_t tensor, uint64_t first, uint64_t last, MutableByt
          first, last);
   }
   if (out.size() != (last - first) * row) {
-    fail(ErrorKind::kUsage, "{}: rows {}..{} of {} have {} bytes, not {}", impl_->name, first,
-         last, t.region.name, (last - first) * row, out.size());
+    fail(ErrorKind::kUsage, "{}: rows {}..{} of {} have {} bytes, not {}", impl_->name, first, last,
+         t.region.name, (last - first) * row, out.size());
   }
   read_range(*impl_, t.file, t.region.offset + first * row, out, ReadMode::kAgain);
 }

@@ -51,8 +51,8 @@ struct IndexedFile {
   FileRecord record;
   uint64_t size = 0;
   Hash128 hash;
-  bool ended = true;             // size and hash are known; not so after some damage
-  std::vector<Chunk> chunks;     // consecutive from 0 to size
+  bool ended = true;          // size and hash are known; not so after some damage
+  std::vector<Chunk> chunks;  // consecutive from 0 to size
 };
 
 struct Index {

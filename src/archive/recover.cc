@@ -153,8 +153,10 @@ Index rebuild_index(Scan& scan, std::vector<std::string>& notes, std::vector<uin
     for (Chunk& c : file.chunks) {
       if (c.kind != ChunkKind::kRef) continue;
       const auto to = places.find(c.ref_file);
-      if (to == places.end()) lose(c);
-      else c.ref_file = to->second;
+      if (to == places.end())
+        lose(c);
+      else
+        c.ref_file = to->second;
     }
   }
   return index;
@@ -166,8 +168,8 @@ void drop_dangling(Index& index) {
   for (const IndexedFile& file : index.files) covers.emplace_back(file);
   for (IndexedFile& file : index.files) {
     for (Chunk& c : file.chunks) {
-      const bool dangling = c.kind == ChunkKind::kRef &&
-                            !covers[c.ref_file].covers(c.ref_offset, c.raw);
+      const bool dangling =
+          c.kind == ChunkKind::kRef && !covers[c.ref_file].covers(c.ref_offset, c.raw);
       if (dangling) lose(c);
     }
   }
@@ -180,11 +182,10 @@ void drop_damaged(Index& index, ByteView bytes, uint32_t id) {
       if (c.kind == ChunkKind::kLost) continue;
       const bool there = c.at <= bytes.size() && frame_span(c.stored) <= bytes.size() - c.at;
       const auto header = there ? read_frame_header(bytes.subspan(c.at)) : std::nullopt;
-      const bool whole = header && header->id == id && header->file == f &&
-                         header->offset == c.offset && header->raw == c.raw &&
-                         header->stored == c.stored &&
-                         hash64(bytes.subspan(c.at + kHeaderSize, c.stored)) ==
-                             header->payload_hash;
+      const bool whole =
+          header && header->id == id && header->file == f && header->offset == c.offset &&
+          header->raw == c.raw && header->stored == c.stored &&
+          hash64(bytes.subspan(c.at + kHeaderSize, c.stored)) == header->payload_hash;
       if (!whole) lose(c);
     }
   }

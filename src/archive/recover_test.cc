@@ -36,8 +36,8 @@ void check_parts(const Recovery& r, const Sample& s) {
   for (const size_t t : r.whole_tensors) {
     const TensorInfo& info = r.archive.tensors()[t];
     const Model& m = s.model(r.archive.files()[info.file].path);
-    EXPECT_TRUE(std::ranges::equal(
-        r.archive.read_tensor(t), ByteView(m.data).subspan(info.region.offset, info.region.size)));
+    EXPECT_TRUE(std::ranges::equal(r.archive.read_tensor(t),
+                                   ByteView(m.data).subspan(info.region.offset, info.region.size)));
   }
   for (const size_t t : r.damaged_tensors) EXPECT_THROW(r.archive.read_tensor(t), Error);
   for (const size_t f : r.whole_files) {
@@ -110,7 +110,8 @@ TEST(Recover, HeaderLost) {
 TEST(Recover, LostRangesAreNamed) {
   const Sample s;
   Bytes bad = s.file;
-  const auto data = std::ranges::find(s.frames, FrameKind::kData, &std::pair<size_t, FrameKind>::second);
+  const auto data =
+      std::ranges::find(s.frames, FrameKind::kData, &std::pair<size_t, FrameKind>::second);
   bad[data->first + 70] ^= 1;
   const Recovery r = recover_memory(bad);
   ASSERT_FALSE(r.notes.empty());

@@ -76,7 +76,7 @@ TEST(RoundTrip, ReadsOutsideAreRefused) {
 }
 
 Model random_model() {
-  static constexpr DType kTypes[] = {DType::kBF16, DType::kF32, DType::kI8, DType::kQ4_K,
+  static constexpr DType kTypes[] = {DType::kBF16,   DType::kF32,   DType::kI8, DType::kQ4_K,
                                      DType::kF6E2M3, DType::kBytes, DType::kF16};
   Model m;
   const int regions = *rc::gen::inRange(0, 24);
@@ -86,8 +86,10 @@ Model random_model() {
       m.gap(noise(*rc::gen::element<uint64_t>(1, 7, 63, 64, 500, 20000, 200000), seed));
       continue;
     }
-    const DType dtype = *rc::gen::elementOf(std::vector<DType>(std::begin(kTypes), std::end(kTypes)));
-    const uint64_t columns = info(dtype).block_elements * *rc::gen::element<uint64_t>(1, 3, 32, 300);
+    const DType dtype =
+        *rc::gen::elementOf(std::vector<DType>(std::begin(kTypes), std::end(kTypes)));
+    const uint64_t columns =
+        info(dtype).block_elements * *rc::gen::element<uint64_t>(1, 3, 32, 300);
     const std::vector<uint64_t> shape = {*rc::gen::element<uint64_t>(0, 1, 2, 17, 130), columns};
     m.tensor(fmt::format("t{}", i), dtype, shape, weights(*tensor_bytes(dtype, shape), seed));
   }

@@ -27,8 +27,8 @@ TEST(Shared, AcrossFilesAndAmongSmallTensors) {
   y.bf16("other", 100, 64, 4).bf16("copy", 100, 128, 2).bf16("more", 100, 64, 5);
   const std::vector<Input> inputs = {{"x", x.source(), 0}, {"y", y.source(), 0}};
   Bytes file;
-  const WriteReport r = write_archive(
-      inputs, [&](ByteView b) { file.insert(file.end(), b.begin(), b.end()); }, {});
+  const WriteReport r =
+      write_archive(inputs, [&](ByteView b) { file.insert(file.end(), b.begin(), b.end()); }, {});
   EXPECT_EQ(r.shared, 25600u);
   EXPECT_EQ(r.files[1].tensors[1].shared, 25600u);
   const Archive a = Archive::open_memory(file);

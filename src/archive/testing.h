@@ -71,7 +71,8 @@ class Model {
     return gap(bytes);
   }
   Model& bf16(std::string name, uint64_t rows, uint64_t columns, uint64_t seed) {
-    return tensor(std::move(name), DType::kBF16, {rows, columns}, weights(rows * columns * 2, seed));
+    return tensor(std::move(name), DType::kBF16, {rows, columns},
+                  weights(rows * columns * 2, seed));
   }
   std::shared_ptr<Source> source() const { return memory_source(data, "model", layout); }
   ByteView bytes(size_t tensor) const {
@@ -96,16 +97,16 @@ inline Bytes archive_bytes(const Model& model, const WriteOptions& options = {})
 
 inline Bytes whole_file(const Archive& archive, size_t file, int threads = 1) {
   Bytes out;
-  archive.extract_file(
-      file, [&](ByteView b) { out.insert(out.end(), b.begin(), b.end()); },
-      {.threads = threads});
+  archive.extract_file(file, [&](ByteView b) { out.insert(out.end(), b.begin(), b.end()); },
+                       {.threads = threads});
   return out;
 }
 
 inline void write_whole(const fs::path& path, ByteView bytes) {
   fs::create_directories(path.parent_path());
   std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
 }
 
 // Runs the statement and gives the error it throws.

@@ -100,8 +100,8 @@ class Emitter {
     file.format = record.format;
     file.notes = record.notes;
     for (const TensorRecord& t : record.tensors) {
-      file.tensors.push_back({t.region.name, t.region.dtype, t.region.shape, t.region.size, 0, 0,
-                              t.base.has_value()});
+      file.tensors.push_back(
+          {t.region.name, t.region.dtype, t.region.shape, t.region.size, 0, 0, t.base.has_value()});
     }
     next_tensor_ = 0;
     index_.files.push_back({std::move(record), 0, {}, true, {}});
@@ -123,9 +123,8 @@ class Emitter {
 
   void reference(const Job& job, uint64_t at) {
     const FrameHeader& h = job.header;
-    index_.files.back().chunks.push_back(
-        {h.offset, h.raw, at, h.stored, job.reference->offset, job.reference->file,
-         ChunkKind::kRef});
+    index_.files.back().chunks.push_back({h.offset, h.raw, at, h.stored, job.reference->offset,
+                                          job.reference->file, ChunkKind::kRef});
     credit(h.offset, h.raw, [](TensorReport& tensor, uint64_t bytes) { tensor.shared += bytes; });
     report_.shared += h.raw;
     advance(h.raw);
@@ -254,8 +253,8 @@ WriteReport write_archive(std::span<const Input> inputs, const ByteSink& target,
 WriteReport write_archive(std::span<const Input> inputs, const std::filesystem::path& target,
                           const WriteOptions& options) {
   AtomicFile out(target, options.overwrite);
-  WriteReport report =
-      write_archive(inputs, [&](ByteView bytes) { out.write(bytes); }, options);
+  WriteReport report = write_archive(
+      inputs, [&](ByteView bytes) { out.write(bytes); }, options);
   const Stopwatch watch;
   out.commit();
   report.writing += watch.seconds();

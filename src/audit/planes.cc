@@ -43,12 +43,14 @@ FloatLimits float_limits(ByteView raw, DType dtype) {
   if (n == 0) return limits;
   const uint64_t exponents = uint64_t{1} << t.exponent_bits;
   const int seen = std::min<int>(t.mantissa_bits, 8), rest = t.mantissa_bits - seen;
-  std::vector<uint64_t> sign(2), exponent(exponents), block(exponents), mantissa(uint64_t{1} << seen);
+  std::vector<uint64_t> sign(2), exponent(exponents), block(exponents),
+      mantissa(uint64_t{1} << seen);
   std::vector<std::vector<uint64_t>> given(exponents, std::vector<uint64_t>(uint64_t{1} << seen));
   double blocks = 0;
   for (uint64_t i = 0; i < n; ++i) {
     const uint64_t v = element(raw.data() + i * t.block_bytes, t.block_bytes);
-    const uint64_t e = v >> t.mantissa_bits & (exponents - 1), m = v >> rest & ((uint64_t{1} << seen) - 1);
+    const uint64_t e = v >> t.mantissa_bits & (exponents - 1),
+                   m = v >> rest & ((uint64_t{1} << seen) - 1);
     ++sign[v >> (t.mantissa_bits + t.exponent_bits) & 1];
     ++exponent[e];
     ++block[e];
@@ -74,7 +76,8 @@ FloatLimits combine(const std::vector<FloatLimits>& parts) {
   FloatLimits sum;
   for (const FloatLimits& p : parts) sum.elements += p.elements;
   for (const FloatLimits& p : parts) {
-    const double share = static_cast<double>(p.elements) / static_cast<double>(std::max<uint64_t>(1, sum.elements));
+    const double share =
+        static_cast<double>(p.elements) / static_cast<double>(std::max<uint64_t>(1, sum.elements));
     sum.sign += share * p.sign;
     sum.exponent += share * p.exponent;
     sum.exponent_blocks += share * p.exponent_blocks;

@@ -14,7 +14,8 @@ TEST(FloatLimits, CountsWhatTheBitsSay) {
       v.push_back(static_cast<uint16_t>(0x3F00 | m));
     }
   }
-  const FloatLimits l = float_limits({reinterpret_cast<const uint8_t*>(v.data()), 2 * v.size()}, DType::kBF16);
+  const FloatLimits l =
+      float_limits({reinterpret_cast<const uint8_t*>(v.data()), 2 * v.size()}, DType::kBF16);
   EXPECT_EQ(l.elements, v.size());
   EXPECT_DOUBLE_EQ(l.sign, 0);
   EXPECT_DOUBLE_EQ(l.exponent, 1);

@@ -24,7 +24,8 @@ void ByteReader::bad(std::string_view why) const {
 
 ByteView ByteReader::bytes(uint64_t n) {
   if (n > remaining()) {
-    fail(ErrorKind::kData, "{}: needs {} bytes at byte {}, {} are left", what_, n, at_, remaining());
+    fail(ErrorKind::kData, "{}: needs {} bytes at byte {}, {} are left", what_, n, at_,
+         remaining());
   }
   const ByteView view = data_.subspan(at_, n);
   at_ += n;

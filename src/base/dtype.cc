@@ -76,9 +76,8 @@ constexpr std::array kTypes = {
 std::span<const DTypeInfo> all_dtypes() { return kTypes; }
 
 const DTypeInfo* find_dtype(uint8_t number) {
-  const auto at = std::ranges::lower_bound(kTypes, number, {}, [](const DTypeInfo& t) {
-    return static_cast<uint8_t>(t.dtype);
-  });
+  const auto at = std::ranges::lower_bound(
+      kTypes, number, {}, [](const DTypeInfo& t) { return static_cast<uint8_t>(t.dtype); });
   return at != kTypes.end() && static_cast<uint8_t>(at->dtype) == number ? &*at : nullptr;
 }
 

@@ -52,7 +52,8 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::read_ahead() const {
-  if (!bytes_.empty()) ::madvise(const_cast<uint8_t*>(bytes_.data()), bytes_.size(), MADV_SEQUENTIAL);
+  if (!bytes_.empty())
+    ::madvise(const_cast<uint8_t*>(bytes_.data()), bytes_.size(), MADV_SEQUENTIAL);
 }
 
 void MappedFile::release(uint64_t offset, uint64_t size) const {
@@ -68,7 +69,8 @@ Bytes read_file(const fs::path& path, uint64_t max_bytes) {
   Descriptor d{-1};
   const uint64_t size = open_regular(path, d);
   if (size > max_bytes) {
-    fail(ErrorKind::kLimit, "{}: {} bytes, at most {} are read here", path.string(), size, max_bytes);
+    fail(ErrorKind::kLimit, "{}: {} bytes, at most {} are read here", path.string(), size,
+         max_bytes);
   }
   Bytes data(size);
   uint64_t at = 0;
@@ -85,14 +87,14 @@ Bytes read_file(const fs::path& path, uint64_t max_bytes) {
 
 AtomicFile::AtomicFile(const fs::path& path, bool overwrite) : path_(path), overwrite_(overwrite) {
   if (!overwrite && fs::exists(path)) {
-    fail(ErrorKind::kIo, "{}: exists already (overwriting must be asked for, --force)", path.string());
+    fail(ErrorKind::kIo, "{}: exists already (overwriting must be asked for, --force)",
+         path.string());
   }
   if (fs::is_directory(path)) fail(ErrorKind::kIo, "{}: is a directory", path.string());
   std::random_device random;
   for (int attempt = 0; fd_ < 0; ++attempt) {
     temporary_ = path;
-    temporary_.replace_filename(
-        fmt::format(".{}.{:08x}.part", path.filename().string(), random()));
+    temporary_.replace_filename(fmt::format(".{}.{:08x}.part", path.filename().string(), random()));
     fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0 && (errno != EEXIST || attempt > 100)) io_error(path, "create");
   }

@@ -35,7 +35,9 @@ Hasher128::~Hasher128() = default;
 Hasher128::Hasher128(Hasher128&&) noexcept = default;
 Hasher128& Hasher128::operator=(Hasher128&&) noexcept = default;
 
-void Hasher128::update(ByteView data) { XXH3_128bits_update(&state_->xxh, data.data(), data.size()); }
+void Hasher128::update(ByteView data) {
+  XXH3_128bits_update(&state_->xxh, data.data(), data.size());
+}
 
 Hash128 Hasher128::digest() const { return canonical(XXH3_128bits_digest(&state_->xxh)); }
 

@@ -25,7 +25,8 @@ void parallel_for(int threads, size_t n, const std::function<void(size_t)>& body
   }
   tbb::task_arena arena(threads);
   arena.execute([&] {
-    tbb::parallel_for(size_t{0}, n, [&](size_t i) { body(i); }, tbb::simple_partitioner());
+    tbb::parallel_for(
+        size_t{0}, n, [&](size_t i) { body(i); }, tbb::simple_partitioner());
   });
 }
 

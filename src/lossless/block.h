@@ -47,7 +47,8 @@ void encode_records(ByteView raw, DType dtype, Level level, int depth, Bytes& ou
 void decode_records(ByteReader& in, MutableByteView raw, int depth);
 std::string explain_records(ByteReader& in, int depth);
 
-void encode_sparse(ByteView raw, int width, const Content& content, Level level, int depth, Bytes& out);
+void encode_sparse(ByteView raw, int width, const Content& content, Level level, int depth,
+                   Bytes& out);
 void decode_sparse(ByteReader& in, MutableByteView raw, int depth);
 std::string explain_sparse(ByteReader& in, int depth);
 

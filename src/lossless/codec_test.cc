@@ -49,7 +49,8 @@ Bytes gaussian_bf16(size_t n, uint32_t seed) {
 }
 
 double ratio(ByteView raw, const Content& content, Level level, ByteView base = {}) {
-  return static_cast<double>(raw.size()) / static_cast<double>(encoded(raw, content, level, base).size());
+  return static_cast<double>(raw.size()) /
+         static_cast<double>(encoded(raw, content, level, base).size());
 }
 
 // Data of many characters: what real tensors look like, and what they never should.
@@ -69,7 +70,8 @@ Bytes generate(const std::string& kind, size_t size, uint32_t seed) {
     const Bytes w = gaussian_bf16(size / 2 + 1, seed);
     std::copy_n(w.begin(), size, b.begin());
   } else if (kind == "specials") {
-    const std::vector<float> special = {NAN, INFINITY, -INFINITY, 0.f, -0.f, 1e-42f, -1e-42f, 3e38f};
+    const std::vector<float> special = {NAN,  INFINITY, -INFINITY, 0.f,
+                                        -0.f, 1e-42f,   -1e-42f,   3e38f};
     for (size_t i = 0; i < size; ++i) {
       b[i] = reinterpret_cast<const uint8_t*>(special.data())[(random() % 8 * 4 + i % 4) % 32];
     }
@@ -79,14 +81,16 @@ Bytes generate(const std::string& kind, size_t size, uint32_t seed) {
   return b;
 }
 
-const std::vector<std::string> kKinds = {"noise", "zeros", "constant", "sparse", "few", "weights", "specials", "text"};
+const std::vector<std::string> kKinds = {"noise", "zeros",   "constant", "sparse",
+                                         "few",   "weights", "specials", "text"};
 
 class EveryType : public testing::TestWithParam<DType> {};
 
 TEST_P(EveryType, ComesBackWhateverItHolds) {
   const uint64_t block = info(GetParam()).block_bytes;
   for (const std::string& kind : kKinds) {
-    for (const uint64_t size : {uint64_t{0}, uint64_t{1}, block, 7 * block, 64 * block, 1000 * block, 5000 * block + 3}) {
+    for (const uint64_t size :
+         {uint64_t{0}, uint64_t{1}, block, 7 * block, 64 * block, 1000 * block, 5000 * block + 3}) {
       for (const Level level : {Level::kFast, Level::kDefault, Level::kMax}) {
         const Bytes raw = generate(kind, size, static_cast<uint32_t>(size));
         for (const bool big_endian : {false, true}) {
@@ -108,18 +112,21 @@ std::vector<DType> every_type() {
   for (const DTypeInfo& t : all_dtypes()) all.push_back(t.dtype);
   return all;
 }
-INSTANTIATE_TEST_SUITE_P(Types, EveryType, testing::ValuesIn(every_type()),
-                         [](const auto& param) { return std::string(::pith::info(param.param).name); });
+INSTANTIATE_TEST_SUITE_P(Types, EveryType, testing::ValuesIn(every_type()), [](const auto& param) {
+  return std::string(::pith::info(param.param).name);
+});
 
 TEST(Codec, WeightsComeCloseToTheirEntropy) {
   const Bytes raw = gaussian_bf16(1 << 19, 1);
   EXPECT_GT(ratio(raw, {DType::kBF16, 1024, false}, Level::kDefault), 1.50);
-  EXPECT_GT(ratio(raw, {DType::kBytes, 0, false}, Level::kDefault), 1.49) << "found without being told";
+  EXPECT_GT(ratio(raw, {DType::kBytes, 0, false}, Level::kDefault), 1.49)
+      << "found without being told";
 }
 
 TEST(Codec, NarrowValuesInWideTypesCostWhatTheyAre) {
   std::vector<float> upcast;
-  for (const float f : gaussian(1 << 18, 0.02, 2)) upcast.push_back(std::bit_cast<float>(uint32_t{to_bf16(f)} << 16));
+  for (const float f : gaussian(1 << 18, 0.02, 2))
+    upcast.push_back(std::bit_cast<float>(uint32_t{to_bf16(f)} << 16));
   EXPECT_GT(ratio(bytes_of(upcast), {DType::kF32, 512, false}, Level::kDefault), 2.95);
   std::vector<float> quantized;
   for (const float f : gaussian(1 << 18, 1, 3)) quantized.push_back(std::round(f * 4) * 0.0371f);
@@ -136,7 +143,8 @@ TEST(Codec, ZerosCostTheirEntropy) {
 }
 
 TEST(Codec, ADeltaIsSmallerThanTheFileAlone) {
-  const std::vector<float> old_values = gaussian(1 << 18, 0.02, 6), step = gaussian(1 << 18, 0.0002, 7);
+  const std::vector<float> old_values = gaussian(1 << 18, 0.02, 6),
+                           step = gaussian(1 << 18, 0.0002, 7);
   std::vector<uint16_t> before, after;
   for (size_t i = 0; i < old_values.size(); ++i) {
     before.push_back(to_bf16(old_values[i]));
@@ -163,8 +171,8 @@ TEST(Codec, ADeltaWithoutItsBaseIsRefused) {
   }
 }
 
-// A damaged block gives an error or other bytes (the archive's checksums tell them apart), but never
-// a crash; the sanitizer build watches.
+// A damaged block gives an error or other bytes (the archive's checksums tell them apart), but
+// never a crash; the sanitizer build watches.
 TEST(Codec, SurvivesDamage) {
   std::mt19937 random(1);
   for (const std::string& kind : kKinds) {
@@ -181,7 +189,8 @@ TEST(Codec, SurvivesDamage) {
             } catch (const Error&) {
             }
           };
-          for (size_t cut = 0; cut < block.size(); ++cut) attempt({block.begin(), block.begin() + static_cast<long>(cut)});
+          for (size_t cut = 0; cut < block.size(); ++cut)
+            attempt({block.begin(), block.begin() + static_cast<long>(cut)});
           for (size_t bit = 0; bit < 8 * block.size(); bit += 1 + random() % 3) {
             Bytes flipped = block;
             flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ 1 << bit % 8);

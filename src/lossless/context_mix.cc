@@ -12,8 +12,8 @@ using namespace cm;
 enum class Mode : uint8_t { kStored = 0, kFloat = 1, kBytes = 2, kDictionary = 3 };
 
 void check(const ElementLayout& layout, uint64_t size, ByteView base) {
-  const bool width = layout.width == 1 || layout.width == 2 || layout.width == 4 ||
-                     layout.width == 8;
+  const bool width =
+      layout.width == 1 || layout.width == 2 || layout.width == 4 || layout.width == 8;
   if (!width) fail(ErrorKind::kUsage, "context mixing: elements of {} bytes", layout.width);
   if (layout.is_float && (layout.exponent_bits < 1 || layout.exponent_bits > 15 ||
                           layout.mantissa_bits < 1 || layout.mantissa_bits > 52 ||
@@ -199,10 +199,9 @@ void context_mix_decode(ByteView code, MutableByteView raw, const ElementLayout&
   if (mode == uint8_t(Mode::kFloat) && layout.is_float) return decode_float(in, body, layout, b);
   if (mode == uint8_t(Mode::kDictionary)) return decode_dictionary(in, body, layout, b);
   if (mode != uint8_t(Mode::kBytes)) in.bad("an unknown mode");
-  decode_bytes(in, whole / layout.width, layout.width, layout.row, b,
-               [&](uint64_t i, uint64_t v) {
-                 std::memcpy(body.data() + i * layout.width, &v, layout.width);
-               });
+  decode_bytes(in, whole / layout.width, layout.width, layout.row, b, [&](uint64_t i, uint64_t v) {
+    std::memcpy(body.data() + i * layout.width, &v, layout.width);
+  });
 }
 
 }  // namespace pith::lossless

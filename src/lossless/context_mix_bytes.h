@@ -40,11 +40,11 @@ class ByteModel {
     std::array<uint8_t, 256> rank{};  // of every byte: the first symbol not below it, or the last
     SymbolTree tree;
     DecisionMixer mixer;
-    std::vector<int64_t> bound;       // where each rank begins on the line, and the end
+    std::vector<int64_t> bound;  // where each rank begins on the line, and the end
   };
   int64_t point(uint8_t byte) const { return int64_t(int8_t(byte - center_)) << kUnit; }
 
-  static constexpr int kUnit = 24;    // one step of a byte on the line is 2^24
+  static constexpr int kUnit = 24;  // one step of a byte on the line is 2^24
   uint32_t width_;
   bool with_base_, computed_;
   uint8_t center_;
@@ -82,8 +82,8 @@ uint64_t ByteModel::code(Port& port, uint64_t value, uint64_t base) {
         const SymbolTree::Node& n = plane.tree.nodes[size_t(node)];
         uint32_t p1 = 32768;
         if (computed_) p1 = upper_share(low, split = z(plane.bound[n.split]), top);
-        const uint32_t bit = plane.mixer.decide(port.coder, wanted >= n.split, uint32_t(node),
-                                                context, equal, p1);
+        const uint32_t bit =
+            plane.mixer.decide(port.coder, wanted >= n.split, uint32_t(node), context, equal, p1);
         (bit != 0 ? low : top) = split;
         node = n.child[bit];
       } while (node >= 0);

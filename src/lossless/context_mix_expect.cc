@@ -45,8 +45,8 @@ void Expectation::follow(const Expected& e, int64_t point) {
   chunk_spread_ = toward(chunk_spread_, size, std::min<uint64_t>(seen_ + 2, kChunkMemory));
   near_ += (size - near_) / 6;
   if (columns_.empty()) {
-    chunk_mean_ = toward(chunk_mean_, residual + chunk_mean_,
-                         std::min<uint64_t>(seen_ + 32, kChunkMemory));
+    chunk_mean_ =
+        toward(chunk_mean_, residual + chunk_mean_, std::min<uint64_t>(seen_ + 32, kChunkMemory));
   }
   ++seen_;
   if (columns_.empty()) return;

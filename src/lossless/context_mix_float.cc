@@ -3,8 +3,8 @@
 namespace pith::lossless::cm {
 namespace {
 
-constexpr int kLine = 32;       // the reference exponent's values begin at 2^32
-constexpr int kAbove = 12;      // larger exponents are held at 2^(32 + 12)
+constexpr int kLine = 32;   // the reference exponent's values begin at 2^32
+constexpr int kAbove = 12;  // larger exponents are held at 2^(32 + 12)
 }  // namespace
 
 FloatModel::FloatModel(const FloatPlan& plan)

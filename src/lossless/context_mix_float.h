@@ -23,13 +23,13 @@ enum class BitMode : uint8_t { kRaw = 0, kModelled = 1, kZero = 2 };
 // What the header says about a chunk of floats.
 struct FloatPlan {
   uint32_t exponent_bits = 0, mantissa_bits = 0;
-  uint64_t row = 0;                  // 0: unknown
+  uint64_t row = 0;  // 0: unknown
   bool with_base = false;
-  bool code_equal = false;           // each element first says whether it equals the base
-  std::vector<uint16_t> exponents;   // that occur, ascending; 1 to 256 of them
-  std::vector<uint32_t> weights;     // how often each occurs, roughly; positive
-  uint32_t reference = 0;            // the exponent at 2^32 on the number line
-  std::array<BitMode, 52> mode{};    // of mantissa bits, the most significant first
+  bool code_equal = false;          // each element first says whether it equals the base
+  std::vector<uint16_t> exponents;  // that occur, ascending; 1 to 256 of them
+  std::vector<uint32_t> weights;    // how often each occurs, roughly; positive
+  uint32_t reference = 0;           // the exponent at 2^32 on the number line
+  std::array<BitMode, 52> mode{};   // of mantissa bits, the most significant first
 };
 
 class FloatModel {
@@ -41,7 +41,7 @@ class FloatModel {
   uint64_t code(Port& port, uint64_t value, uint64_t base);
 
  private:
-  struct Seen {              // of a neighbour
+  struct Seen {  // of a neighbour
     uint8_t rank = 0, sign = 0, equal = 0;
   };
   struct BaseParts {
@@ -66,10 +66,10 @@ class FloatModel {
                          const Scale& z, const BaseParts& b, uint32_t sign);
 
   FloatPlan plan_;
-  uint32_t count_;                     // of exponents that occur
+  uint32_t count_;  // of exponents that occur
   uint64_t sign_bit_, mantissa_mask_;
-  std::vector<uint16_t> rank_of_;      // of every exponent: the nearest at or above
-  std::vector<int64_t> bound_;         // where each rank begins; one more for the end
+  std::vector<uint16_t> rank_of_;  // of every exponent: the nearest at or above
+  std::vector<int64_t> bound_;     // where each rank begins; one more for the end
   SymbolTree tree_;
   DecisionMixer sign_, exponent_, mantissa_, equal_;
 
@@ -84,8 +84,7 @@ class FloatModel {
 template <class Port>
 uint32_t FloatModel::code_sign(Port& port, uint32_t sign, const Expected& e, const BaseParts& b) {
   const uint32_t negative = upper_share(-kZLimit, -e.scale(false)(0), kZLimit);
-  const uint32_t context[1] = {plan_.with_base ? b.rank * 2 + b.sign
-                                               : left_.sign * 2u + up().sign};
+  const uint32_t context[1] = {plan_.with_base ? b.rank * 2 + b.sign : left_.sign * 2u + up().sign};
   sign = sign_.decide(port.coder, sign, 0, context, 0, negative);
   port.mark(0);
   return sign;
@@ -151,12 +150,12 @@ uint64_t FloatModel::code_mantissa(Port& port, uint64_t mantissa, uint32_t rank,
       uint32_t state = 0;  // of the bits so far against the base's: other, equal, and its next bits
       if (plan_.with_base) {
         const uint64_t mine = (head >> (below + 1)) | prefix, theirs = b.bits >> (below + 1);
-        const uint32_t next = below > 0 ? uint32_t(b.bits >> (below - 1)) & 3
-                                        : (uint32_t(b.bits) & 1) * 2;
+        const uint32_t next =
+            below > 0 ? uint32_t(b.bits >> (below - 1)) & 3 : (uint32_t(b.bits) & 1) * 2;
         state = !same_sign ? 0 : mine == theirs ? 3 + next : mine > theirs ? 1 : 2;
       }
-      const uint32_t context[2] = {from_top, plan_.with_base ? from_top * 7 + state
-                                                             : from_top * 16 + e.level(6, 16)};
+      const uint32_t context[2] = {
+          from_top, plan_.with_base ? from_top * 7 + state : from_top * 16 + e.level(6, 16)};
       bit = mantissa_.decide(port.coder, uint32_t(mantissa >> below) & 1, node, context,
                              state > 2 ? 1 : 0, p);
       if (bit != 0) low += step;
@@ -189,10 +188,9 @@ uint64_t FloatModel::code(Port& port, uint64_t value, uint64_t base) {
     const Scale z = e.scale(sign != 0);
     rank = code_exponent(port, rank_of_[(value & (sign_bit_ - 1)) >> plan_.mantissa_bits], e, z, b,
                          sign);
-    const uint64_t mantissa =
-        code_mantissa(port, value & mantissa_mask_, rank, e, z, b, sign);
-    value = (sign != 0 ? sign_bit_ : 0) |
-            (uint64_t(plan_.exponents[rank]) << plan_.mantissa_bits) | mantissa;
+    const uint64_t mantissa = code_mantissa(port, value & mantissa_mask_, rank, e, z, b, sign);
+    value = (sign != 0 ? sign_bit_ : 0) | (uint64_t(plan_.exponents[rank]) << plan_.mantissa_bits) |
+            mantissa;
   }
   remember(rank, sign, equal);
   expectation_.follow(e, on_line(value));

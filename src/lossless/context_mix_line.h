@@ -28,9 +28,9 @@ inline constexpr std::array<uint8_t, 256> kLogFraction = [] {
   return table;
 }();
 
-inline constexpr std::array<uint32_t, 16> kPower = {
-    32768, 34219, 35734, 37316, 38968, 40693, 42495, 44376,
-    46341, 48393, 50535, 52773, 55109, 57549, 60097, 62757};
+inline constexpr std::array<uint32_t, 16> kPower = {32768, 34219, 35734, 37316, 38968, 40693,
+                                                    42495, 44376, 46341, 48393, 50535, 52773,
+                                                    55109, 57549, 60097, 62757};
 
 // log2(v) in sixteenths of an octave, v >= 1.
 inline int32_t log16(uint64_t v) {
@@ -44,7 +44,7 @@ inline int32_t log16(uint64_t v) {
 inline constexpr std::array<uint64_t, 513> kTail = [] {
   using entropy::fixed_mul;
   std::array<uint64_t, 513> table{};
-  const uint64_t step = entropy::exp_minus(1, 2048);      // exp(-h^2/2), h = 1/32
+  const uint64_t step = entropy::exp_minus(1, 2048);  // exp(-h^2/2), h = 1/32
   const uint64_t step2 = fixed_mul(step, step);
   std::array<uint64_t, 513> density{};
   uint64_t d = entropy::kFixedOne, ratio = step;
@@ -66,8 +66,8 @@ inline constexpr std::array<uint64_t, 513> kTail = [] {
   for (size_t k = 0; k <= 512; ++k) {
     // gauss / total as a fraction of `half`, in two steps that fit 64 bits.
     const uint64_t unit = total >> 31;
-    const uint64_t share = gauss[k] / unit;                            // 31 bits
-    const uint64_t rest = ((gauss[k] % unit) << 10) / unit;            // ten more
+    const uint64_t share = gauss[k] / unit;                  // 31 bits
+    const uint64_t rest = ((gauss[k] % unit) << 10) / unit;  // ten more
     const uint64_t g = std::min(((share << 10) + rest) << 18, half);
     table[k] = g - g / 64 + (laplace >> 3) / 64;
     laplace = fixed_mul(laplace, decay);

@@ -33,7 +33,11 @@ void SymbolTree::build(const std::vector<uint32_t>& weights) {
   std::vector<uint64_t> before(weights.size() + 1, 0);
   for (size_t i = 0; i < weights.size(); ++i) before[i + 1] = before[i] + weights[i];
   // Ranges still to split, with the node that awaits each; depth-first, low side first.
-  struct Work { uint32_t low, high; int32_t parent; int side; };
+  struct Work {
+    uint32_t low, high;
+    int32_t parent;
+    int side;
+  };
   std::vector<Work> work = {{0, uint32_t(weights.size()), -1, 0}};
   while (!work.empty()) {
     const Work w = work.back();
@@ -42,9 +46,9 @@ void SymbolTree::build(const std::vector<uint32_t>& weights) {
     if (w.parent >= 0) nodes[size_t(w.parent)].child[w.side] = id;
     if (id < 0) continue;
     const uint64_t middle = (before[w.low] + before[w.high]) / 2;
-    uint32_t split = uint32_t(std::lower_bound(before.begin() + w.low + 1,
-                                               before.begin() + w.high - 1, middle) -
-                              before.begin());
+    uint32_t split =
+        uint32_t(std::lower_bound(before.begin() + w.low + 1, before.begin() + w.high - 1, middle) -
+                 before.begin());
     if (split > w.low + 1 && middle - before[split - 1] <= before[split] - middle) --split;
     nodes.push_back({w.low, split, w.high, {0, 0}});
     work.push_back({split, w.high, id, 1});

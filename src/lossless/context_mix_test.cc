@@ -14,8 +14,15 @@ namespace {
 
 constexpr ElementLayout kBf16{2, true, 8, 7, 0}, kFp16{2, true, 5, 10, 0}, kFp32{4, true, 8, 23, 0},
     kFp64{8, true, 11, 52, 0}, kE4m3{1, true, 4, 3, 0}, kE5m2{1, true, 5, 2, 0};
-constexpr ElementLayout kAll[] = {kBf16, kFp16, kFp32, kFp64, kE4m3, kE5m2,
-                                  {1, false, 0, 0, 0}, {2, false, 0, 0, 0}, {4, false, 0, 0, 0},
+constexpr ElementLayout kAll[] = {kBf16,
+                                  kFp16,
+                                  kFp32,
+                                  kFp64,
+                                  kE4m3,
+                                  kE5m2,
+                                  {1, false, 0, 0, 0},
+                                  {2, false, 0, 0, 0},
+                                  {4, false, 0, 0, 0},
                                   {8, false, 0, 0, 0}};
 
 ElementLayout with_row(ElementLayout layout, uint64_t row) {
@@ -103,8 +110,18 @@ TEST(ContextMix, RoundTripsEveryLayoutSizeAndRow) {
 }
 
 TEST(ContextMix, RoundTripsSpecialFloats) {
-  const float odd[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, -NAN, 1e-45f, -1e-40f, 3e38f, 1.0f,
-                       std::bit_cast<float>(0x7f800001u), 1e-30f};
+  const float odd[] = {0.0f,
+                       -0.0f,
+                       INFINITY,
+                       -INFINITY,
+                       NAN,
+                       -NAN,
+                       1e-45f,
+                       -1e-40f,
+                       3e38f,
+                       1.0f,
+                       std::bit_cast<float>(0x7f800001u),
+                       1e-30f};
   Bytes raw, base;
   std::mt19937 random(3);
   for (int i = 0; i < 5000; ++i) {

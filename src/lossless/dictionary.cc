@@ -12,9 +12,12 @@ namespace {
 
 uint64_t load_element(const uint8_t* p, int width) {
   switch (width) {
-    case 2: return load_le<uint16_t>(p);
-    case 4: return load_le<uint32_t>(p);
-    default: return load_le<uint64_t>(p);
+    case 2:
+      return load_le<uint16_t>(p);
+    case 4:
+      return load_le<uint32_t>(p);
+    default:
+      return load_le<uint64_t>(p);
   }
 }
 
@@ -49,7 +52,8 @@ bool encode_dictionary(ByteView raw, int width, Level level, Bytes& out) {
   SmallIndex index;
   Bytes symbols(n);
   for (uint64_t i = 0; i < n; ++i) {
-    const int number = index.number(load_element(raw.data() + i * static_cast<uint64_t>(width), width));
+    const int number =
+        index.number(load_element(raw.data() + i * static_cast<uint64_t>(width), width));
     if (number < 0) return false;
     symbols[i] = static_cast<uint8_t>(number);
   }

@@ -17,7 +17,8 @@ struct Header {
 Header read_header(ByteReader& in) {
   const uint8_t byte = in.u8();
   const int width = byte & 0x7F;
-  if (width != 1 && width != 2 && width != 4 && width != 8) in.bad("a plane width that is not 1, 2, 4 or 8");
+  if (width != 1 && width != 2 && width != 4 && width != 8)
+    in.bad("a plane width that is not 1, 2, 4 or 8");
   return {width, (byte & kRotateFlag) != 0};
 }
 
@@ -31,7 +32,8 @@ void encode_planes(ByteView raw, int width, bool rotate, Level level, Bytes& out
   thread_local Bytes scratch;
   if (scratch.size() < raw.size()) scratch.resize(raw.size());
   std::array<uint8_t*, 8> planes{};
-  for (int p = 0; p < width; ++p) planes[static_cast<size_t>(p)] = scratch.data() + static_cast<uint64_t>(p) * n;
+  for (int p = 0; p < width; ++p)
+    planes[static_cast<size_t>(p)] = scratch.data() + static_cast<uint64_t>(p) * n;
   split_planes(raw, width, rotate, planes.data());
   for (int p = 0; p < width; ++p) encode_stream({planes[static_cast<size_t>(p)], n}, level, out);
 }

@@ -164,10 +164,12 @@ void split(const uint8_t* raw, size_t n, int width, bool rotate, uint8_t* const*
       return split_scalar<uint8_t>(raw, 0, n, false, planes);
     case 2:
       return split_scalar<uint16_t>(
-          raw, rotate ? split2<true>(raw, n, planes) : split2<false>(raw, n, planes), n, rotate, planes);
+          raw, rotate ? split2<true>(raw, n, planes) : split2<false>(raw, n, planes), n, rotate,
+          planes);
     case 4:
       return split_scalar<uint32_t>(
-          raw, rotate ? split4<true>(raw, n, planes) : split4<false>(raw, n, planes), n, rotate, planes);
+          raw, rotate ? split4<true>(raw, n, planes) : split4<false>(raw, n, planes), n, rotate,
+          planes);
     default:
       return split_scalar<uint64_t>(raw, 0, n, rotate, planes);
   }
@@ -180,10 +182,12 @@ void merge(const uint8_t* const* planes, size_t n, int width, bool rotate, uint8
       return merge_scalar<uint8_t>(planes, 0, n, false, raw);
     case 2:
       return merge_scalar<uint16_t>(
-          planes, rotate ? merge2<true>(planes, n, raw) : merge2<false>(planes, n, raw), n, rotate, raw);
+          planes, rotate ? merge2<true>(planes, n, raw) : merge2<false>(planes, n, raw), n, rotate,
+          raw);
     case 4:
       return merge_scalar<uint32_t>(
-          planes, rotate ? merge4<true>(planes, n, raw) : merge4<false>(planes, n, raw), n, rotate, raw);
+          planes, rotate ? merge4<true>(planes, n, raw) : merge4<false>(planes, n, raw), n, rotate,
+          raw);
     default:
       return merge_scalar<uint64_t>(planes, 0, n, rotate, raw);
   }

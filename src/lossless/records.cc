@@ -21,32 +21,58 @@ constexpr DType F16 = DType::kF16, U8 = DType::kU8;
 // Field layouts of GGML's blocks, in the order of their bytes (ggml-common.h's structures).
 std::vector<Field> fields_of(DType dtype) {
   switch (dtype) {
-    case DType::kQ4_0: return {{2, F16}, {16, U8}};
-    case DType::kQ4_1: return {{2, F16}, {2, F16}, {16, U8}};
-    case DType::kQ5_0: return {{2, F16}, {4, U8}, {16, U8}};
-    case DType::kQ5_1: return {{2, F16}, {2, F16}, {4, U8}, {16, U8}};
-    case DType::kQ8_0: return {{2, F16}, {32, U8}};
-    case DType::kQ8_1: return {{2, F16}, {2, F16}, {32, U8}};
-    case DType::kQ2_K: return {{16, U8}, {64, U8}, {2, F16}, {2, F16}};
-    case DType::kQ3_K: return {{32, U8}, {64, U8}, {12, U8}, {2, F16}};
-    case DType::kQ4_K: return {{2, F16}, {2, F16}, {12, U8}, {128, U8}};
-    case DType::kQ5_K: return {{2, F16}, {2, F16}, {12, U8}, {32, U8}, {128, U8}};
-    case DType::kQ6_K: return {{128, U8}, {64, U8}, {16, U8}, {2, F16}};
-    case DType::kQ8_K: return {{4, DType::kF32}, {128, U8}, {128, U8}, {32, DType::kI16}};
-    case DType::kIQ2_XXS: return {{2, F16}, {64, U8}};
-    case DType::kIQ2_XS: return {{2, F16}, {64, U8}, {8, U8}};
-    case DType::kIQ3_XXS: return {{2, F16}, {64, U8}, {32, U8}};
-    case DType::kIQ1_S: return {{2, F16}, {32, U8}, {16, U8}};
-    case DType::kIQ4_NL: return {{2, F16}, {16, U8}};
-    case DType::kIQ3_S: return {{2, F16}, {64, U8}, {8, U8}, {32, U8}, {4, U8}};
-    case DType::kIQ2_S: return {{2, F16}, {64, U8}, {8, U8}, {8, U8}};
-    case DType::kIQ4_XS: return {{2, F16}, {2, U8}, {4, U8}, {128, U8}};
-    case DType::kIQ1_M: return {{32, U8}, {16, U8}, {8, U8}};
-    case DType::kTQ1_0: return {{48, U8}, {4, U8}, {2, F16}};
-    case DType::kTQ2_0: return {{64, U8}, {2, F16}};
-    case DType::kMXFP4: return {{1, U8}, {16, U8}};
-    case DType::kNVFP4: return {{4, U8}, {32, U8}};
-    default: return {};
+    case DType::kQ4_0:
+      return {{2, F16}, {16, U8}};
+    case DType::kQ4_1:
+      return {{2, F16}, {2, F16}, {16, U8}};
+    case DType::kQ5_0:
+      return {{2, F16}, {4, U8}, {16, U8}};
+    case DType::kQ5_1:
+      return {{2, F16}, {2, F16}, {4, U8}, {16, U8}};
+    case DType::kQ8_0:
+      return {{2, F16}, {32, U8}};
+    case DType::kQ8_1:
+      return {{2, F16}, {2, F16}, {32, U8}};
+    case DType::kQ2_K:
+      return {{16, U8}, {64, U8}, {2, F16}, {2, F16}};
+    case DType::kQ3_K:
+      return {{32, U8}, {64, U8}, {12, U8}, {2, F16}};
+    case DType::kQ4_K:
+      return {{2, F16}, {2, F16}, {12, U8}, {128, U8}};
+    case DType::kQ5_K:
+      return {{2, F16}, {2, F16}, {12, U8}, {32, U8}, {128, U8}};
+    case DType::kQ6_K:
+      return {{128, U8}, {64, U8}, {16, U8}, {2, F16}};
+    case DType::kQ8_K:
+      return {{4, DType::kF32}, {128, U8}, {128, U8}, {32, DType::kI16}};
+    case DType::kIQ2_XXS:
+      return {{2, F16}, {64, U8}};
+    case DType::kIQ2_XS:
+      return {{2, F16}, {64, U8}, {8, U8}};
+    case DType::kIQ3_XXS:
+      return {{2, F16}, {64, U8}, {32, U8}};
+    case DType::kIQ1_S:
+      return {{2, F16}, {32, U8}, {16, U8}};
+    case DType::kIQ4_NL:
+      return {{2, F16}, {16, U8}};
+    case DType::kIQ3_S:
+      return {{2, F16}, {64, U8}, {8, U8}, {32, U8}, {4, U8}};
+    case DType::kIQ2_S:
+      return {{2, F16}, {64, U8}, {8, U8}, {8, U8}};
+    case DType::kIQ4_XS:
+      return {{2, F16}, {2, U8}, {4, U8}, {128, U8}};
+    case DType::kIQ1_M:
+      return {{32, U8}, {16, U8}, {8, U8}};
+    case DType::kTQ1_0:
+      return {{48, U8}, {4, U8}, {2, F16}};
+    case DType::kTQ2_0:
+      return {{64, U8}, {2, F16}};
+    case DType::kMXFP4:
+      return {{1, U8}, {16, U8}};
+    case DType::kNVFP4:
+      return {{4, U8}, {32, U8}};
+    default:
+      return {};
   }
 }
 
@@ -68,20 +94,26 @@ std::vector<Field> read_fields(ByteReader& in) {
 }
 
 // Copies one field of every record, `from` and `to` with their distances between records.
-void copy_field(const uint8_t* from, uint64_t from_step, uint8_t* to, uint64_t to_step, uint64_t bytes,
-                uint64_t records) {
+void copy_field(const uint8_t* from, uint64_t from_step, uint8_t* to, uint64_t to_step,
+                uint64_t bytes, uint64_t records) {
   const auto copy = [&](auto constant) {
     for (uint64_t i = 0; i < records; ++i) {
       std::memcpy(to + i * to_step, from + i * from_step, constant);
     }
   };
   switch (bytes) {  // fixed sizes become a load and a store
-    case 1: return copy(std::integral_constant<uint64_t, 1>{});
-    case 2: return copy(std::integral_constant<uint64_t, 2>{});
-    case 4: return copy(std::integral_constant<uint64_t, 4>{});
-    case 16: return copy(std::integral_constant<uint64_t, 16>{});
-    case 32: return copy(std::integral_constant<uint64_t, 32>{});
-    default: return copy(bytes);
+    case 1:
+      return copy(std::integral_constant<uint64_t, 1>{});
+    case 2:
+      return copy(std::integral_constant<uint64_t, 2>{});
+    case 4:
+      return copy(std::integral_constant<uint64_t, 4>{});
+    case 16:
+      return copy(std::integral_constant<uint64_t, 16>{});
+    case 32:
+      return copy(std::integral_constant<uint64_t, 32>{});
+    default:
+      return copy(bytes);
   }
 }
 
@@ -101,7 +133,8 @@ void encode_records(ByteView raw, DType dtype, Level level, int depth, Bytes& ou
   for (const Field& f : fields) {
     column.resize(records * f.bytes);
     copy_field(raw.data() + at, step, column.data(), f.bytes, f.bytes, records);
-    append_sized_block(column, {f.dtype, f.bytes / info(f.dtype).block_bytes, false}, level, depth, out);
+    append_sized_block(column, {f.dtype, f.bytes / info(f.dtype).block_bytes, false}, level, depth,
+                       out);
     at += f.bytes;
   }
 }

@@ -37,18 +37,24 @@ void spread(ByteView bitmap, ByteView kept, MutableByteView raw) {
 template <class F>
 auto with_width(int width, F f) {
   switch (width) {
-    case 1: return f(uint8_t{});
-    case 2: return f(uint16_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 
 }  // namespace
 
-void encode_sparse(ByteView raw, int width, const Content& content, Level level, int depth, Bytes& out) {
+void encode_sparse(ByteView raw, int width, const Content& content, Level level, int depth,
+                   Bytes& out) {
   Bytes bitmap, kept;
-  const uint64_t size = with_width(width, [&](auto t) { return compact<decltype(t)>(raw, bitmap, kept); });
+  const uint64_t size =
+      with_width(width, [&](auto t) { return compact<decltype(t)>(raw, bitmap, kept); });
   ByteWriter w(out);
   w.u8(static_cast<uint8_t>(width));
   encode_stream(bitmap, level, out);
@@ -58,7 +64,8 @@ void encode_sparse(ByteView raw, int width, const Content& content, Level level,
 
 void decode_sparse(ByteReader& in, MutableByteView raw, int depth) {
   const int width = in.u8();
-  if (width != 1 && width != 2 && width != 4 && width != 8) in.bad("a width that is not 1, 2, 4 or 8");
+  if (width != 1 && width != 2 && width != 4 && width != 8)
+    in.bad("a width that is not 1, 2, 4 or 8");
   const uint64_t w = static_cast<uint64_t>(width), n = raw.size() / w;
   if (raw.size() % w != 0) in.bad("sparse elements do not fill the block");
   Bytes bitmap((n + 7) / 8);
@@ -77,7 +84,8 @@ std::string explain_sparse(ByteReader& in, int depth) {
   const int width = in.u8();
   const std::string bitmap = explain_stream(in);
   const uint64_t kept = in.varint();
-  return fmt::format("sparse({} elements, bitmap {}; {})", kept / static_cast<uint64_t>(width ? width : 1), bitmap,
+  return fmt::format("sparse({} elements, bitmap {}; {})",
+                     kept / static_cast<uint64_t>(width ? width : 1), bitmap,
                      explain_nested(in.bytes(in.varint()), depth));
 }
 

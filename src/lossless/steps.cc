@@ -1,6 +1,7 @@
 // Elements that differ from the base's by one of a few steps: what a checkpoint looks like whose
-// residual to the one before was quantized to cluster centers (S233; recipe/checkpoint_prediction.h),
-// and what quantized updates leave. The steps once, and an index for each element.
+// residual to the one before was quantized to cluster centers (S233;
+// recipe/checkpoint_prediction.h), and what quantized updates leave. The steps once, and an index
+// for each element.
 
 #include <algorithm>
 #include <bit>
@@ -18,32 +19,44 @@ namespace {
 using steps::Domain;
 using steps::IndexContext;
 
-enum class Coding : uint8_t { kStream = 0, kContexts = 1, kContextsAlone = 2 };  // with the base, without
+enum class Coding : uint8_t {
+  kStream = 0,
+  kContexts = 1,
+  kContextsAlone = 2
+};  // with the base, without
 
 // Calls f with the arithmetic of a float type; false for any other type.
 template <class Function>
 bool with_format(DType dtype, Function&& f) {
   switch (dtype) {
-    case DType::kF16: f(steps::F16{}); return true;
-    case DType::kBF16: f(steps::BF16{}); return true;
-    case DType::kF32: f(steps::F32{}); return true;
-    case DType::kF64: f(steps::F64{}); return true;
-    default: return false;
+    case DType::kF16:
+      f(steps::F16{});
+      return true;
+    case DType::kBF16:
+      f(steps::BF16{});
+      return true;
+    case DType::kF32:
+      f(steps::F32{});
+      return true;
+    case DType::kF64:
+      f(steps::F64{});
+      return true;
+    default:
+      return false;
   }
 }
 
-double magnitude(Domain domain, double step) {
-  return std::fabs(step - steps::neutral(domain));
-}
+double magnitude(Domain domain, double step) { return std::fabs(step - steps::neutral(domain)); }
 
 template <class F>
-IndexContext context_of(ByteView base, uint64_t row, Domain domain, const std::vector<double>& steps,
-                        bool escapes) {
+IndexContext context_of(ByteView base, uint64_t row, Domain domain,
+                        const std::vector<double>& steps, bool escapes) {
   IndexContext c;
   c.base = steps::sketch(base, sizeof(typename F::Bits), F::kMantissaBits);
   c.row = row;
   c.symbols = static_cast<uint32_t>(steps.size() + (escapes ? 1 : 0));
-  const auto least = std::ranges::min_element(steps, {}, [&](double s) { return magnitude(domain, s); });
+  const auto least =
+      std::ranges::min_element(steps, {}, [&](double s) { return magnitude(domain, s); });
   c.neutral = static_cast<uint32_t>(least - steps.begin());
   return c;
 }
@@ -123,12 +136,14 @@ void decode_as(ByteReader& in, ByteView base, MutableByteView raw) {
   const uint8_t domain = in.u8();
   if (domain > static_cast<uint8_t>(Domain::kValue)) in.bad("steps of an unknown kind");
   std::vector<double> steps(in.count(8));
-  if (steps.empty() || steps.size() > steps::kMaxSteps) in.bad("a number of steps that is not 1 to 255");
+  if (steps.empty() || steps.size() > steps::kMaxSteps)
+    in.bad("a number of steps that is not 1 to 255");
   for (double& s : steps) s = std::bit_cast<double>(in.u64());
   const uint64_t escape_count = in.count(kWidth);
   ByteReader escapes(in.bytes(escape_count * kWidth), "escaped elements");
   const uint8_t coding = in.u8();
-  if (coding > static_cast<uint8_t>(Coding::kContextsAlone)) in.bad("indices of steps in an unknown coding");
+  if (coding > static_cast<uint8_t>(Coding::kContextsAlone))
+    in.bad("indices of steps in an unknown coding");
   thread_local Bytes scratch;
   ByteView indices;
   if (static_cast<Coding>(coding) == Coding::kStream) {
@@ -161,7 +176,8 @@ bool encode_steps(ByteView raw, ByteView base, const Content& content, Level lev
 
 void decode_steps(ByteReader& in, ByteView base, MutableByteView raw) {
   const auto dtype = static_cast<DType>(in.u8());
-  const bool known = with_format(dtype, [&](auto format) { decode_as<decltype(format)>(in, base, raw); });
+  const bool known =
+      with_format(dtype, [&](auto format) { decode_as<decltype(format)>(in, base, raw); });
   if (!known) in.bad("steps between elements of an unknown type");
 }
 

@@ -13,8 +13,12 @@
 namespace pith::lossless::steps {
 namespace {
 
-// The sample: the smallest element, which knows its step best, of so many windows.
-constexpr size_t kWindows = 2048, kWindow = 32;
+// The sample: the smallest element, which knows its step best, of so many windows. A small one
+// refuses most noise, a larger one the rest.
+struct Windows {
+  size_t count, length;
+};
+constexpr Windows kGlance = {448, 16}, kLook = {2048, 32};
 // More points than this are noise; of fewer, rare ones become escapes up to a share of elements.
 constexpr size_t kMostPoints = 4096;
 constexpr size_t kEscapeShare = 64;
@@ -91,14 +95,17 @@ std::vector<Point> stab(std::vector<Interval>& intervals, size_t most) {
 }
 
 template <class F>
-bool sample_fits(ByteView raw, ByteView base, Domain domain) {
-  const size_t n = raw.size() / sizeof(typename F::Bits);
-  const size_t stride = std::max<size_t>(1, n / kWindows);
+bool sample_fits(ByteView raw, ByteView base, Domain domain, Windows windows) {
+  using Bits = typename F::Bits;
+  constexpr Bits kMagnitude = static_cast<Bits>(~Bits{0}) >> 1;
+  const size_t n = raw.size() / sizeof(Bits);
+  const size_t stride = std::max<size_t>(1, n / windows.count);
   std::vector<Interval> sample;
+  sample.reserve(n / stride + 1);
   for (size_t start = 0; start < n; start += stride) {
     size_t best = start;
-    for (size_t i = start; i < std::min({start + kWindow, start + stride, n}); ++i) {
-      if (std::fabs(F::value(at<F>(raw, i))) < std::fabs(F::value(at<F>(raw, best)))) best = i;
+    for (size_t i = start; i < std::min({start + windows.length, start + stride, n}); ++i) {
+      if ((at<F>(raw, i) & kMagnitude) < (at<F>(raw, best) & kMagnitude)) best = i;
     }
     if (domain == Domain::kProduct && F::value(at<F>(raw, best)) < 0) return false;
     Interval interval;
@@ -160,13 +167,17 @@ class Assigner {
   std::array<size_t, 2> range(size_t i) const {
     Interval interval;
     switch (bound<F>(at<F>(raw_, i), at<F>(base_, i), domain_, interval)) {
-      case Bound::kNone: return {0, 0};
-      case Bound::kAny: return {0, steps_.size()};
-      default: break;
+      case Bound::kNone:
+        return {0, 0};
+      case Bound::kAny:
+        return {0, steps_.size()};
+      default:
+        break;
     }
     const auto first = std::ranges::lower_bound(steps_, interval.low);
     const auto last = std::upper_bound(first, steps_.end(), interval.high);
-    return {static_cast<size_t>(first - steps_.begin()), static_cast<size_t>(last - steps_.begin())};
+    return {static_cast<size_t>(first - steps_.begin()),
+            static_cast<size_t>(last - steps_.begin())};
   }
 
   ByteView raw_, base_;
@@ -180,7 +191,10 @@ class Assigner {
 template <class F>
 Found find(ByteView raw, ByteView base, Domain domain) {
   const size_t n = raw.size() / sizeof(typename F::Bits);
-  if (n > kMostElements || !sample_fits<F>(raw, base, domain)) return {};
+  if (n > kMostElements || !sample_fits<F>(raw, base, domain, kGlance) ||
+      !sample_fits<F>(raw, base, domain, kLook)) {
+    return {};
+  }
   std::vector<Interval> intervals;
   intervals.reserve(n);
   for (size_t i = 0; i < n; ++i) {

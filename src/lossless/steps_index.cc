@@ -13,8 +13,8 @@ namespace {
 using cm::DecisionMixer;
 using cm::SymbolTree;
 
-constexpr uint32_t kClasses = 16;   // of a neighbour's index
-constexpr uint32_t kLevels = 16;    // of activity: how far indices were from the neutral one
+constexpr uint32_t kClasses = 16;  // of a neighbour's index
+constexpr uint32_t kLevels = 16;   // of activity: how far indices were from the neutral one
 constexpr uint32_t kFine = 64, kCoarse = 16, kRough = 8;  // of a base magnitude
 
 template <class U>
@@ -24,7 +24,8 @@ void sketch_as(ByteView values, int mantissa_bits, MutableByteView out) {
     const U v = load_le<U>(values.data() + i * sizeof(U));
     return static_cast<uint32_t>((v & static_cast<U>(~kSign)) >> (mantissa_bits - 1));
   };
-  std::vector<uint32_t> counts(size_t{1} << (8 * sizeof(U) - static_cast<size_t>(mantissa_bits)), 0);
+  std::vector<uint32_t> counts(size_t{1} << (8 * sizeof(U) - static_cast<size_t>(mantissa_bits)),
+                               0);
   for (size_t i = 0; i < out.size(); ++i) ++counts[half_octave(i)];
   size_t reached = 0, top = counts.size();
   while (top > 0 && reached <= out.size() / 1024) reached += counts[--top];
@@ -45,7 +46,9 @@ class BaseView {
   uint32_t left() const { return i_ > 0 ? sketch_[i_ - 1] : here(); }
   uint32_t right() const { return i_ + 1 < sketch_.size() ? sketch_[i_ + 1] : here(); }
   uint32_t up() const { return row_ > 0 && i_ >= row_ ? sketch_[i_ - row_] : here(); }
-  uint32_t down() const { return row_ > 0 && sketch_.size() - i_ > row_ ? sketch_[i_ + row_] : here(); }
+  uint32_t down() const {
+    return row_ > 0 && sketch_.size() - i_ > row_ ? sketch_[i_ + row_] : here();
+  }
 
  private:
   const Bytes& sketch_;
@@ -60,15 +63,19 @@ uint32_t rough(uint32_t s) { return std::min((s & 127) / 3, kRough - 1); }
 class Model {
  public:
   Model(const IndexContext& context, const std::vector<uint32_t>& weights, MutableByteView indices)
-      : context_(context), row_(context.row > 1 && context.row <= indices.size() ? context.row : 0),
-        base_(context.base, row_), indices_(indices), columns_(row_, 0) {
+      : context_(context),
+        row_(context.row > 1 && context.row <= indices.size() ? context.row : 0),
+        base_(context.base, row_),
+        indices_(indices),
+        columns_(row_, 0) {
     tree_.build(weights);
     std::vector<uint32_t> sizes = {1, kClasses * kClasses, 4 * kLevels, kLevels * kLevels};
     if (!base_.empty()) {
       sizes.insert(sizes.end(), {2 * kFine, kCoarse * kRough * kRough, kCoarse * kRough * kRough,
                                  2 * kCoarse * kLevels});
     }
-    mixer_.init(static_cast<uint32_t>(std::max<size_t>(tree_.nodes.size(), 1)), sizes, kLevels, false);
+    mixer_.init(static_cast<uint32_t>(std::max<size_t>(tree_.nodes.size(), 1)), sizes, kLevels,
+                false);
   }
 
   template <class Coder>
@@ -91,18 +98,22 @@ class Model {
   // Neighbouring indices near the neutral one are told apart, distant ones by magnitude only.
   uint32_t class_of(uint32_t index) const {
     const uint32_t a = activity(index);
-    const uint32_t level = a < 5 ? a : std::min<uint32_t>(2 + static_cast<uint32_t>(std::bit_width(a)), 7);
+    const uint32_t level =
+        a < 5 ? a : std::min<uint32_t>(2 + static_cast<uint32_t>(std::bit_width(a)), 7);
     return level + (index < context_.neutral ? 8 : 0);
   }
   static uint32_t level_of(uint32_t mean) {  // a mean in units of 1/16
-    return std::min<uint32_t>(mean < 4 ? mean / 2 : 2 * static_cast<uint32_t>(std::bit_width(mean)) - 4 +
-                              (mean >> (std::bit_width(mean) - 2) & 1), kLevels - 1);
+    return std::min<uint32_t>(mean < 4 ? mean / 2
+                                       : 2 * static_cast<uint32_t>(std::bit_width(mean)) - 4 +
+                                             (mean >> (std::bit_width(mean) - 2) & 1),
+                              kLevels - 1);
   }
 
   uint32_t look(uint64_t i, uint32_t* set) {
     const uint32_t left = index(i, 1), up = index(i, row_);
     const uint32_t near = activity(left) * 2 + activity(index(i, 2)) + activity(up) * 2 +
-                          activity(index(i, row_ + 1)) + activity(row_ > 1 ? index(i, row_ - 1) : left);
+                          activity(index(i, row_ + 1)) +
+                          activity(row_ > 1 ? index(i, row_ - 1) : left);
     const uint32_t around = level_of(near * 16 / 7), row = level_of(row_mean_ >> 4);
     const uint32_t column = row_ > 0 ? level_of(columns_[i % row_] >> 4) : around;
     set[0] = 0;
@@ -125,7 +136,8 @@ class Model {
     int32_t node = 0;
     do {
       const SymbolTree::Node& n = tree_.nodes[static_cast<size_t>(node)];
-      const uint32_t bit = mixer_.decide(coder, symbol >= n.split, static_cast<uint32_t>(node), set, select);
+      const uint32_t bit =
+          mixer_.decide(coder, symbol >= n.split, static_cast<uint32_t>(node), set, select);
       node = n.child[bit];
     } while (node >= 0);
     return static_cast<uint32_t>(~node);
@@ -137,7 +149,8 @@ class Model {
                                       (now - static_cast<int32_t>(row_mean_)) / 16);
     if (row_ == 0) return;
     uint32_t& column = columns_[i % row_];
-    column = static_cast<uint32_t>(static_cast<int32_t>(column) + (now - static_cast<int32_t>(column)) / 8);
+    column = static_cast<uint32_t>(static_cast<int32_t>(column) +
+                                   (now - static_cast<int32_t>(column)) / 8);
   }
 
   const IndexContext& context_;
@@ -155,9 +168,14 @@ class Model {
 Bytes sketch(ByteView values, int width, int mantissa_bits) {
   Bytes out(values.size() / static_cast<size_t>(width));
   switch (width) {
-    case 2: sketch_as<uint16_t>(values, mantissa_bits, out); break;
-    case 4: sketch_as<uint32_t>(values, mantissa_bits, out); break;
-    default: sketch_as<uint64_t>(values, mantissa_bits, out);
+    case 2:
+      sketch_as<uint16_t>(values, mantissa_bits, out);
+      break;
+    case 4:
+      sketch_as<uint32_t>(values, mantissa_bits, out);
+      break;
+    default:
+      sketch_as<uint64_t>(values, mantissa_bits, out);
   }
   return out;
 }

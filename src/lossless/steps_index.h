@@ -1,5 +1,5 @@
-// Codes the indices of steps, each in the context of what the previous checkpoint holds at its place
-// and around it.
+// Codes the indices of steps, each in the context of what the previous checkpoint holds at its
+// place and around it.
 //
 // Which step an element takes follows from how large its moments and weights were, and from what
 // its neighbours in the row and the column did. All of it goes into adaptive binary decisions
@@ -21,8 +21,8 @@ struct IndexContext {
   uint32_t neutral = 0;  // the index of the step that changes least
 };
 
-// Sign (bit 7) and magnitude of floats of `width` bytes as half octaves below the largest, 0 to 127;
-// magnitudes that fewer than one in 1024 elements reach count as the largest.
+// Sign (bit 7) and magnitude of floats of `width` bytes as half octaves below the largest, 0 to
+// 127; magnitudes that fewer than one in 1024 elements reach count as the largest.
 Bytes sketch(ByteView values, int width, int mantissa_bits);
 
 // Appends `symbols` bytes that describe the distribution, and the arithmetic code to the end.

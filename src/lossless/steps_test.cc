@@ -37,10 +37,22 @@ double few_steps(double b, std::mt19937& random) { return b + kMoves[random() % 
 
 template <class F>
 struct TypeOf;
-template <> struct TypeOf<steps::F16> { static constexpr DType value = DType::kF16; };
-template <> struct TypeOf<steps::BF16> { static constexpr DType value = DType::kBF16; };
-template <> struct TypeOf<steps::F32> { static constexpr DType value = DType::kF32; };
-template <> struct TypeOf<steps::F64> { static constexpr DType value = DType::kF64; };
+template <>
+struct TypeOf<steps::F16> {
+  static constexpr DType value = DType::kF16;
+};
+template <>
+struct TypeOf<steps::BF16> {
+  static constexpr DType value = DType::kBF16;
+};
+template <>
+struct TypeOf<steps::F32> {
+  static constexpr DType value = DType::kF32;
+};
+template <>
+struct TypeOf<steps::F64> {
+  static constexpr DType value = DType::kF64;
+};
 
 template <class F>
 class EveryFloat : public testing::Test {};
@@ -132,7 +144,8 @@ TEST(Steps, TheBasePredictsTheIndex) {
   Bytes mixed, plain;
   ASSERT_TRUE(encode_steps(c.raw, c.base, {DType::kF32, 256, false}, Level::kMax, mixed));
   const steps::Found found = steps::find<steps::F32>(c.raw, c.base, Domain::kSum);
-  steps::encode_indices(found.indices, {{}, 256, static_cast<uint32_t>(found.steps.size()), 3}, plain);
+  steps::encode_indices(found.indices, {{}, 256, static_cast<uint32_t>(found.steps.size()), 3},
+                        plain);
   EXPECT_LT(static_cast<double>(mixed.size()), 0.93 * static_cast<double>(plain.size()));
 }
 
@@ -149,7 +162,8 @@ TEST(Steps, SurvivesDamage) {
       } catch (const Error&) {
       }
     };
-    for (size_t cut = 0; cut < block.size(); ++cut) attempt({block.begin(), block.begin() + static_cast<long>(cut)});
+    for (size_t cut = 0; cut < block.size(); ++cut)
+      attempt({block.begin(), block.begin() + static_cast<long>(cut)});
     for (size_t bit = 0; bit < 8 * block.size(); ++bit) {
       Bytes flipped = block;
       flipped[bit / 8] = static_cast<uint8_t>(flipped[bit / 8] ^ 1 << bit % 8);

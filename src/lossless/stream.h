@@ -14,7 +14,7 @@ enum class StreamKind : uint8_t {
   kNibbleRans = 2,  // few symbols and an escape
   kByteRans = 3,    // any symbols
   kZstd = 4,
-  kClasses = 5,     // segments of like histograms, each class a stream of its own
+  kClasses = 5,  // segments of like histograms, each class a stream of its own
 };
 
 // Order-0 entropy of bytes from a sample of them, in bits a byte, corrected for the sample's size

@@ -15,7 +15,8 @@ struct Free {
 size_t compress(ByteView raw, int level, MutableByteView to) {
   thread_local const std::unique_ptr<ZSTD_CCtx, Free> context(ZSTD_createCCtx());
   if (!context) throw std::bad_alloc();
-  const size_t n = ZSTD_compressCCtx(context.get(), to.data(), to.size(), raw.data(), raw.size(), level);
+  const size_t n =
+      ZSTD_compressCCtx(context.get(), to.data(), to.size(), raw.data(), raw.size(), level);
   if (ZSTD_isError(n)) fail(ErrorKind::kLimit, "zstd: {}", ZSTD_getErrorName(n));
   return n;
 }
@@ -33,7 +34,8 @@ size_t append_zstd(ByteView raw, int level, Bytes& out) {
 bool decompress_zstd(ByteView frame, MutableByteView raw) {
   thread_local const std::unique_ptr<ZSTD_DCtx, Free> context(ZSTD_createDCtx());
   if (!context) throw std::bad_alloc();
-  return ZSTD_decompressDCtx(context.get(), raw.data(), raw.size(), frame.data(), frame.size()) == raw.size();
+  return ZSTD_decompressDCtx(context.get(), raw.data(), raw.size(), frame.data(), frame.size()) ==
+         raw.size();
 }
 
 size_t zstd_size(ByteView raw) {

@@ -89,7 +89,8 @@ struct Series {
   void store(const fs::path& path, const fs::path& before, bool has_base) {
     archive::WriteOptions options;
     options.level = lossless::Level::kMax;
-    std::vector<archive::Input> inputs = {{"c.safetensors", archive::memory_source(saved.back(), "c.safetensors")}};
+    std::vector<archive::Input> inputs = {
+        {"c.safetensors", archive::memory_source(saved.back(), "c.safetensors")}};
     auto lost = std::make_shared<CheckpointLosses>();
     if (has_base) {
       options.base = archive::open_base({&before, 1});
@@ -149,8 +150,9 @@ double order0_bytes(ByteView symbols) {
 double lzma_bytes(ByteView symbols) {
   Bytes out(lzma_stream_buffer_bound(symbols.size()));
   size_t size = 0;
-  const auto result = lzma_easy_buffer_encode(9 | LZMA_PRESET_EXTREME, LZMA_CHECK_NONE, nullptr, symbols.data(),
-                                              symbols.size(), out.data(), &size, out.size());
+  const auto result =
+      lzma_easy_buffer_encode(9 | LZMA_PRESET_EXTREME, LZMA_CHECK_NONE, nullptr, symbols.data(),
+                              symbols.size(), out.data(), &size, out.size());
   EXPECT_EQ(result, LZMA_OK);
   return static_cast<double>(size);
 }
@@ -170,14 +172,16 @@ IndexBytes measure(ByteView raw, ByteView base, uint64_t row) {
   }
   EXPECT_FALSE(found.steps.empty());
   EXPECT_LE(found.steps.size(), 16u);
-  steps::IndexContext c{steps::sketch(base, 4, 23), row, static_cast<uint32_t>(found.steps.size() + 1), 0};
+  steps::IndexContext c{steps::sketch(base, 4, 23), row,
+                        static_cast<uint32_t>(found.steps.size() + 1), 0};
   c.neutral = c.symbols / 2;
   Bytes context, alone;
   steps::encode_indices(found.indices, c, context);
   c.base.clear();
   steps::encode_indices(found.indices, c, alone);
-  return {static_cast<double>(context.size()), static_cast<double>(alone.size()), order0_bytes(found.indices),
-          lzma_bytes(found.indices), static_cast<double>(raw.size() / 4)};
+  return {static_cast<double>(context.size()), static_cast<double>(alone.size()),
+          order0_bytes(found.indices), lzma_bytes(found.indices),
+          static_cast<double>(raw.size() / 4)};
 }
 
 TEST(CheckpointPrediction, ThePreviousCheckpointSavesBits) {
@@ -185,16 +189,20 @@ TEST(CheckpointPrediction, ThePreviousCheckpointSavesBits) {
   std::map<Role, IndexBytes> total;
   for (const io::TensorRegion& t : layout.tensors) {
     if (t.size < 4096) continue;
-    const IndexBytes b = measure(ByteView(series().restored[2]).subspan(t.offset, t.size),
-                                 ByteView(series().restored[1]).subspan(t.offset, t.size), t.shape.back());
+    const IndexBytes b =
+        measure(ByteView(series().restored[2]).subspan(t.offset, t.size),
+                ByteView(series().restored[1]).subspan(t.offset, t.size), t.shape.back());
     IndexBytes& sum = total[role_of(t.name)];
     sum = {sum.context + b.context, sum.alone + b.alone, sum.order0 + b.order0, sum.lzma + b.lzma,
            sum.elements + b.elements};
   }
   for (const auto& [role, b] : total) {
     const auto bits = [&](double bytes) { return 8 * bytes / b.elements; };
-    fmt::print("role {}: bits an index: {:.3f} in context, {:.3f} without the previous checkpoint, {:.3f} order-0, "
-               "{:.3f} LZMA\n", static_cast<int>(role), bits(b.context), bits(b.alone), bits(b.order0), bits(b.lzma));
+    fmt::print(
+        "role {}: bits an index: {:.3f} in context, {:.3f} without the previous checkpoint, {:.3f} "
+        "order-0, "
+        "{:.3f} LZMA\n",
+        static_cast<int>(role), bits(b.context), bits(b.alone), bits(b.order0), bits(b.lzma));
     EXPECT_LT(b.context, b.alone);
     EXPECT_LT(b.context, b.order0);
     EXPECT_LT(b.context, b.lzma);
@@ -203,8 +211,8 @@ TEST(CheckpointPrediction, ThePreviousCheckpointSavesBits) {
 
 TEST(CheckpointPrediction, IsManyTimesSmallerThanLossless) {
   const auto& reports = series().reports;
-  fmt::print("lossless {} of {}; lossy {} and {}\n", reports[0].stored, reports[0].raw, reports[1].stored,
-             reports[2].stored);
+  fmt::print("lossless {} of {}; lossy {} and {}\n", reports[0].stored, reports[0].raw,
+             reports[1].stored, reports[2].stored);
   EXPECT_GT(static_cast<double>(reports[2].raw), 9.0 * static_cast<double>(reports[2].stored));
 }
 
@@ -232,11 +240,12 @@ std::vector<double> resume(const Bytes& checkpoint, int steps) {
 
 TEST(CheckpointPrediction, TrainingResumesWithinTheNoise) {
   constexpr int kOn = 100;
-  const std::vector<double> uninterrupted = resume(series().saved[2], kOn), again = resume(series().restored[2], kOn);
+  const std::vector<double> uninterrupted = resume(series().saved[2], kOn),
+                            again = resume(series().restored[2], kOn);
   const std::vector<double> behind = resume(series().saved[0], kOn);
   const double noise = deviation(uninterrupted);
-  fmt::print("loss {:.4f} +- {:.4f}, restored {:.4f}, from {} steps earlier {:.4f}\n", mean(uninterrupted), noise,
-             mean(again), 2 * kBetween, mean(behind));
+  fmt::print("loss {:.4f} +- {:.4f}, restored {:.4f}, from {} steps earlier {:.4f}\n",
+             mean(uninterrupted), noise, mean(again), 2 * kBetween, mean(behind));
   EXPECT_LT(std::fabs(mean(again) - mean(uninterrupted)), noise);
   EXPECT_GT(mean(behind) - mean(uninterrupted), noise) << "the noise hides no real loss";
 }
@@ -255,7 +264,8 @@ TEST(CheckpointPrediction, SaysWhatWasLost) {
       largest = std::max(largest, std::fabs(error));
     }
     EXPECT_DOUBLE_EQ(loss.max_error, largest);
-    EXPECT_NEAR(loss.rms_error, std::sqrt(squares / static_cast<double>(loss.elements)), 1e-9 * loss.rms_error);
+    EXPECT_NEAR(loss.rms_error, std::sqrt(squares / static_cast<double>(loss.elements)),
+                1e-9 * loss.rms_error);
     EXPECT_LT(loss.rms_error, 0.5 * loss.rms_residual) << loss.tensor;
     fmt::print("{:38} pruned {:4.1f}%  error/residual {:.3f}  error/value {:.4f}\n", loss.tensor,
                100.0 * static_cast<double>(loss.pruned) / static_cast<double>(loss.elements),
@@ -288,7 +298,8 @@ TEST(CheckpointPrediction, AnyRangeIsTheSameBytes) {
   out.write(series().saved[0]);
   out.commit();
   const auto base = archive::open_base({&path, 1});
-  auto inputs = predict_checkpoint({{"c", archive::memory_source(file, "c.safetensors")}}, base, {});
+  auto inputs =
+      predict_checkpoint({{"c", archive::memory_source(file, "c.safetensors")}}, base, {});
   archive::Source& source = *inputs[0].source;
   source.layout();
   const archive::Piece whole = source.get(0, file.size());
@@ -296,7 +307,8 @@ TEST(CheckpointPrediction, AnyRangeIsTheSameBytes) {
   for (int k = 0; k < 50; ++k) {
     const uint64_t at = random() % file.size(), n = random() % 5000;
     const archive::Piece part = source.get(at, n);
-    ASSERT_TRUE(std::ranges::equal(part.bytes, whole.bytes.subspan(at, std::min(n, file.size() - at))));
+    ASSERT_TRUE(
+        std::ranges::equal(part.bytes, whole.bytes.subspan(at, std::min(n, file.size() - at))));
   }
 }
 

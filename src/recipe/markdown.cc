@@ -6,7 +6,8 @@ namespace pith::recipe {
 namespace {
 
 std::string section(const Recipe& r) {
-  std::string s = fmt::format("\n## {}\n\n*{}* ({}, {})\n\n{}\n\n", r.name, r.title, r.id, r.area, r.summary);
+  std::string s =
+      fmt::format("\n## {}\n\n*{}* ({}, {})\n\n{}\n\n", r.name, r.title, r.id, r.area, r.summary);
   s += fmt::format("- composition: `{}`\n", r.compose);
   s += fmt::format("- parts: `{}`\n", fmt::join(r.parts, "`, `"));
   for (const Option& option : r.options) {

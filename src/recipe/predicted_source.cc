@@ -20,9 +20,9 @@ using archive::Input;
 using archive::Piece;
 using archive::Source;
 
-constexpr uint64_t kSmallest = 1024;      // elements: smaller tensors stay lossless
-constexpr uint64_t kSample = 1 << 16;     // elements that clusters are fitted to
-constexpr uint64_t kPiece = 1 << 20;      // bytes that are measured at a time
+constexpr uint64_t kSmallest = 1024;   // elements: smaller tensors stay lossless
+constexpr uint64_t kSample = 1 << 16;  // elements that clusters are fitted to
+constexpr uint64_t kPiece = 1 << 20;   // bytes that are measured at a time
 
 struct Place {
   size_t file;
@@ -64,11 +64,16 @@ template <class Function>
 void with_format(DType dtype, Function&& f) {
   namespace steps = lossless::steps;
   switch (dtype) {
-    case DType::kF16: return f(steps::F16{});
-    case DType::kBF16: return f(steps::BF16{});
-    case DType::kF32: return f(steps::F32{});
-    case DType::kF64: return f(steps::F64{});
-    default: return;
+    case DType::kF16:
+      return f(steps::F16{});
+    case DType::kBF16:
+      return f(steps::BF16{});
+    case DType::kF32:
+      return f(steps::F32{});
+    case DType::kF64:
+      return f(steps::F64{});
+    default:
+      return;
   }
 }
 
@@ -111,11 +116,15 @@ class Measure {
 
 class PredictedSource : public Source {
  public:
-  PredictedSource(std::string path, std::shared_ptr<Source> source, std::shared_ptr<const Base> base,
-                  std::shared_ptr<const BaseIndex> index, const PredictionOptions& options,
-                  std::shared_ptr<CheckpointLosses> losses)
-      : path_(std::move(path)), source_(std::move(source)), base_(std::move(base)),
-        index_(std::move(index)), options_(options), losses_(std::move(losses)) {}
+  PredictedSource(std::string path, std::shared_ptr<Source> source,
+                  std::shared_ptr<const Base> base, std::shared_ptr<const BaseIndex> index,
+                  const PredictionOptions& options, std::shared_ptr<CheckpointLosses> losses)
+      : path_(std::move(path)),
+        source_(std::move(source)),
+        base_(std::move(base)),
+        index_(std::move(index)),
+        options_(options),
+        losses_(std::move(losses)) {}
 
   io::Layout layout() override {
     io::Layout layout = source_->layout();
@@ -136,15 +145,15 @@ class PredictedSource : public Source {
     Piece piece = source_->get(offset, n);
     const uint64_t end = offset + piece.bytes.size();
     std::shared_ptr<Bytes> changed;
-    auto t = std::ranges::upper_bound(tensors_, offset, {}, [](const Tensor& x) {
-      return x.region.offset + x.region.size;
-    });
+    auto t = std::ranges::upper_bound(
+        tensors_, offset, {}, [](const Tensor& x) { return x.region.offset + x.region.size; });
     for (; t != tensors_.end() && t->region.offset < end; ++t) {
       if (!changed) changed = std::make_shared<Bytes>(piece.bytes.begin(), piece.bytes.end());
       if (!t->clusters) fit(*t);
       const uint64_t first = std::max(offset, t->region.offset);
       const uint64_t last = std::min(end, t->region.offset + t->region.size);
-      replace(*t, first - t->region.offset, MutableByteView(*changed).subspan(first - offset, last - first));
+      replace(*t, first - t->region.offset,
+              MutableByteView(*changed).subspan(first - offset, last - first));
     }
     if (!changed) return piece;
     return {*changed, changed};
@@ -172,7 +181,8 @@ class PredictedSource : public Source {
 
   Piece original(const Tensor& t, uint64_t at, uint64_t n) {
     Piece piece = source_->get(t.region.offset + at, n);
-    if (piece.bytes.size() != n) fail(ErrorKind::kIo, "{}: became shorter while it was being read", path_);
+    if (piece.bytes.size() != n)
+      fail(ErrorKind::kIo, "{}: became shorter while it was being read", path_);
     return piece;
   }
 
@@ -256,7 +266,8 @@ void check(const PredictionOptions& options) {
     fail(ErrorKind::kUsage, "bits={}: 2 to 8 bits an index are possible", options.bits);
   }
   if (!(options.prune >= 0 && options.prune <= 4)) {
-    fail(ErrorKind::kUsage, "prune={}: the threshold is 0 to 4 times the root mean square", options.prune);
+    fail(ErrorKind::kUsage, "prune={}: the threshold is 0 to 4 times the root mean square",
+         options.prune);
   }
 }
 
@@ -267,8 +278,8 @@ std::vector<Input> predict_checkpoint(std::vector<Input> inputs, std::shared_ptr
   const auto index = std::make_shared<const BaseIndex>(*base);
   for (Input& input : inputs) {
     if (!input.source) continue;
-    input.source = std::make_shared<PredictedSource>(input.path, std::move(input.source), base, index,
-                                                     options, losses);
+    input.source = std::make_shared<PredictedSource>(input.path, std::move(input.source), base,
+                                                     index, options, losses);
   }
   return inputs;
 }

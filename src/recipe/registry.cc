@@ -19,7 +19,8 @@ const Recipe& find_recipe(std::string_view name_or_id) {
     if (recipe.name == name_or_id || recipe.id == name_or_id) return recipe;
     names.push_back(recipe.name);
   }
-  fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id, fmt::join(names, ", "));
+  fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id,
+       fmt::join(names, ", "));
 }
 
 void add_value(Values& values, std::string_view text) {
@@ -35,12 +36,13 @@ void apply(const Recipe& recipe, Values values, Plan& plan) {
     const std::string& key = entry.first;
     const auto same = [&](const Option& option) { return option.key == key; };
     if (std::ranges::none_of(recipe.options, same)) {
-      fail(ErrorKind::kUsage, "recipe {} has no option '{}' (see: pith recipes {})", recipe.name, key,
-           recipe.name);
+      fail(ErrorKind::kUsage, "recipe {} has no option '{}' (see: pith recipes {})", recipe.name,
+           key, recipe.name);
     }
   }
   if (recipe.needs_base && !plan.write.base) {
-    fail(ErrorKind::kUsage, "recipe {} codes against an earlier state: name it with --base", recipe.name);
+    fail(ErrorKind::kUsage, "recipe {} codes against an earlier state: name it with --base",
+         recipe.name);
   }
   for (const Option& option : recipe.options) {
     values.try_emplace(std::string(option.key), option.default_value);
@@ -49,7 +51,8 @@ void apply(const Recipe& recipe, Values values, Plan& plan) {
 }
 
 lossless::Level parse_level(std::string_view text) {
-  for (const auto level : {lossless::Level::kFast, lossless::Level::kDefault, lossless::Level::kMax}) {
+  for (const auto level :
+       {lossless::Level::kFast, lossless::Level::kDefault, lossless::Level::kMax}) {
     if (text == level_name(level)) return level;
   }
   fail(ErrorKind::kUsage, "'{}' is not a level (fast, default, max)", text);
@@ -57,9 +60,12 @@ lossless::Level parse_level(std::string_view text) {
 
 std::string_view level_name(lossless::Level level) {
   switch (level) {
-    case lossless::Level::kFast: return "fast";
-    case lossless::Level::kDefault: return "default";
-    case lossless::Level::kMax: break;
+    case lossless::Level::kFast:
+      return "fast";
+    case lossless::Level::kDefault:
+      return "default";
+    case lossless::Level::kMax:
+      break;
   }
   return "max";
 }

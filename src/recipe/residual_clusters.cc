@@ -25,12 +25,15 @@ double straight_exp2(double log) {
 // Where an element stands on the line that is clustered; false: nowhere.
 bool coordinate(Domain domain, const Pair& p, double& x) {
   switch (domain) {
-    case Domain::kSum: x = p.value - p.base; break;
+    case Domain::kSum:
+      x = p.value - p.base;
+      break;
     case Domain::kProduct:
       if (!(p.value > 0) || !(p.base > 0)) return false;
       x = straight_log2(p.value / p.base);
       break;
-    default: x = p.value;
+    default:
+      x = p.value;
   }
   return std::isfinite(x);
 }

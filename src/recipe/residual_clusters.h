@@ -30,9 +30,9 @@ class ResidualClusters {
 
  private:
   Domain domain_ = Domain::kSum;
-  double threshold_ = 0;              // residuals below it are pruned
-  std::vector<double> bounds_;        // between neighbouring centers; ascending
-  std::vector<double> steps_;         // what the centers mean, one more than bounds
+  double threshold_ = 0;        // residuals below it are pruned
+  std::vector<double> bounds_;  // between neighbouring centers; ascending
+  std::vector<double> steps_;   // what the centers mean, one more than bounds
 };
 
 // Centers of at most `count` clusters of ascending values (k-means; Lloyd 1957, from quantiles).

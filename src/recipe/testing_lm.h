@@ -23,7 +23,12 @@ struct Parameter {
   std::vector<Real> w, gradient, exp_avg, exp_avg_sq;
 
   Parameter(std::string n, size_t r, size_t c, double scale, std::mt19937& random)
-      : name(std::move(n)), rows(r), cols(c), w(r * c), gradient(r * c, 0), exp_avg(r * c, 0),
+      : name(std::move(n)),
+        rows(r),
+        cols(c),
+        w(r * c),
+        gradient(r * c, 0),
+        exp_avg(r * c, 0),
         exp_avg_sq(r * c, 0) {
     std::normal_distribution<double> normal(0, scale);
     for (Real& x : w) x = static_cast<Real>(normal(random));
@@ -44,7 +49,8 @@ class TinyLm {
     parameters.emplace_back("embedding", shape.characters, shape.width, 0.5, random);
     parameters.emplace_back("hidden.weight", in, shape.hidden, scale(in), random);
     parameters.emplace_back("hidden.bias", 1, shape.hidden, 0, random);
-    parameters.emplace_back("output.weight", shape.hidden, shape.characters, scale(shape.hidden), random);
+    parameters.emplace_back("output.weight", shape.hidden, shape.characters, scale(shape.hidden),
+                            random);
     parameters.emplace_back("output.bias", 1, shape.characters, 0, random);
   }
 
@@ -109,7 +115,8 @@ class TinyLm {
     add_to(d_hidden, b1.gradient.data());
     for (size_t i = 0; i < input_.size(); ++i) {
       const size_t row = text[at - 1 - i / shape_.width];
-      embedding.gradient[row * shape_.width + i % shape_.width] += through(d_hidden, input_[i], w1, i);
+      embedding.gradient[row * shape_.width + i % shape_.width] +=
+          through(d_hidden, input_[i], w1, i);
     }
   }
 
@@ -134,7 +141,9 @@ class TinyLm {
   struct Split {
     Parameter<Real>&embedding, &w1, &b1, &w2, &b2;
   };
-  Split split() { return {parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]}; }
+  Split split() {
+    return {parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]};
+  }
 
   Shape shape_;
   std::vector<Real> input_, hidden_, probability_;
@@ -163,8 +172,9 @@ Bytes save(const TinyLm<Real>& model) {
   std::vector<const std::vector<Real>*> data;
   for (const Parameter<Real>& p : model.parameters) {
     const std::vector<uint64_t> shape = {p.rows, p.cols};
-    for (const auto& [name, values] : {std::pair{"model.", &p.w}, std::pair{"optimizer.exp_avg.", &p.exp_avg},
-                                       std::pair{"optimizer.exp_avg_sq.", &p.exp_avg_sq}}) {
+    for (const auto& [name, values] :
+         {std::pair{"model.", &p.w}, std::pair{"optimizer.exp_avg.", &p.exp_avg},
+          std::pair{"optimizer.exp_avg_sq.", &p.exp_avg_sq}}) {
       tensors.push_back({name + p.name, DType::kF32, shape});
       data.push_back(values);
     }

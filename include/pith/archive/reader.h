@@ -46,12 +46,12 @@ struct FileInfo {
   EntryKind kind = EntryKind::kRegular;
   uint32_t mode = 0644;
   uint64_t size = 0;
-  Hash128 hash;           // XXH3-128 of the original content
-  std::string format;     // as in io::Layout
+  Hash128 hash;        // XXH3-128 of the original content
+  std::string format;  // as in io::Layout
   std::vector<std::pair<std::string, std::string>> metadata;
   std::vector<std::string> notes;
   size_t first_tensor = 0, tensor_count = 0;  // in Archive::tensors()
-  uint64_t stored = 0;    // bytes of its data frames, headers and padding included
+  uint64_t stored = 0;  // bytes of its data frames, headers and padding included
   uint64_t chunks = 0;
 };
 
@@ -62,15 +62,15 @@ struct TensorInfo {
 };
 
 struct TensorDetail {
-  uint64_t stored = 0;   // its share of the coded blocks
-  uint64_t shared = 0;   // raw bytes that refer to equal ones elsewhere in the archive
+  uint64_t stored = 0;  // its share of the coded blocks
+  uint64_t shared = 0;  // raw bytes that refer to equal ones elsewhere in the archive
   uint64_t blocks = 0;
   std::vector<std::string> explain;  // distinct ways its blocks are coded, most bytes first
 };
 
 struct VerifyProblem {
-  std::string what;                // "model.safetensors: bytes 0..1048576: checksum does not match"
-  std::vector<size_t> tensors;     // touched by it
+  std::string what;             // "model.safetensors: bytes 0..1048576: checksum does not match"
+  std::vector<size_t> tensors;  // touched by it
 };
 struct VerifyReport {
   uint64_t files = 0, frames = 0, raw = 0, stored = 0;
@@ -101,8 +101,8 @@ class Archive {
   std::pair<uint16_t, uint16_t> version() const;
   Hash128 content_hash() const;
   std::optional<BaseRecord> base_record() const;
-  uint32_t base_depth() const;    // 0: stands alone
-  void open_base() const;         // now rather than at the first read that needs it
+  uint32_t base_depth() const;  // 0: stands alone
+  void open_base() const;       // now rather than at the first read that needs it
 
   // The tensor called `name`, or "file:name" where the same name is in several files. Throws kUsage
   // with the candidates (or the nearest names) when there is none or more than one.

@@ -16,12 +16,12 @@ namespace pith::archive {
 struct Recovery {
   Archive archive;
   bool index_survived = false;
-  std::vector<size_t> whole_files;       // indices into archive.files()
-  std::vector<size_t> damaged_files;     // some of their bytes are lost, or their end is unknown
-  std::vector<size_t> whole_tensors;     // indices into archive.tensors()
+  std::vector<size_t> whole_files;    // indices into archive.files()
+  std::vector<size_t> damaged_files;  // some of their bytes are lost, or their end is unknown
+  std::vector<size_t> whole_tensors;  // indices into archive.tensors()
   std::vector<size_t> damaged_tensors;
-  uint64_t lost_bytes = 0;               // of original data, as far as it is known
-  std::vector<std::string> notes;        // one line each, for people
+  uint64_t lost_bytes = 0;         // of original data, as far as it is known
+  std::vector<std::string> notes;  // one line each, for people
 };
 
 // Throws kData only when nothing at all that belongs to an archive is found, kIo when the file

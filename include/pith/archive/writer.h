@@ -36,9 +36,9 @@ struct TensorReport {
   DType dtype = DType::kBytes;
   std::vector<uint64_t> shape;
   uint64_t raw = 0;
-  uint64_t stored = 0;        // its share of coded blocks; 0 when it is equal to something earlier
-  uint64_t shared = 0;        // raw bytes that are a reference to equal bytes stored earlier
-  bool has_base = false;      // a base tensor was found (not that it was of use)
+  uint64_t stored = 0;    // its share of coded blocks; 0 when it is equal to something earlier
+  uint64_t shared = 0;    // raw bytes that are a reference to equal bytes stored earlier
+  bool has_base = false;  // a base tensor was found (not that it was of use)
 };
 
 struct FileReport {
@@ -66,7 +66,8 @@ using ByteSink = std::function<void(ByteView)>;
 ByteSink fd_sink(int fd);
 
 // The file appears under its name only when it is complete. Throws kIo (disk, permission, exists
-// already, an input that changed), kUsage (no input, unsafe or equal paths), kBase (chain too deep).
+// already, an input that changed), kUsage (no input, unsafe or equal paths), kBase (chain too
+// deep).
 WriteReport write_archive(std::span<const Input> inputs, const std::filesystem::path& target,
                           const WriteOptions& options);
 WriteReport write_archive(std::span<const Input> inputs, const ByteSink& target,

@@ -13,13 +13,13 @@ namespace pith::audit {
 // Tables are counted as a coder must send them: 8 bits for each symbol used in a segment, plus 16.
 struct FloatLimits {
   uint64_t elements = 0;
-  double sign = 0;                     // order-0 entropy, whole data
-  double exponent = 0;                 // order-0, one table for all
-  double exponent_blocks = 0;          // order-0, a fresh table for each 32768 elements, tables counted
-  double mantissa = 0;                 // order-0 of the whole mantissa (its top 8 bits, the rest as stored)
-  double mantissa_given_exponent = 0;  // same, in the context of the exponent, whole data
-  double raw_mantissa_bits() const;             // exponent_blocks + sign and mantissa as stored
-  double conditional_mantissa_bits() const;     // exponent_blocks + sign + mantissa_given_exponent
+  double sign = 0;             // order-0 entropy, whole data
+  double exponent = 0;         // order-0, one table for all
+  double exponent_blocks = 0;  // order-0, a fresh table for each 32768 elements, tables counted
+  double mantissa = 0;         // order-0 of the whole mantissa (its top 8 bits, the rest as stored)
+  double mantissa_given_exponent = 0;        // same, in the context of the exponent, whole data
+  double raw_mantissa_bits() const;          // exponent_blocks + sign and mantissa as stored
+  double conditional_mantissa_bits() const;  // exponent_blocks + sign + mantissa_given_exponent
   int exponent_width = 0, mantissa_width = 0;
 };
 

@@ -47,9 +47,9 @@ class ByteReader {
   uint16_t u16() { return take<uint16_t>(); }
   uint32_t u32() { return take<uint32_t>(); }
   uint64_t u64() { return take<uint64_t>(); }
-  uint64_t varint();                 // LEB128, at most 10 bytes
-  ByteView bytes(uint64_t n);        // a view of the next n bytes
-  std::string string();              // varint length, then the bytes
+  uint64_t varint();           // LEB128, at most 10 bytes
+  ByteView bytes(uint64_t n);  // a view of the next n bytes
+  std::string string();        // varint length, then the bytes
   // A count of things that take at least `unit` bytes each (unit >= 1): refused when they cannot
   // be there.
   uint64_t count(uint64_t unit);

@@ -15,11 +15,11 @@
 namespace pith {
 
 enum class ErrorKind {
-  kData,    // malformed, truncated or corrupt input
-  kIo,      // the operating system refused: missing file, no permission, full disk
-  kLimit,   // correct perhaps, but larger than the caller allows
-  kUsage,   // the caller asked for something that does not exist
-  kBase,    // the base of a delta is missing or is another file
+  kData,   // malformed, truncated or corrupt input
+  kIo,     // the operating system refused: missing file, no permission, full disk
+  kLimit,  // correct perhaps, but larger than the caller allows
+  kUsage,  // the caller asked for something that does not exist
+  kBase,   // the base of a delta is missing or is another file
 };
 
 class Error : public std::runtime_error {

@@ -43,8 +43,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(ByteView data);                       // appends
-  void write_at(uint64_t offset, ByteView data);   // within what was written already
+  void write(ByteView data);                      // appends
+  void write_at(uint64_t offset, ByteView data);  // within what was written already
   uint64_t size() const { return size_; }
   void commit();
 

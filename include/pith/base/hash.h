@@ -12,7 +12,8 @@ namespace pith {
 
 uint64_t hash64(ByteView data);
 
-// 128-bit content hash, XXH3 canonical (big-endian) byte order; hex() prints 32 digits as xxhsum does.
+// 128-bit content hash, XXH3 canonical (big-endian) byte order; hex() prints 32 digits as xxhsum
+// does.
 struct Hash128 {
   std::array<uint8_t, 16> bytes{};
   auto operator<=>(const Hash128&) const = default;

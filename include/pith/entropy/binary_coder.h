@@ -23,8 +23,10 @@ class BinaryEncoder {
 
   uint32_t code(uint32_t bit, uint32_t p1) {
     const uint32_t mid = low_ + uint32_t((uint64_t(high_ - low_) * p1) >> 16);
-    if (bit != 0) high_ = mid;
-    else low_ = mid + 1;
+    if (bit != 0)
+      high_ = mid;
+    else
+      low_ = mid + 1;
     while (((low_ ^ high_) >> 24) == 0) {
       out_.push_back(uint8_t(high_ >> 24));
       low_ <<= 8;
@@ -54,8 +56,10 @@ class BinaryDecoder {
   uint32_t code(uint32_t /*bit*/, uint32_t p1) {
     const uint32_t mid = low_ + uint32_t((uint64_t(high_ - low_) * p1) >> 16);
     const uint32_t bit = value_ <= mid;
-    if (bit != 0) high_ = mid;
-    else low_ = mid + 1;
+    if (bit != 0)
+      high_ = mid;
+    else
+      low_ = mid + 1;
     while (((low_ ^ high_) >> 24) == 0) {
       low_ <<= 8;
       high_ = (high_ << 8) | 255;

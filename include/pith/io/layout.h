@@ -18,7 +18,7 @@
 namespace pith::io {
 
 struct TensorRegion {
-  std::string name;             // UTF-8 as in the file; unique within the file
+  std::string name;  // UTF-8 as in the file; unique within the file
   DType dtype = DType::kBytes;
   std::vector<uint64_t> shape;  // outermost dimension first, whatever order the file writes
   uint64_t offset = 0;          // bytes from the beginning of the file
@@ -28,16 +28,18 @@ struct TensorRegion {
 };
 
 struct Layout {
-  std::string format = "bytes";       // "safetensors", "gguf", "npy", "npz", "onnx", "pytorch", "fvecs", …
+  std::string format =
+      "bytes";  // "safetensors", "gguf", "npy", "npz", "onnx", "pytorch", "fvecs", …
   std::vector<TensorRegion> tensors;  // ascending offset, never overlapping
-  // Human-readable metadata of the file (safetensors __metadata__, GGUF keys as text, …), in file order.
+  // Human-readable metadata of the file (safetensors __metadata__, GGUF keys as text, …), in file
+  // order.
   std::vector<std::pair<std::string, std::string>> metadata;
-  std::vector<std::string> notes;     // why something was left as plain bytes
+  std::vector<std::string> notes;  // why something was left as plain bytes
 };
 
 // A file that belongs to another one and gets its layout from there (ONNX external data).
 struct Companion {
-  std::filesystem::path path;         // relative to the folder of the file that names it
+  std::filesystem::path path;  // relative to the folder of the file that names it
   std::vector<TensorRegion> tensors;
 };
 

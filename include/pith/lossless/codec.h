@@ -1,9 +1,10 @@
-// The lossless codec of one piece of data: elements of one type in, fewer bytes out, every bit back.
+// The lossless codec of one piece of data: elements of one type in, fewer bytes out, every bit
+// back.
 //
-// encode() chooses by measuring: it looks at the bytes (entropies of planes, zeros, distinct values,
-// repeats), estimates every layout that could pay, and takes the smallest that the level allows. The
-// coded block says what it holds; decode() needs only the block, the exact size, and for a delta the
-// base.
+// encode() chooses by measuring: it looks at the bytes (entropies of planes, zeros, distinct
+// values, repeats), estimates every layout that could pay, and takes the smallest that the level
+// allows. The coded block says what it holds; decode() needs only the block, the exact size, and
+// for a delta the base.
 #pragma once
 
 #include <string>

@@ -17,7 +17,7 @@ struct ElementLayout {
   uint8_t width = 1;      // bytes per element: 1, 2, 4 or 8
   bool is_float = false;  // sign, exponent and mantissa as below; otherwise integers or bytes
   uint8_t exponent_bits = 0, mantissa_bits = 0;  // sum to 8 * width - 1 when is_float
-  uint64_t row = 0;       // elements of the innermost dimension; 0 or 1: unknown
+  uint64_t row = 0;  // elements of the innermost dimension; 0 or 1: unknown
 };
 
 // Encodes any bytes; a tail that is no whole element is stored. `base` holds the bytes at the same

@@ -36,7 +36,8 @@ struct Half {
     const auto sign = static_cast<uint32_t>(u >> 48 & 0x8000u);
     const auto wide = static_cast<int>(u >> 52 & 0x7FF);
     const uint64_t fraction = u & ((uint64_t{1} << 52) - 1);
-    if (wide == 0x7FF) return static_cast<Bits>(sign | kInfinity | (fraction != 0 ? 1u : 0u) << (M - 1));
+    if (wide == 0x7FF)
+      return static_cast<Bits>(sign | kInfinity | (fraction != 0 ? 1u : 0u) << (M - 1));
     const int exponent = wide - 1023 + ((1 << (E - 1)) - 1);
     const int shift = 52 - M + (exponent <= 0 ? 1 - exponent : 0);
     if (wide == 0 || shift > 54) return static_cast<Bits>(sign);
@@ -81,9 +82,12 @@ enum class Domain : uint8_t {
 template <class F>
 typename F::Bits apply(Domain domain, double base, double step) {
   switch (domain) {
-    case Domain::kSum: return F::round(base + step);
-    case Domain::kProduct: return F::round(base * step);
-    default: return F::round(step);
+    case Domain::kSum:
+      return F::round(base + step);
+    case Domain::kProduct:
+      return F::round(base * step);
+    default:
+      return F::round(step);
   }
 }
 

@@ -1,15 +1,16 @@
-// Lossy checkpoints against the one saved before, ready to resume training from (S233: "An Efficient
-// Compression of Deep Neural Network Checkpoints Based on Prediction and Context Modeling", 2025).
+// Lossy checkpoints against the one saved before, ready to resume training from (S233: "An
+// Efficient Compression of Deep Neural Network Checkpoints Based on Prediction and Context
+// Modeling", 2025).
 //
 //   auto losses = std::make_shared<CheckpointLosses>();
 //   write_archive(predict_checkpoint(inputs, base, {.bits = 4}, losses), target, {.base = base});
 //
-// Every float tensor that the base has too becomes base + Q(tensor - base): residuals that are small
-// against their spread are pruned to zero, the others go to the nearest of a few cluster centers. The
-// base is the checkpoint as it was restored, so errors do not add up along a series. Second moments of
-// optimizers (exp_avg_sq) become base × Q(tensor / base), clustered by logarithm, which keeps them
-// positive and their relative error even; first moments (exp_avg) are clustered by themselves where
-// that is nearer than the residual, because they forget within a few steps.
+// Every float tensor that the base has too becomes base + Q(tensor - base): residuals that are
+// small against their spread are pruned to zero, the others go to the nearest of a few cluster
+// centers. The base is the checkpoint as it was restored, so errors do not add up along a series.
+// Second moments of optimizers (exp_avg_sq) become base × Q(tensor / base), clustered by logarithm,
+// which keeps them positive and their relative error even; first moments (exp_avg) are clustered by
+// themselves where that is nearer than the residual, because they forget within a few steps.
 //
 // What is stored is a file of these values: lossless::encode finds the steps again and codes their
 // indices in the context of the base, and everything that holds for archives holds for it.
@@ -45,9 +46,9 @@ struct TensorLoss {
 // Filled while the inputs are read, a tensor at its first bytes; complete when the archive is.
 using CheckpointLosses = std::vector<TensorLoss>;
 
-// The inputs with their tensors replaced. Tensors of other types, of less than 1024 elements (biases,
-// norms, step counters), without a base tensor of the same name, type and shape, and what is not
-// finite stay as they are. Throws kUsage for options out of range.
+// The inputs with their tensors replaced. Tensors of other types, of less than 1024 elements
+// (biases, norms, step counters), without a base tensor of the same name, type and shape, and what
+// is not finite stay as they are. Throws kUsage for options out of range.
 std::vector<archive::Input> predict_checkpoint(std::vector<archive::Input> inputs,
                                                std::shared_ptr<const archive::Base> base,
                                                const PredictionOptions& options,

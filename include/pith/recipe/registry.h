@@ -40,15 +40,15 @@ struct Option {
 };
 
 struct Recipe {
-  std::string_view name;      // "zipnn"
-  std::string_view id;        // of the paper in Pith's list: "S259"
-  std::string_view title;     // of the paper
-  std::string_view area;      // "lossless", "weights", …
-  std::string_view summary;   // what it does, a sentence or two
-  std::string_view compose;   // in the notation of Pith's forms
-  std::string_view differs;   // from the paper, and what is not built
-  std::string_view verified;  // how: tests and benchmark
-  std::string_view example;   // a command line
+  std::string_view name;                // "zipnn"
+  std::string_view id;                  // of the paper in Pith's list: "S259"
+  std::string_view title;               // of the paper
+  std::string_view area;                // "lossless", "weights", …
+  std::string_view summary;             // what it does, a sentence or two
+  std::string_view compose;             // in the notation of Pith's forms
+  std::string_view differs;             // from the paper, and what is not built
+  std::string_view verified;            // how: tests and benchmark
+  std::string_view example;             // a command line
   std::vector<std::string_view> parts;  // headers below include/pith
   std::vector<Option> options;
   bool needs_base = false;
