@@ -192,10 +192,15 @@ void decode_any(ByteView block, ByteView base, MutableByteView raw, int depth) {
     fail(ErrorKind::kBase, "a block of {} bytes is a difference to a base, which has {} bytes here",
          raw.size(), base.size());
   }
-  switch (static_cast<BlockKind>(in.u8())) {
+  const auto kind = static_cast<BlockKind>(in.u8());
+  if (raw.empty()) {
+    if (kind != BlockKind::kRaw) in.bad("an empty block that is coded");
+    return in.expect_end();
+  }
+  switch (kind) {
     case BlockKind::kRaw: {
       const ByteView bytes = in.bytes(raw.size());
-      if (!bytes.empty()) std::memcpy(raw.data(), bytes.data(), bytes.size());
+      std::memcpy(raw.data(), bytes.data(), bytes.size());
       break;
     }
     case BlockKind::kConstant:

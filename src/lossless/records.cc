@@ -142,7 +142,7 @@ void encode_records(ByteView raw, DType dtype, Level level, int depth, Bytes& ou
 void decode_records(ByteReader& in, MutableByteView raw, int depth) {
   const std::vector<Field> fields = read_fields(in);
   const uint64_t step = record_bytes(fields), records = raw.size() / step;
-  if (raw.empty() || raw.size() % step != 0) in.bad("records do not fill the block");
+  if (raw.size() % step != 0) in.bad("records do not fill the block");
   Bytes column;
   uint64_t at = 0;
   for (const Field& f : fields) {
