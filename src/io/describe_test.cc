@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "layout_builder.h"
+#include "pith/io/text.h"
 #include "testing_samples.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

@@ -1,96 +1,20 @@
 // GGUF, versions 1 to 3, either byte order: header, key-value metadata, tensor table, aligned data.
 #include <bit>
 
+#include "gguf_source.h"
 #include "layout_builder.h"
 #include "pith/io/names.h"
 #include "readers.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {
-
-enum ValueType : uint32_t {
-  kU8,
-  kI8,
-  kU16,
-  kI16,
-  kU32,
-  kI32,
-  kF32,
-  kBool,
-  kString,
-  kArray,
-  kU64,
-  kI64,
-  kF64,
-};
 
 constexpr int kMaxArrayDepth = 8;
 constexpr uint64_t kShownItems = 4;      // of an array, in the metadata text
 constexpr size_t kMaxShownText = 64;     // of a string inside an array
 constexpr uint32_t kMaxDimensions = 16;  // ggml has 4
 
-// Reads integers in the file's byte order and lengths in its version's width.
-class Source {
- public:
-  explicit Source(ByteView file) : reader_(file, "gguf") {
-    reader_.bytes(4);
-    version_ = reader_.u32();
-    big_ = version_ > 0xFFFF;
-    if (big_) version_ = __builtin_bswap32(version_);
-    if (version_ < 1 || version_ > 3) reader_.bad("the version is unknown");
-  }
-  uint8_t u8() { return reader_.u8(); }
-  uint16_t u16() { return big_ ? __builtin_bswap16(reader_.u16()) : reader_.u16(); }
-  uint32_t u32() { return big_ ? __builtin_bswap32(reader_.u32()) : reader_.u32(); }
-  uint64_t u64() { return big_ ? __builtin_bswap64(reader_.u64()) : reader_.u64(); }
-  uint64_t length() { return version_ == 1 ? u32() : u64(); }
-  std::string_view string() { return as_text(reader_.bytes(length())); }
-  void skip(uint64_t bytes) { reader_.bytes(bytes); }
-  // A count of things of at least `unit` bytes each.
-  uint64_t count(uint64_t unit) {
-    const uint64_t n = length();
-    if (n > reader_.remaining() / unit) reader_.bad("a count is larger than the file");
-    return n;
-  }
-  uint64_t length_bytes() const { return version_ == 1 ? 4 : 8; }
-  uint64_t offset() const { return reader_.offset(); }
-  bool big_endian() const { return big_; }
-  [[noreturn]] void bad(std::string_view why) const { reader_.bad(why); }
-
- private:
-  ByteReader reader_;
-  uint32_t version_ = 0;
-  bool big_ = false;
-};
-
-// Bytes of a value of fixed size; 0 for strings and arrays.
-uint64_t fixed_bytes(const Source& in, uint32_t type) {
-  switch (type) {
-    case kU8:
-    case kI8:
-    case kBool:
-      return 1;
-    case kU16:
-    case kI16:
-      return 2;
-    case kU32:
-    case kI32:
-    case kF32:
-      return 4;
-    case kU64:
-    case kI64:
-    case kF64:
-      return 8;
-    case kString:
-    case kArray:
-      return 0;
-    default:
-      in.bad("the type of a value is unknown");
-  }
-}
-
-std::string scalar_text(Source& in, uint32_t type) {
+std::string scalar_text(GgufSource& in, uint32_t type) {
   switch (type) {
     case kU8:
       return std::to_string(in.u8());
@@ -119,9 +43,9 @@ std::string scalar_text(Source& in, uint32_t type) {
   }
 }
 
-std::string array_text(Source& in, int depth);
+std::string array_text(GgufSource& in, int depth);
 
-std::string item_text(Source& in, uint32_t type, int depth) {
+std::string item_text(GgufSource& in, uint32_t type, int depth) {
   if (type == kArray) return array_text(in, depth + 1);
   if (type != kString) return scalar_text(in, type);
   const std::string_view text = in.string();
@@ -129,8 +53,8 @@ std::string item_text(Source& in, uint32_t type, int depth) {
                                       : std::string(text.substr(0, kMaxShownText)) + "…";
 }
 
-void skip_items(Source& in, uint32_t type, uint64_t n, int depth) {
-  if (const uint64_t bytes = fixed_bytes(in, type)) return in.skip(checked_mul(n, bytes));
+void skip_items(GgufSource& in, uint32_t type, uint64_t n, int depth) {
+  if (const uint64_t bytes = gguf_fixed_bytes(in, type)) return in.skip(checked_mul(n, bytes));
   for (uint64_t k = 0; k < n; ++k) {
     if (type == kString) {
       in.string();
@@ -141,10 +65,10 @@ void skip_items(Source& in, uint32_t type, uint64_t n, int depth) {
 }
 
 // "[a, b, c, d, … 32000 items]"
-std::string array_text(Source& in, int depth) {
+std::string array_text(GgufSource& in, int depth) {
   if (depth > kMaxArrayDepth) in.bad("arrays are nested too deep");
   const uint32_t type = in.u32();
-  const uint64_t fixed = fixed_bytes(in, type);
+  const uint64_t fixed = gguf_fixed_bytes(in, type);
   const uint64_t smallest = type == kArray ? 4 + in.length_bytes() : in.length_bytes();
   const uint64_t n = in.count(fixed ? fixed : smallest);
   std::string text = "[";
@@ -155,7 +79,7 @@ std::string array_text(Source& in, int depth) {
 }
 
 // Adds the metadata and gives the data's alignment.
-uint64_t read_metadata(Source& in, uint64_t pairs, LayoutBuilder& layout) {
+uint64_t read_metadata(GgufSource& in, uint64_t pairs, LayoutBuilder& layout) {
   uint64_t alignment = 32;
   for (uint64_t k = 0; k < pairs; ++k) {
     const std::string key(in.string());
@@ -178,7 +102,7 @@ struct Entry {
   uint32_t type;
 };
 
-Entry read_entry(Source& in) {
+Entry read_entry(GgufSource& in) {
   Entry entry;
   entry.region.name = in.string();
   const uint32_t dimensions = in.u32();
@@ -220,7 +144,7 @@ bool looks_like_gguf(ByteView file, const std::filesystem::path&) {
 }
 
 Description read_gguf(ByteView file, const std::filesystem::path&) {
-  Source in(file);
+  GgufSource in(file);
   const uint64_t smallest_entry = in.length_bytes() + 4 + 4 + 8;
   const uint64_t tensors = in.count(smallest_entry);
   const uint64_t pairs = in.count(in.length_bytes() + 4 + 1);

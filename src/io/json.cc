@@ -1,4 +1,4 @@
-#include "json.h"
+#include "pith/io/json.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

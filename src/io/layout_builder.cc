@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "text.h"
+#include "pith/io/text.h"
 
 namespace pith::io {
 namespace {

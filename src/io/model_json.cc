@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <set>
 
-#include "json.h"
 #include "layout_builder.h"
+#include "pith/io/json.h"
 #include "pith/io/names.h"
+#include "pith/io/text.h"
 #include "readers.h"
 #include "relative_path.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

@@ -4,8 +4,8 @@
 #include <charconv>
 
 #include "pith/io/names.h"
+#include "pith/io/text.h"
 #include "readers.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "layout_builder.h"
 #include "npy.h"
+#include "pith/io/text.h"
 #include "pytorch.h"
 #include "readers.h"
-#include "text.h"
 #include "zip.h"
 
 namespace pith::io {

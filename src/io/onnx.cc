@@ -5,10 +5,10 @@
 
 #include "layout_builder.h"
 #include "pith/io/names.h"
-#include "protobuf.h"
+#include "pith/io/protobuf.h"
+#include "pith/io/text.h"
 #include "readers.h"
 #include "relative_path.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

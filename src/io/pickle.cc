@@ -3,7 +3,7 @@
 #include <charconv>
 #include <unordered_map>
 
-#include "text.h"
+#include "pith/io/text.h"
 
 // Instruction set: Python's Lib/pickletools.py.
 namespace pith::io {

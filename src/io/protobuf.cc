@@ -1,4 +1,4 @@
-#include "protobuf.h"
+#include "pith/io/protobuf.h"
 
 namespace pith::io {
 

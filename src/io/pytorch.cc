@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "layout_builder.h"
+#include "pith/io/text.h"
 #include "readers.h"
-#include "text.h"
 #include "torch_tensors.h"
 
 namespace pith::io {

@@ -1,9 +1,9 @@
 // safetensors: 8 bytes of header length, a JSON header, then the tensors.
-#include "json.h"
 #include "layout_builder.h"
+#include "pith/io/json.h"
 #include "pith/io/names.h"
+#include "pith/io/text.h"
 #include "readers.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

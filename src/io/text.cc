@@ -1,4 +1,4 @@
-#include "text.h"
+#include "pith/io/text.h"
 
 namespace pith::io {
 namespace {
@@ -9,8 +9,9 @@ bool continues(std::string_view text, size_t at) {
   return at < text.size() && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80;
 }
 
-// Length of the well-formed sequence at `at` (Unicode, table 3-7), 0 if there is none.
-size_t sequence(std::string_view text, size_t at) {
+}  // namespace
+
+size_t utf8_sequence(std::string_view text, size_t at) {
   const auto lead = static_cast<uint8_t>(text[at]);
   if (lead < 0x80) return 1;
   const size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
@@ -24,13 +25,11 @@ size_t sequence(std::string_view text, size_t at) {
   return overlong || outside ? 0 : length;
 }
 
-}  // namespace
-
 std::string utf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
-    const size_t length = sequence(text, at);
+    const size_t length = utf8_sequence(text, at);
     out += length ? text.substr(at, length) : "\uFFFD";
     at += length ? length : 1;
   }

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "pith/io/names.h"
+#include "pith/io/text.h"
 #include "pith/io/write.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "pith/io/names.h"
+#include "pith/io/text.h"
 #include "pith/io/write.h"
-#include "text.h"
 
 namespace pith::io {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "text.h"
+#include "pith/io/text.h"
 
 // Record layouts: PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.
 namespace pith::io {

@@ -9,11 +9,11 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "pith/base/bytes.h"
 #include "pith/base/dtype.h"
+#include "pith/io/gguf_metadata.h"
 
 namespace pith::io {
 
@@ -65,11 +65,6 @@ class NpzWriter {
   std::vector<Member> members_;
   uint64_t written_ = 0;
 };
-
-using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool,
-                               std::string, uint64_t, int64_t, double, std::vector<int32_t>,
-                               std::vector<float>, std::vector<std::string>>;
-using GgufMetadata = std::vector<std::pair<std::string, GgufValue>>;
 
 // The header, metadata and tensor table of a little-endian GGUF version 3 file, padded to
 // `alignment` (a power of two, a multiple of 8). The tensors follow in the order given, each padded

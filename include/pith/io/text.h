@@ -8,6 +8,10 @@
 
 namespace pith::io {
 
+// Length of the well-formed UTF-8 sequence that begins at `at` (Unicode, table 3-7); 0 if there is
+// none. `at` lies within the text.
+size_t utf8_sequence(std::string_view text, size_t at);
+
 // The text itself when it is valid UTF-8, else with U+FFFD in place of every byte that is not.
 std::string utf8(std::string_view text);
 
