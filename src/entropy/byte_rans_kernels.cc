@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "../src/entropy/byte_rans_kernels.cc"  // from include/
+#define HWY_TARGET_INCLUDE "src/entropy/byte_rans_kernels.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 

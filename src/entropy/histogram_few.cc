@@ -4,7 +4,7 @@
 #include <bit>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "../src/entropy/histogram_few.cc"  // from include/
+#define HWY_TARGET_INCLUDE "src/entropy/histogram_few.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "../src/entropy/nibble_rans_kernels.cc"  // from include/
+#define HWY_TARGET_INCLUDE "src/entropy/nibble_rans_kernels.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "nibble_rans_scalar.h"
