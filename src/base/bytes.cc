@@ -33,6 +33,7 @@ ByteView ByteReader::bytes(uint64_t n) {
 }
 
 uint64_t ByteReader::varint() {
+  const uint64_t start = at_;
   uint64_t value = 0;
   for (int shift = 0; shift < 70; shift += 7) {
     const uint8_t byte = u8();
@@ -40,6 +41,7 @@ uint64_t ByteReader::varint() {
     value |= uint64_t{byte & 0x7Fu} << shift;
     if (byte < 0x80) return value;
   }
+  at_ = start;
   bad("a variable-length integer is longer than 64 bits");
 }
 
@@ -49,10 +51,11 @@ std::string ByteReader::string() {
 }
 
 uint64_t ByteReader::count(uint64_t unit) {
+  const uint64_t start = at_;
   const uint64_t n = varint();
   if (n > remaining() / unit) {
     fail(ErrorKind::kData, "{}: a count of {} at byte {} does not fit the {} bytes that are left",
-         what_, n, at_, remaining());
+         what_, n, start, remaining());
   }
   return n;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <random>
 
@@ -26,14 +27,34 @@ struct Descriptor {
   }
 };
 
+void expect_regular(const fs::path& path, const struct stat& status) {
+  if (S_ISDIR(status.st_mode)) fail(ErrorKind::kIo, "{}: is a directory", path.string());
+  if (!S_ISREG(status.st_mode)) fail(ErrorKind::kIo, "{}: is not a regular file", path.string());
+}
+
 uint64_t open_regular(const fs::path& path, Descriptor& d) {
-  d.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK, opening a pipe waits for somebody to write to it.
+  d.fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (d.fd < 0) io_error(path, "open");
   struct stat status;
   if (::fstat(d.fd, &status) != 0) io_error(path, "read its size");
-  if (S_ISDIR(status.st_mode)) fail(ErrorKind::kIo, "{}: is a directory", path.string());
-  if (!S_ISREG(status.st_mode)) fail(ErrorKind::kIo, "{}: is not a regular file", path.string());
+  expect_regular(path, status);
   return static_cast<uint64_t>(status.st_size);
+}
+
+// The hidden name of a file that is being written. A long name leaves no room for an addition.
+std::string part_name(const std::string& name, unsigned number) {
+  return fmt::format(".{}.{:08x}.part", name.size() <= 100 ? name : "pith", number);
+}
+
+// Of two writers that may not overwrite, the second one must fail, however late it finds out.
+bool rename_to_new(const fs::path& from, const fs::path& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  // NFS and some others do not know that flag, but a second name never replaces a file either.
+  if (::link(from.c_str(), to.c_str()) != 0) return false;
+  ::unlink(from.c_str());
+  return true;
 }
 
 }  // namespace
@@ -86,15 +107,21 @@ Bytes read_file(const fs::path& path, uint64_t max_bytes) {
 }
 
 AtomicFile::AtomicFile(const fs::path& path, bool overwrite) : path_(path), overwrite_(overwrite) {
-  if (!overwrite && fs::exists(path)) {
-    fail(ErrorKind::kIo, "{}: exists already (overwriting must be asked for, --force)",
-         path.string());
+  struct stat status;
+  if (::lstat(path.c_str(), &status) == 0) {
+    if (!overwrite) {
+      fail(ErrorKind::kIo, "{}: exists already (overwriting must be asked for, --force)",
+           path.string());
+    }
+    // Renamed over a device or a pipe, the file would take its place.
+    if (::stat(path.c_str(), &status) == 0) expect_regular(path, status);
+  } else if (errno != ENOENT) {
+    io_error(path, "create");
   }
-  if (fs::is_directory(path)) fail(ErrorKind::kIo, "{}: is a directory", path.string());
   std::random_device random;
   for (int attempt = 0; fd_ < 0; ++attempt) {
     temporary_ = path;
-    temporary_.replace_filename(fmt::format(".{}.{:08x}.part", path.filename().string(), random()));
+    temporary_.replace_filename(part_name(path.filename().string(), random()));
     fd_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0 && (errno != EEXIST || attempt > 100)) io_error(path, "create");
   }
@@ -107,9 +134,8 @@ AtomicFile::~AtomicFile() {
 }
 
 void AtomicFile::write(ByteView data) {
-  const uint64_t at = size_;
+  write_at(size_, data);
   size_ += data.size();
-  write_at(at, data);
 }
 
 void AtomicFile::write_at(uint64_t offset, ByteView data) {
@@ -124,9 +150,9 @@ void AtomicFile::write_at(uint64_t offset, ByteView data) {
 
 void AtomicFile::commit() {
   if (::fsync(fd_) != 0) io_error(path_, "sync");
-  // Of two writers without overwrite the second one must fail, however late it finds out.
-  const unsigned flags = overwrite_ ? 0 : RENAME_NOREPLACE;
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), flags) != 0) {
+  const bool done = overwrite_ ? ::rename(temporary_.c_str(), path_.c_str()) == 0
+                               : rename_to_new(temporary_, path_);
+  if (!done) {
     io_error(path_, errno == EEXIST ? "finish, another writer was first" : "finish");
   }
   ::close(fd_);

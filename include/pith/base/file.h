@@ -35,7 +35,8 @@ Bytes read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t
 
 // Writes to a hidden file beside `path`, which appears under its name at commit() and not before:
 // data are synced, then renamed. Destroyed without commit, the temporary file is removed. Without
-// `overwrite` an existing path is refused, at the start and (against a second writer) at commit.
+// `overwrite` an existing path is refused, at the start and (against a second writer) at commit;
+// what is no regular file always.
 class AtomicFile {
  public:
   AtomicFile(const std::filesystem::path& path, bool overwrite);
