@@ -10,6 +10,8 @@
 #include <mutex>
 #include <set>
 
+#include "handover.h"
+
 namespace pith {
 
 int thread_count(int requested) {
@@ -23,10 +25,16 @@ void parallel_for(int threads, size_t n, const std::function<void(size_t)>& body
     for (size_t i = 0; i < n; ++i) body(i);
     return;
   }
+  handover::Loop loop;
   tbb::task_arena arena(threads);
   arena.execute([&] {
     tbb::parallel_for(
-        size_t{0}, n, [&](size_t i) { body(i); }, tbb::simple_partitioner());
+        size_t{0}, n,
+        [&](size_t i) {
+          const handover::Loop::Task task(loop);
+          body(i);
+        },
+        tbb::simple_partitioner());
   });
 }
 
@@ -68,22 +76,33 @@ void ordered_pipeline(int threads, const std::function<void*()>& produce,
     return;
   }
   try {
+    handover::Loop loop;
+    char produced = 0, consumed = 0;  // whose turn it is
     tbb::task_arena arena(threads);
     arena.execute([&] {
       tbb::parallel_pipeline(
           static_cast<size_t>(threads) + 2,
           tbb::make_filter<void, void*>(tbb::filter_mode::serial_in_order,
                                         [&](tbb::flow_control& control) -> void* {
+                                          const handover::Loop::Task task(loop);
+                                          const handover::Turn turn(&produced);
                                           void* job = make();
                                           if (!job) control.stop();
+                                          if (job) handover::give(job);
                                           return job;
                                         }) &
               tbb::make_filter<void*, void*>(tbb::filter_mode::parallel,
                                              [&](void* job) {
+                                               const handover::Loop::Task task(loop);
+                                               handover::take(job);
                                                work(job);
+                                               handover::give(job);
                                                return job;
                                              }) &
               tbb::make_filter<void*, void>(tbb::filter_mode::serial_in_order, [&](void* job) {
+                const handover::Loop::Task task(loop);
+                const handover::Turn turn(&consumed);
+                handover::take(job);
                 consume(job);
                 finish(job);
               }));
