@@ -30,7 +30,7 @@ enum class PieceKind : uint8_t {
 };
 
 struct EncodeOptions {
-  std::optional<bool> add_bos;  // a bos token in front; unset: as the model's files say
+  std::optional<bool> add_bos = {};  // a bos token in front; unset: as the model's files say
   // "<|eot_id|>" in the text becomes that control token. Only for text that the user wrote as a
   // prompt with markup, never for data, which could speak in another's name.
   bool parse_special = false;
