@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <ranges>
 
 #include "pith/base/error.h"
 #include "unicode.h"
@@ -75,13 +74,14 @@ void Unigram::encode(std::string_view section, bool first, std::vector<int32_t>&
   const std::string prepared = text_.prepare(section, first);
   const std::string_view text = prepared;
   const std::vector<End> ends = best_ends(text);
-  std::vector<size_t> cuts;  // ends of the pieces, last first
+  std::vector<size_t> cuts;  // ends of the pieces
   for (size_t at = text.size(); at > 0; at = static_cast<size_t>(ends[at].begin)) {
     cuts.push_back(at);
   }
+  std::ranges::reverse(cuts);
   size_t begin = 0;
   bool unknown_before = false;  // characters without a piece and without bytes: one id for a run
-  for (const size_t end : cuts | std::views::reverse) {
+  for (const size_t end : cuts) {
     const std::string_view piece = text.substr(begin, end - begin);
     const bool unknown = ends[end].id < 0 && !bytes_.has_all(piece);
     if (ends[end].id >= 0) {
