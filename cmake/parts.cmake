@@ -1,10 +1,13 @@
 # The parts of libpith in the order in which they may include each other: a part sees only those
 # before it. tools/check_layering.py reads this list and fails the build on an include against it.
-set(PITH_PARTS base entropy io form lossless archive model audit recipe)
+set(PITH_PARTS base math entropy io form lossless archive model audit recipe)
 
 set(pith_base_libs fmt::fmt TBB::tbb Threads::Threads PkgConfig::XXHASH)
+find_package(Eigen3 REQUIRED NO_MODULE)
+set(pith_math_libs Eigen3::Eigen)
 set(pith_entropy_libs PkgConfig::HWY)
 set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)
+set(pith_form_libs PkgConfig::HWY)
 set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
 set(pith_archive_libs PkgConfig::ZSTD)
 set(pith_recipe_test_libs lzma)  # LZMA to compare with

@@ -1,0 +1,81 @@
+// The algebra of compressed forms: every form is an immutable expression that stands for a matrix,
+// and computes with it as it is.
+//
+//   const FormPtr w = encode(parse("uniform(4, group=64) + sparse(1%)"), weights.view());
+//   apply(*w, x, y);                 // y = x Wᵀ, without W being decoded
+//   const Bytes stored = write(*w);  // bits(*w) of them
+//   read(stored, nullptr)->decode(0, rows, out);
+//
+// Laws that hold for every form, and that the tests check on random expressions:
+//   apply(f, x) is decode(f) x up to the rounding of sums, and of activations where a kernel
+//     quantizes them;
+//   8 * write(f).size() == bits(f);
+//   read(write(f)) decodes to the same floats and has the same expression;
+//   parse(to_string(f.expression())) == f.expression();
+//   a damaged byte string is refused with ErrorKind::kData or gives some form, in bounded memory.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "pith/base/buffer.h"
+#include "pith/form/activations.h"
+#include "pith/form/expression.h"
+#include "pith/form/matrix.h"
+
+namespace pith::form {
+
+class BodyReader;
+class BodyWriter;
+
+class Form {
+ public:
+  explicit Form(Shape shape) : shape_(shape) {}
+  virtual ~Form() = default;
+  Form(const Form&) = delete;
+  Form& operator=(const Form&) = delete;
+
+  Shape shape() const { return shape_; }
+
+  // What the form is, without its numbers.
+  virtual Expression expression() const = 0;
+
+  // Rows first <= r < last as floats, one after the other.
+  virtual void decode(uint64_t first, uint64_t last, float* out) const = 0;
+
+  // Derives from the input what multiply() will need. Called once for a batch, before multiply().
+  virtual void prepare(Activations& x) const;
+
+  // out[b * stride + r] = dot(row first + r, vector b) for all b of the batch and all rows first <=
+  // first + r < last. Many threads call this at a time, with row ranges of their own.
+  virtual void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                        uint64_t stride) const;
+
+  // The name under which the form is registered, and its parameters and numbers.
+  virtual std::string_view kind() const = 0;
+  virtual void write_body(BodyWriter& to) const = 0;
+
+ private:
+  Shape shape_;
+};
+
+using FormPtr = std::shared_ptr<const Form>;
+
+// y = x Wᵀ: x holds one input vector a row, y gets one output vector a row.
+void apply(const Form& form, MatrixView x, Matrix& y, int threads = 1);
+Matrix decode(const Form& form);
+
+// The bytes that stand for a form; 8 * their number.
+Bytes write(const Form& form);
+uint64_t bits(const Form& form);
+// The reverse; arrays stay where they are, and `owner` is kept with them (null: the caller keeps
+// `bytes` alive as long as the form).
+FormPtr read(ByteView bytes, std::shared_ptr<const void> owner);
+
+// The form that the expression names, with the numbers nearest to the matrix in squared error as
+// far as each part finds them by itself: later terms of a sum get what earlier ones left. Throws
+// ErrorKind::kUsage for an expression that names no form or parameters it does not have, kData with
+// the place of the first NaN or infinity where a form cannot hold it.
+FormPtr encode(const Expression& expression, MatrixView matrix);
+
+}  // namespace pith::form

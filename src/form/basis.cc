@@ -1,0 +1,85 @@
+#include "basis.h"
+
+#include <algorithm>
+#include <array>
+
+#include "hadamard.h"
+#include "scale_basis.h"
+#include "storage.h"
+
+namespace pith::form {
+namespace {
+
+constexpr std::array kBases = {
+    BasisKind{"hadamard", HadamardBasis::read, HadamardBasis::make},
+    BasisKind{"scale", ScaleBasis::read, ScaleBasis::make},
+};
+
+}  // namespace
+
+const BasisKind* find_basis(std::string_view name) {
+  const auto* found = std::ranges::find(kBases, name, &BasisKind::name);
+  return found == kBases.end() ? nullptr : found;
+}
+
+BasisForm::BasisForm(BasisPtr basis, FormPtr inner)
+    : Form(inner->shape()), basis_(std::move(basis)), inner_(std::move(inner)) {
+  if (basis_->size() != shape().cols)
+    fail(ErrorKind::kUsage, "a basis of another size than its form");
+}
+
+Expression BasisForm::expression() const {
+  return Expression::basis(basis_->expression(), inner_->expression());
+}
+
+void BasisForm::decode(uint64_t first, uint64_t last, float* out) const {
+  inner_->decode(first, last, out);
+  for (uint64_t r = first; r < last; ++r) basis_->back(out + (r - first) * shape().cols);
+}
+
+void BasisForm::prepare(Activations& x) const {
+  Activations& changed = x.derive(*this, [&](MatrixView vectors) {
+    Matrix m(vectors.shape);
+    std::copy_n(vectors.data, vectors.shape.size(), m.values.begin());
+    for (uint64_t b = 0; b < m.shape.rows; ++b) basis_->forward(m.row(b).data());
+    return m;
+  });
+  inner_->prepare(changed);
+}
+
+void BasisForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                         uint64_t stride) const {
+  inner_->multiply(x.derived(*this), first, last, out, stride);
+}
+
+void BasisForm::write_body(BodyWriter& to) const {
+  to.string(basis_->kind());
+  basis_->write_body(to);
+  to.form(*inner_);
+}
+
+FormPtr BasisForm::read(Shape shape, BodyReader& in) {
+  const std::string name = in.string();
+  const BasisKind* kind = find_basis(name);
+  if (!kind) in.bad(fmt::format("no basis is called '{}'; a newer Pith may have written it", name));
+  BasisPtr basis = kind->read(shape.cols, in);
+  FormPtr inner = in.form();
+  if (inner->shape() != shape) in.bad("a form that does not fit its basis");
+  return std::make_shared<BasisForm>(std::move(basis), std::move(inner));
+}
+
+FormPtr BasisForm::encode(const Expression& expression, MatrixView matrix) {
+  const Expression &name = expression.operands()[0], &inner = expression.operands()[1];
+  const BasisKind* kind = name.is_call() ? find_basis(name.name()) : nullptr;
+  if (!kind)
+    throw name.place().error(
+        ErrorKind::kUsage,
+        fmt::format("no basis is called `{}`; there are hadamard and scale", to_string(name)));
+  BasisPtr basis = kind->make(name, matrix);
+  Matrix changed(matrix.shape);
+  std::copy_n(matrix.data, matrix.shape.size(), changed.values.begin());
+  for (uint64_t r = 0; r < changed.shape.rows; ++r) basis->change(changed.row(r).data());
+  return std::make_shared<BasisForm>(std::move(basis), form::encode(inner, changed.view()));
+}
+
+}  // namespace pith::form

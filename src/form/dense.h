@@ -1,0 +1,32 @@
+// Every element in a type of its own: what all other forms are measured against.
+#pragma once
+
+#include "pith/base/buffer.h"
+#include "pith/base/dtype.h"
+#include "pith/form/form.h"
+
+namespace pith::form {
+
+class DenseForm final : public Form {
+ public:
+  // values: row-major elements of f32, f16 or bf16; ErrorKind::kData unless they fill the shape.
+  DenseForm(Shape shape, DType type, Buffer values);
+
+  Expression expression() const override;
+  void decode(uint64_t first, uint64_t last, float* out) const override;
+  std::string_view kind() const override { return "dense"; }
+  void write_body(BodyWriter& to) const override;
+
+  DType type() const { return type_; }
+
+  static FormPtr read(Shape shape, BodyReader& in);
+  static FormPtr encode(const Expression& call, MatrixView matrix);
+
+ private:
+  DType type_;
+  Buffer values_;
+};
+
+bool is_dense_type(DType type);
+
+}  // namespace pith::form

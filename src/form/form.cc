@@ -1,0 +1,121 @@
+#include "pith/form/form.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kinds.h"
+#include "pith/base/parallel.h"
+#include "storage.h"
+
+namespace pith::form {
+namespace {
+
+// Rows that are decoded at a time where a form has no kernel of its own.
+constexpr uint64_t kTileRows = 4;
+// Rows that a thread takes at a time.
+constexpr uint64_t kThreadRows = 64;
+
+// Eight sums in a fixed order, which compilers turn into vectors.
+float dot(const float* a, const float* b, uint64_t n) {
+  float sums[8] = {};
+  uint64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    for (uint64_t k = 0; k < 8; ++k) sums[k] += a[i + k] * b[i + k];
+  }
+  for (; i < n; ++i) sums[i % 8] += a[i] * b[i];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+}  // namespace
+
+Shape checked_shape(uint64_t rows, uint64_t cols) {
+  if (checked_mul(checked_mul(rows, cols), sizeof(float)) > uint64_t{1} << 47) {
+    fail(ErrorKind::kData, "a matrix of {} x {} floats", rows, cols);
+  }
+  return {rows, cols};
+}
+
+void Form::prepare(Activations&) const {}
+
+void Form::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                    uint64_t stride) const {
+  const uint64_t cols = shape().cols;
+  std::vector<float> tile(kTileRows * cols);
+  for (uint64_t r = first; r < last; r += kTileRows) {
+    const uint64_t end = std::min(r + kTileRows, last);
+    decode(r, end, tile.data());
+    for (uint64_t b = 0; b < x.batch(); ++b) {
+      for (uint64_t i = r; i < end; ++i) {
+        out[b * stride + i - first] =
+            dot(tile.data() + (i - r) * cols, x.vectors().row(b).data(), cols);
+      }
+    }
+  }
+}
+
+Activations& Activations::derive(const Form& form, const std::function<Matrix(MatrixView)>& make) {
+  std::unique_ptr<Activations>& there = derived_[&form];
+  if (!there) {
+    Matrix made = make(vectors_);
+    there = std::make_unique<Activations>(MatrixView{});
+    there->own_ = std::move(made);
+    there->vectors_ = there->own_.view();
+  }
+  return *there;
+}
+
+const Activations& Activations::derived(const Form& form) const { return *derived_.at(&form); }
+
+void apply(const Form& form, MatrixView x, Matrix& y, int threads) {
+  const Shape shape = form.shape();
+  if (x.shape.cols != shape.cols) {
+    fail(ErrorKind::kUsage, "vectors of {} elements for a form of {} columns", x.shape.cols,
+         shape.cols);
+  }
+  y.shape = {x.shape.rows, shape.rows};
+  y.values.resize(y.shape.size());
+  if (y.values.empty()) return;
+  Activations activations(x);
+  form.prepare(activations);
+  parallel_for(threads, (shape.rows + kThreadRows - 1) / kThreadRows, [&](size_t i) {
+    const uint64_t first = i * kThreadRows, last = std::min(first + kThreadRows, shape.rows);
+    form.multiply(activations, first, last, y.values.data() + first, shape.rows);
+  });
+}
+
+Matrix decode(const Form& form) {
+  Matrix m(checked_shape(form.shape().rows, form.shape().cols));
+  form.decode(0, form.shape().rows, m.values.data());
+  return m;
+}
+
+Bytes write(const Form& form) {
+  Bytes out;
+  BodyWriter to(&out);
+  to.form(form);
+  return out;
+}
+
+uint64_t bits(const Form& form) {
+  BodyWriter counter(nullptr);
+  counter.form(form);
+  return 8 * counter.size();
+}
+
+FormPtr read(ByteView bytes, std::shared_ptr<const void> owner) {
+  BodyReader in(bytes, std::move(owner));
+  FormPtr form = in.form();
+  in.expect_end();
+  return form;
+}
+
+void require_finite(MatrixView matrix, std::string_view form) {
+  const float* end = matrix.data + matrix.shape.size();
+  const float* bad = std::find_if_not(matrix.data, end, [](float v) { return std::isfinite(v); });
+  if (bad == end) return;
+  const auto at = static_cast<uint64_t>(bad - matrix.data);
+  fail(ErrorKind::kData, "{} cannot hold {} (row {}, column {})", form, *bad,
+       at / matrix.shape.cols, at % matrix.shape.cols);
+}
+
+}  // namespace pith::form

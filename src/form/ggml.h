@@ -1,0 +1,39 @@
+// Tensors as GGUF files hold them: blocks of 32 or 256 elements, used where they lie.
+#pragma once
+
+#include "pith/base/buffer.h"
+#include "pith/base/dtype.h"
+#include "pith/form/form.h"
+
+namespace pith::form {
+
+class GgmlForm final : public Form {
+ public:
+  // blocks: rows of whole blocks of a type that is_ggml_type(); ErrorKind::kData unless they fill
+  // the shape.
+  GgmlForm(Shape shape, DType type, Buffer blocks);
+
+  Expression expression() const override;
+  void decode(uint64_t first, uint64_t last, float* out) const override;
+  std::string_view kind() const override { return "ggml"; }
+  void write_body(BodyWriter& to) const override;
+
+  DType type() const { return type_; }
+
+  static FormPtr read(Shape shape, BodyReader& in);
+
+ private:
+  uint64_t row_bytes() const;
+
+  DType type_;
+  Buffer blocks_;
+};
+
+// Types whose blocks can be decoded: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, Q8_K, IQ4_NL,
+// IQ4_XS, MXFP4, TQ1_0 and TQ2_0.
+bool is_ggml_type(DType type);
+
+// info(type).block_elements floats of one block, rounded as llama.cpp rounds them.
+void decode_ggml_block(DType type, const uint8_t* block, float* out);
+
+}  // namespace pith::form

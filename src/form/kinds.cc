@@ -1,0 +1,69 @@
+#include "kinds.h"
+
+#include <algorithm>
+#include <array>
+
+#include "basis.h"
+#include "dense.h"
+#include "ggml.h"
+#include "lowrank.h"
+#include "sparse.h"
+#include "sum.h"
+#include "uniform.h"
+
+namespace pith::form {
+namespace {
+
+constexpr std::array kKinds = {
+    Kind{"dense", DenseForm::read, DenseForm::encode},
+    Kind{"uniform", UniformForm::read, UniformForm::encode},
+    Kind{"sparse", SparseForm::read, SparseForm::encode},
+    Kind{"lowrank", LowRankForm::read, LowRankForm::encode},
+    Kind{"ggml", GgmlForm::read, nullptr},
+    Kind{"sum", SumForm::read, nullptr},
+    Kind{"basis", BasisForm::read, nullptr},
+};
+
+std::string names() {
+  std::string all;
+  for (const Kind& k : kKinds) {
+    if (k.encode) all += (all.empty() ? "" : ", ") + std::string(k.name);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::span<const Kind> kinds() { return kKinds; }
+
+const Kind* find_kind(std::string_view name) {
+  const auto* found = std::ranges::find(kKinds, name, &Kind::name);
+  return found == kKinds.end() ? nullptr : found;
+}
+
+FormPtr encode(const Expression& expression, MatrixView matrix) {
+  const auto refuse = [&](std::string_view why) {
+    return expression.place().error(ErrorKind::kUsage, why);
+  };
+  switch (expression.kind()) {
+    case Expression::Kind::kSum:
+      return SumForm::encode(expression, matrix);
+    case Expression::Kind::kBasis:
+      return BasisForm::encode(expression, matrix);
+    case Expression::Kind::kVariable:
+      throw refuse(fmt::format("${} stands for nothing here", expression.name()));
+    case Expression::Kind::kProduct:
+      throw refuse("no form is known that is fitted as a product");
+    case Expression::Kind::kCoder:
+      throw refuse("no form is known that is coded");
+    default:
+      break;
+  }
+  const Kind* kind = find_kind(expression.name());
+  if (!kind || !kind->encode) {
+    throw refuse(fmt::format("no form is called `{}`; there are {}", expression.name(), names()));
+  }
+  return kind->encode(expression, matrix);
+}
+
+}  // namespace pith::form

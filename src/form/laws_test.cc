@@ -1,0 +1,193 @@
+// The laws of the algebra, on random expressions and matrices.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <sstream>
+
+#include "pith/form/form.h"
+
+namespace pith::form {
+namespace {
+
+constexpr int kExpressions = 10000;
+
+template <class T>
+T pick(std::initializer_list<T> choices) {
+  return *rc::gen::elementOf(std::vector<T>(choices));
+}
+
+int64_t number(int64_t least, int64_t most) { return *rc::gen::inRange<int64_t>(least, most + 1); }
+
+Expression random_uniform() {
+  const auto grid = pick<std::string>(
+      {"uniform", "uniform", "gaussian", "nf4", "fp4", "fp8", "ternary", "binary"});
+  const int64_t own = grid == "fp8"                      ? 8
+                      : grid == "ternary"                ? 2
+                      : grid == "binary"                 ? 1
+                      : grid[0] == 'u' || grid[0] == 'g' ? 0
+                                                         : 4;
+  std::vector<Argument> args = {
+      {"", Value(own ? own : number(grid[0] == 'g' ? 2 : 1, grid[0] == 'g' ? 5 : 8))}};
+  switch (number(0, 3)) {
+    case 0:
+      args.push_back({"group", Value(number(1, 100))});
+      break;
+    case 1:
+      args.push_back({"group", Value(Expression::call("row"))});
+      break;
+    case 2:
+      args.push_back({"group", Value(Expression::call("tensor"))});
+      break;
+    default:
+      break;
+  }
+  const bool zero = number(0, 2) == 0;
+  if (zero) args.push_back({"zero", Value(Expression::call("true"))});
+  args.push_back({"grid", Value(Expression::call(grid))});
+  const auto scales = pick<std::string>({"f32", "f16", "bf16", "f8_e8m0"});
+  if (!zero || scales != "f8_e8m0") args.push_back({"scales", Value(Expression::call(scales))});
+  return Expression::call("uniform", std::move(args));
+}
+
+Expression random_form(int depth) {
+  switch (number(0, depth > 0 ? 7 : 3)) {
+    case 0:
+      return Expression::call(
+          "dense", {{"", Value(Expression::call(pick<std::string>({"f32", "f16", "bf16"})))}});
+    case 1:
+      return Expression::call("sparse",
+                              {{"", Value(Percent{static_cast<double>(number(0, 100))})}});
+    case 2: {
+      const int64_t m = number(1, 9);
+      return Expression::call("sparse", {{"", Value(Ratio{number(1, m), m})}});
+    }
+    case 3:
+      return random_uniform();
+    case 4:
+      return Expression::sum({random_form(depth - 1), random_form(depth - 1)});
+    case 5:
+      return Expression::basis(Expression::call("hadamard", {{"seed", Value(number(0, 3))}}),
+                               random_form(depth - 1));
+    case 6:
+      return Expression::basis(Expression::call("scale"), random_form(depth - 1));
+    default:
+      return Expression::call("lowrank",
+                              {{"", Value(number(1, 4))}, {"factors", Value(random_form(0))}});
+  }
+}
+
+Matrix random_matrix(Shape shape, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, 0.05f);
+  Matrix m(shape);
+  const uint32_t kind = random() % 4;
+  for (float& v : m.values) {
+    v = normal(random);
+    if (kind == 1 && random() % 3 != 0) v = 0;
+    if (kind == 2 && random() % 50 == 0) v *= 100;
+    if (kind == 3) v = 0.25f;
+  }
+  return m;
+}
+
+// Rows of the product, summed in double.
+std::vector<double> product(const Matrix& w, MatrixView x, double& scale) {
+  std::vector<double> y(x.shape.rows * w.shape.rows);
+  scale = 1e-6;
+  for (uint64_t b = 0; b < x.shape.rows; ++b) {
+    for (uint64_t r = 0; r < w.shape.rows; ++r) {
+      double sum = 0, size = 0;
+      for (uint64_t c = 0; c < w.shape.cols; ++c) {
+        const double term = double{w.view().row(r)[c]} * x.row(b)[c];
+        sum += term;
+        size += std::fabs(term);
+      }
+      y[b * w.shape.rows + r] = sum;
+      scale = std::max(scale, size);
+    }
+  }
+  return y;
+}
+
+struct Case {
+  FormPtr form;
+  Matrix matrix;
+};
+
+Case random_case() {
+  const Shape shape{static_cast<uint64_t>(number(0, 6)), static_cast<uint64_t>(number(0, 150))};
+  Case c;
+  c.matrix = random_matrix(shape, static_cast<uint32_t>(number(0, 1 << 30)));
+  c.form = encode(random_form(3), c.matrix.view());
+  return c;
+}
+
+void laws_hold(const Case& c) {
+  const Form& f = *c.form;
+  const Matrix decoded = decode(f);
+  RC_ASSERT(f.shape() == c.matrix.shape);
+
+  const Bytes stored = write(f);
+  RC_ASSERT(bits(f) == 8 * stored.size());
+  const FormPtr again = read(stored, nullptr);
+  RC_ASSERT(decode(*again).values == decoded.values);
+  RC_ASSERT(write(*again) == stored);
+
+  const Expression printed = f.expression();
+  RC_ASSERT(again->expression() == printed);
+  RC_ASSERT(parse(to_string(printed)) == printed);
+  // What a form says of itself makes it again.
+  RC_ASSERT(encode(printed, c.matrix.view())->expression() == printed);
+
+  const uint64_t rows = f.shape().rows,
+                 first = static_cast<uint64_t>(number(0, static_cast<int64_t>(rows)));
+  const uint64_t last =
+      static_cast<uint64_t>(number(static_cast<int64_t>(first), static_cast<int64_t>(rows)));
+  std::vector<float> some((last - first) * f.shape().cols);
+  f.decode(first, last, some.data());
+  RC_ASSERT(std::equal(some.begin(), some.end(),
+                       decoded.values.begin() + static_cast<int64_t>(first * f.shape().cols)));
+
+  const Matrix x = random_matrix({static_cast<uint64_t>(number(1, 3)), f.shape().cols}, 7);
+  Matrix y, y2;
+  apply(f, x.view(), y, 1);
+  apply(f, x.view(), y2, 2);
+  RC_ASSERT(y.values == y2.values);
+  double scale = 0;
+  const std::vector<double> expected = product(decoded, x.view(), scale);
+  for (size_t i = 0; i < expected.size(); ++i)
+    RC_ASSERT(std::fabs(y.values[i] - expected[i]) <= 1e-4 * scale);
+}
+
+TEST(Laws, HoldForRandomExpressions) {
+  rc::detail::TestParams params = rc::detail::configuration().testParams;
+  params.maxSuccess = kExpressions;
+  const auto result = rc::detail::checkTestable([] { laws_hold(random_case()); },
+                                                rc::detail::TestMetadata(), params);
+  std::ostringstream text;
+  rc::detail::printResultMessage(result, text);
+  ASSERT_TRUE(result.is<rc::detail::SuccessResult>()) << text.str();
+}
+
+RC_GTEST_PROP(Laws, DamageIsAnErrorOrAForm, ()) {
+  const Case c = random_case();
+  Bytes stored = write(*c.form);
+  if (number(0, 1)) {
+    stored.resize(static_cast<size_t>(number(0, static_cast<int64_t>(stored.size()) - 1)));
+  } else {
+    stored[static_cast<size_t>(number(0, static_cast<int64_t>(stored.size()) - 1))] ^=
+        static_cast<uint8_t>(1 << number(0, 7));
+  }
+  try {
+    const FormPtr form = read(stored, nullptr);
+    if (form->shape() == c.form->shape()) decode(*form);
+    to_string(form->expression());
+  } catch (const Error& e) {
+    RC_ASSERT(e.kind() == ErrorKind::kData);
+  }
+}
+
+}  // namespace
+}  // namespace pith::form
