@@ -185,6 +185,7 @@ RC_GTEST_PROP(Laws, DamageIsAnErrorOrAForm, ()) {
     if (form->shape() == c.form->shape()) decode(*form);
     to_string(form->expression());
   } catch (const Error& e) {
+    RC_LOG() << e.what();
     RC_ASSERT(e.kind() == ErrorKind::kData);
   }
 }

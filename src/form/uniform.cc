@@ -127,6 +127,7 @@ FormPtr UniformForm::read(Shape shape, BodyReader& in) {
   UniformParameters p;
   p.bits = static_cast<int>(in.varint(1, 8, "bits"));
   p.group = in.varint();
+  if (p.group != kTensorGroup && p.group > kMostElements) in.bad("groups of impossible size");
   p.zero = in.varint(0, 1, "zero") != 0;
   p.grid = in.string();
   if (!is_grid(p.grid, p.bits)) in.bad("no such grid");

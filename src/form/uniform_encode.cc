@@ -9,6 +9,7 @@
 #include "kinds.h"
 #include "pith/form/arguments.h"
 #include "scales.h"
+#include "storage.h"
 #include "uniform.h"
 
 namespace pith::form {
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::array<std::string_view, 7> kGrids = {"uniform", "gaussian", "nf4",   "fp4",
                                                     "fp8",     "ternary",  "binary"};
+constexpr auto kMostGroup = static_cast<int64_t>(kMostElements);
 // Scales that are tried, as shares of the one that fits the largest element.
 constexpr std::array kShares = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.7f, 0.6f, 0.5f, 0.4f};
 
@@ -26,7 +28,9 @@ uint64_t group_of(const Arguments& args) {
     if (name->name() == "row") return kRowGroup;
     if (name->name() == "tensor") return kTensorGroup;
   }
-  if (const auto* n = group->get_if<int64_t>(); n && *n >= 1) return static_cast<uint64_t>(*n);
+  if (const auto* n = group->get_if<int64_t>(); n && *n >= 1 && *n <= kMostGroup) {
+    return static_cast<uint64_t>(*n);
+  }
   throw args.wrong("group", "a number of elements, `row` or `tensor`");
 }
 
