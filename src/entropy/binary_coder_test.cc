@@ -8,7 +8,7 @@
 namespace pith::entropy {
 namespace {
 
-RC_GTEST_PROP(BinaryCoder, ReadsBackUnderAnyProbabilities, (std::vector<uint16_t> draws)) {
+RC_GTEST_PROP(BinaryCoder, ReadsBackUnderAnyProbabilities, (const std::vector<uint16_t>& draws)) {
   BinaryEncoder encoder;
   const auto p_of = [](uint16_t draw) { return std::clamp<uint32_t>(draw, 1, 65535); };
   for (uint16_t draw : draws) encoder.code((draw * 40503u >> 9) & 1, p_of(draw));

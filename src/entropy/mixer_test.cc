@@ -18,7 +18,7 @@ TEST(Mixer, SquashIsTheLogisticFunction) {
 
 TEST(Mixer, StretchInvertsSquash) {
   for (uint32_t p = 512; p < 65024; p += 13) {
-    EXPECT_NEAR(squash(stretch(p)), p, 16 + 65536 / 512) << p;
+    EXPECT_NEAR(squash(stretch(p)), p, 16 + 65536.0 / 512) << p;
   }
 }
 

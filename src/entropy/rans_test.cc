@@ -34,7 +34,7 @@ Bytes encode(const Coder& c, ByteView symbols) {
 
 // Same bytes on every target, and back again; the code, empty when it would not be smaller.
 Bytes round_trip(const Coder& c, const Bytes& symbols) {
-  const Bytes code = encode(c, symbols);
+  Bytes code = encode(c, symbols);
   for_each_target([&] {
     EXPECT_EQ(encode(c, symbols), code);
     if (code.empty()) return;

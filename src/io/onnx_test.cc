@@ -9,7 +9,7 @@ using namespace testing;
 
 Description model(const Proto& graph) {
   const Bytes file = onnx_model(graph);
-  const Description description = describe(file, "m.onnx");
+  Description description = describe(file, "m.onnx");
   EXPECT_EQ(broken_promise(description, file.size()), "");
   EXPECT_EQ(description.layout.format, "onnx");
   return description;

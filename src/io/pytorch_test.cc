@@ -14,7 +14,7 @@ Description checkpoint(Bytes pickle, std::string_view order = "little", uint16_t
                                {"m/data/0", counting(24), 0, 30},
                                {"m/data/1", counting(8), 0, 3},
                                {"m/version", bytes_of("3\n")}});
-  const Description description = describe(file, "m.pt");
+  Description description = describe(file, "m.pt");
   EXPECT_EQ(broken_promise(description, file.size()), "");
   for (const TensorRegion& region : description.layout.tensors) {
     EXPECT_EQ(file[region.offset], 0) << region.name;

@@ -76,9 +76,11 @@ std::vector<size_t> rank(ByteView symbols, const std::vector<size_t>& training) 
   for (const size_t i : training) count(segment_of(symbols, i), all);
   const std::array<uint16_t, 256> lengths = lengths_of(all);
   std::vector<std::pair<uint32_t, size_t>> order;
+  order.reserve(training.size());
   for (const size_t i : training) order.emplace_back(length(segment_of(symbols, i), lengths), i);
   std::ranges::sort(order);
   std::vector<size_t> ranking;
+  ranking.reserve(order.size());
   for (const auto& [bits, i] : order) ranking.push_back(i);
   return ranking;
 }

@@ -1,7 +1,5 @@
 #include "context_mix_bytes.h"
 
-#include <utility>
-
 namespace pith::lossless::cm {
 
 ByteModel::ByteModel(const BytePlan& plan)
@@ -26,7 +24,7 @@ ByteModel::ByteModel(const BytePlan& plan)
     plane.tree.build(from.weights);
     std::vector<uint32_t> contexts = {p > 0 ? 256u : 1u, 256, 256, p > 0 ? 1024u : 576u};
     if (plan.with_base) contexts.push_back(512);
-    plane.mixer.init(uint32_t(plane.tree.nodes.size()), std::move(contexts), plan.with_base ? 2 : 1,
+    plane.mixer.init(uint32_t(plane.tree.nodes.size()), contexts, plan.with_base ? 2 : 1,
                      computed_);
     for (uint8_t symbol : plane.symbols) {
       plane.bound.push_back(point(symbol) - (int64_t{1} << (kUnit - 1)));

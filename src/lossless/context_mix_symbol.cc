@@ -1,10 +1,8 @@
 #include "context_mix_symbol.h"
 
-#include <utility>
-
 namespace pith::lossless::cm {
 
-void DecisionMixer::init(uint32_t nodes, std::vector<uint32_t> contexts, uint32_t selects,
+void DecisionMixer::init(uint32_t nodes, const std::vector<uint32_t>& contexts, uint32_t selects,
                          bool computed) {
   nodes_ = nodes;
   tables_ = uint32_t(contexts.size());

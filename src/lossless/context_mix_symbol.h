@@ -18,7 +18,7 @@ class DecisionMixer {
  public:
   // computed: one more input, given to decide() as a probability, and one more counter that
   // corrects it: [class of the node][the probability's bucket].
-  void init(uint32_t nodes, std::vector<uint32_t> contexts, uint32_t selects, bool computed);
+  void init(uint32_t nodes, const std::vector<uint32_t>& contexts, uint32_t selects, bool computed);
 
   // Codes `bit` at `node`, context[i] < contexts[i]; p1 in [1, 65535] is the computed
   // probability, ignored when there is none.

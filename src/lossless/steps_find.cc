@@ -131,6 +131,7 @@ std::vector<double> choose_steps(std::vector<Point> points, size_t elements, Dom
     points.resize(kMaxSteps);
   }
   std::vector<double> steps;
+  steps.reserve(points.size());
   for (const Point& p : points) steps.push_back(representative(p, domain));
   std::ranges::sort(steps);
   return steps;
