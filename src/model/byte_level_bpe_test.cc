@@ -31,7 +31,7 @@ io::GgufMetadata small_gguf(const std::string& pre) {
 }
 
 void expect_golden(const Tokenizer& tokenizer, const char* rule) {
-  for (const auto& entry : golden_json("byte_level_ids.json")["cases"]) {
+  for (const auto& entry : golden_cases("byte_level_ids.json")) {
     const auto text = entry["text"].get<std::string>();
     const Ids ids = tokenizer.encode(text, {.add_bos = false});
     EXPECT_EQ(ids, entry[rule].get<Ids>()) << rule << " " << entry["text"];

@@ -14,7 +14,7 @@ namespace {
 using namespace testing;
 
 void expect_golden(const Tokenizer& tokenizer, std::string_view name) {
-  const nlohmann::json cases = golden_json(name)["cases"];
+  const nlohmann::json cases = golden_cases(name);
   ASSERT_GT(cases.size(), 50U);
   for (const auto& entry : cases) {
     const auto text = entry["text"].get<std::string>();

@@ -45,7 +45,7 @@ TEST(TokenizerGguf, SentencePieceThroughAFileIsTheSame) {
   EXPECT_EQ(tokenizer.unk(), 0);
   EXPECT_TRUE(tokenizer.adds_bos());
   EXPECT_EQ(tokenizer.chat_template(), "{{ messages }}");
-  for (const auto& entry : golden_json("reference_ids.json")["cases"]) {
+  for (const auto& entry : golden_cases("reference_ids.json")) {
     const auto text = entry["text"].get<std::string>();
     EXPECT_EQ(tokenizer.encode(text, {.add_bos = false}), entry["ids"].get<Ids>()) << entry["text"];
   }

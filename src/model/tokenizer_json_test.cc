@@ -91,7 +91,7 @@ TEST(TokenizerJson, MergesByRankAsSentencePieceByScore) {
     }
   }
   const Tokenizer tokenizer = from_json(file);
-  for (const auto& entry : golden_json("reference_ids.json")["cases"]) {
+  for (const auto& entry : golden_cases("reference_ids.json")) {
     const auto text = entry["text"].get<std::string>();
     if (text.find('\n') != std::string::npos) continue;  // a piece of the user's in the model
     EXPECT_EQ(tokenizer.encode(text, {.add_bos = false}), entry["ids"].get<Ids>()) << entry["text"];

@@ -27,6 +27,8 @@ inline nlohmann::json golden_json(std::string_view name) {
   const Bytes file = read_file(golden(name));
   return nlohmann::json::parse(file.begin(), file.end());
 }
+// The cases of such a file of ids.
+inline nlohmann::json golden_cases(std::string_view name) { return golden_json(name)["cases"]; }
 
 inline const Tokenizer& reference() {
   static const Tokenizer tokenizer = load_tokenizer(source_root() / "data/lm");
