@@ -26,6 +26,7 @@ std::map<DType, Bytes> by_type(ByteView file, std::span<const io::TensorRegion> 
 
 std::string list(const std::vector<double>& bits) {
   std::vector<std::string> parts;
+  parts.reserve(bits.size());
   for (const double b : bits) parts.push_back(fmt::format("{:.2f}", b));
   return fmt::format("{}", fmt::join(parts, " "));
 }

@@ -10,7 +10,7 @@
 
 namespace pith::bench {
 
-Cell text(std::string s) { return {s, s}; }
+Cell text(const std::string& s) { return {s, s}; }
 Cell count(uint64_t n) { return {fmt::format("{}", n), n}; }
 Cell ratio(double r) { return {fmt::format("{:.4f}", r), r}; }
 Cell number(double v, int digits) { return {fmt::format("{:.{}f}", v, digits), v}; }

@@ -16,7 +16,7 @@ struct Cell {
   std::string text;
   Json value;
 };
-Cell text(std::string s);
+Cell text(const std::string& s);
 Cell count(uint64_t n);
 Cell ratio(double r);                       // 1.5037
 Cell rate(uint64_t bytes, double seconds);  // MB/s (10^6); empty when seconds <= 0

@@ -82,7 +82,8 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace pith::command
 
-int main(int argc, char** argv) {
+// Memory can end before the first option is read; then there is nothing better than to terminate.
+int main(int argc, char** argv) {  // NOLINT(bugprone-exception-escape)
   pith::command::install_signal_handlers();
   const int code = pith::command::run(argc, argv);
   if (std::fflush(stdout) != 0 && code == 0) {

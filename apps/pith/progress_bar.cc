@@ -35,7 +35,7 @@ std::string state_text(uint64_t done, uint64_t total, double seconds) {
 
 }  // namespace
 
-ProgressBar::ProgressBar(std::string label, bool quiet)
+ProgressBar::ProgressBar(const std::string& label, bool quiet)
     : label_(printable(label)),
       visible_(!quiet && ::isatty(STDERR_FILENO)),
       start_(Clock::now()),

@@ -13,7 +13,7 @@ namespace pith::command {
 class ProgressBar {
  public:
   // Draws only when standard error is a terminal and `quiet` is not set.
-  ProgressBar(std::string label, bool quiet);
+  ProgressBar(const std::string& label, bool quiet);
   ~ProgressBar() { clear(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;

@@ -69,7 +69,7 @@ void extract_damaged(const Archive& archive, size_t file, const fs::path& target
 
 fs::path place_of(const fs::path& folder, const std::string& path) {
   archive::check_path(path);
-  const fs::path target = folder / path;
+  fs::path target = folder / path;
   fs::create_directories(target.parent_path());
   return target;
 }
@@ -92,12 +92,14 @@ void extract(const archive::Recovery& recovery, const fs::path& folder, const Ar
 
 std::vector<std::string> names(const Archive& archive, const std::vector<size_t>& tensors) {
   std::vector<std::string> out;
+  out.reserve(tensors.size());
   for (const size_t t : tensors) out.push_back(archive.tensors()[t].region.name);
   return out;
 }
 
 std::vector<std::string> paths(const Archive& archive, const std::vector<size_t>& files) {
   std::vector<std::string> out;
+  out.reserve(files.size());
   for (const size_t f : files) out.push_back(archive.files()[f].path);
   return out;
 }

@@ -18,8 +18,8 @@ size_t width_of(const std::string& s) {
 
 }  // namespace
 
-Table::Table(std::vector<std::string> headers) {
-  for (std::string& header : headers) {
+Table::Table(const std::vector<std::string>& headers) {
+  for (const std::string& header : headers) {
     right_.push_back(header.starts_with('>'));
     headers_.push_back(right_.back() ? header.substr(1) : header);
   }

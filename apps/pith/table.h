@@ -10,7 +10,7 @@ namespace pith::command {
 class Table {
  public:
   // A header that starts with '>' is of a column aligned to the right.
-  explicit Table(std::vector<std::string> headers);
+  explicit Table(const std::vector<std::string>& headers);
 
   void row(std::vector<std::string> cells);
   // As text, each line ended by a line feed and indented by `indent` spaces.

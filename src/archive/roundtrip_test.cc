@@ -228,6 +228,7 @@ TEST(RoundTrip, ManyThreadsReadOneArchive) {
   const Bytes file = archive_bytes(m);
   const Archive a = Archive::open_memory(file);
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
       const size_t t = a.find("up");

@@ -85,9 +85,9 @@ class MappedSource : public Source {
   static void populate(ByteView bytes) {
 #ifdef MADV_POPULATE_READ
     const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const uintptr_t begin = reinterpret_cast<uintptr_t>(bytes.data()) / page * page;
-    const uintptr_t end = reinterpret_cast<uintptr_t>(bytes.data()) + bytes.size();
-    ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ);
+    const auto into_page = reinterpret_cast<uintptr_t>(bytes.data()) % page;
+    ::madvise(const_cast<uint8_t*>(bytes.data()) - into_page, into_page + bytes.size(),
+              MADV_POPULATE_READ);
 #else
     (void)bytes;
 #endif

@@ -92,10 +92,11 @@ FloatLimits combine(const std::vector<FloatLimits>& parts) {
 std::vector<double> plane_entropies(ByteView raw, int width) {
   std::vector<double> planes;
   const auto w = static_cast<uint64_t>(width);
+  const uint64_t elements = raw.size() / w;
   for (uint64_t p = 0; p < w; ++p) {
     std::vector<uint64_t> counts(256);
     for (uint64_t i = w - 1 - p; i < raw.size(); i += w) ++counts[raw[i]];
-    planes.push_back(raw.size() >= w ? entropy(counts) / static_cast<double>(raw.size() / w) : 0);
+    planes.push_back(elements > 0 ? entropy(counts) / static_cast<double>(elements) : 0);
   }
   return planes;
 }

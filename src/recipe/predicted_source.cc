@@ -271,9 +271,10 @@ void check(const PredictionOptions& options) {
   }
 }
 
-std::vector<Input> predict_checkpoint(std::vector<Input> inputs, std::shared_ptr<const Base> base,
+std::vector<Input> predict_checkpoint(std::vector<Input> inputs,
+                                      const std::shared_ptr<const Base>& base,
                                       const PredictionOptions& options,
-                                      std::shared_ptr<CheckpointLosses> losses) {
+                                      const std::shared_ptr<CheckpointLosses>& losses) {
   check(options);
   const auto index = std::make_shared<const BaseIndex>(*base);
   for (Input& input : inputs) {

@@ -49,9 +49,8 @@ using CheckpointLosses = std::vector<TensorLoss>;
 // The inputs with their tensors replaced. Tensors of other types, of less than 1024 elements
 // (biases, norms, step counters), without a base tensor of the same name, type and shape, and what
 // is not finite stay as they are. Throws kUsage for options out of range.
-std::vector<archive::Input> predict_checkpoint(std::vector<archive::Input> inputs,
-                                               std::shared_ptr<const archive::Base> base,
-                                               const PredictionOptions& options,
-                                               std::shared_ptr<CheckpointLosses> losses = {});
+std::vector<archive::Input> predict_checkpoint(
+    std::vector<archive::Input> inputs, const std::shared_ptr<const archive::Base>& base,
+    const PredictionOptions& options, const std::shared_ptr<CheckpointLosses>& losses = {});
 
 }  // namespace pith::recipe
