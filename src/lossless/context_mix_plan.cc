@@ -185,7 +185,7 @@ void write_plan(ByteWriter& out, const BytePlan& plan) {
     int next = -128;
     for (uint8_t symbol : plane.symbols) {
       if (plane.symbols.size() == 256) break;
-      const int v = int(int8_t(symbol - plane.center));
+      const int8_t v = int8_t(symbol - plane.center);
       out.u8(uint8_t(v - next));
       next = v + 1;
     }
