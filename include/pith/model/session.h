@@ -1,0 +1,57 @@
+// One text that a language model reads and continues: the keys and values of the positions so far,
+// and what comes next.
+//
+//   Session session(model, 2048, 2);
+//   MatrixView logits = session.feed(ids);                 // of the last position: 1 x vocabulary
+//   while (…) logits = session.feed({&next, 1});
+//
+// Results do not depend on the number of threads, and up to rounding not on how a text is cut into
+// calls. A session is used by one thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "pith/form/matrix.h"
+#include "pith/model/language_model.h"
+
+namespace pith::model {
+
+enum class Logits : uint8_t {
+  kNone,
+  kLast,  // one row
+  kAll,   // one row for each id: ids * vocabulary floats
+};
+
+class Session {
+ public:
+  // Room for `capacity` positions, at least 1; memory is taken as they fill. Throws
+  // ErrorKind::kLimit where the keys and values of all of them need more memory than the machine
+  // has available. threads: as thread_count().
+  Session(const LanguageModel& model, uint64_t capacity, int threads = 1);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  // Reads the ids at the positions position() …, which then have passed. Long texts are worked off
+  // in pieces of bounded size. The logits (unscaled, as the head gives them) stay valid until the
+  // next call; no ids give none. Throws ErrorKind::kLimit where they do not fit the capacity,
+  // kUsage for an id outside the vocabulary; the session then is as it was.
+  form::MatrixView feed(std::span<const int32_t> ids, Logits which = Logits::kLast);
+
+  uint64_t position() const;
+  uint64_t capacity() const;
+  // Forgets positions from this one on. Throws ErrorKind::kUsage past position().
+  void rewind(uint64_t position);
+
+  const LanguageModel& model() const;
+  // Bytes of keys and values when full.
+  uint64_t cache_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pith::model

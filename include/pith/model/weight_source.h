@@ -1,0 +1,39 @@
+// Where the weights of a decoder come from: a folder of Hugging Face, a GGUF file, an archive.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pith/form/form.h"
+#include "pith/model/config.h"
+#include "pith/model/tokenizer.h"
+
+namespace pith::model {
+
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  virtual const DecoderConfig& config() const = 0;
+  // For messages: the file or folder.
+  virtual std::string where() const = 0;
+  // Nothing where there is none. Throws where there is one that cannot be read.
+  virtual std::optional<Tokenizer> tokenizer() const = 0;
+  // Names of Hugging Face (tensor_names.h), in the order of the source.
+  virtual std::vector<std::string> names() const = 0;
+  // The bytes that all tensors take, known without reading them.
+  virtual uint64_t bytes() const = 0;
+  // Null where there is no tensor of that name. Throws ErrorKind::kData, naming the tensor, where
+  // it cannot be used. What it gives shares the source's memory and keeps it alive.
+  virtual form::FormPtr form(std::string_view name) const = 0;
+};
+
+// Of a path: a folder with config.json and safetensors, a .safetensors file in such a folder, a
+// GGUF file. Files are mapped, not read. Throws ErrorKind::kIo or kData.
+std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path);
+
+}  // namespace pith::model
