@@ -21,6 +21,8 @@ class GgmlForm final : public Form {
   DType type() const { return type_; }
 
   static FormPtr read(Shape shape, BodyReader& in);
+  // ggml(q4_K). Throws ErrorKind::kUsage for rows that are not whole blocks.
+  static FormPtr encode(const Expression& call, MatrixView matrix);
 
  private:
   uint64_t row_bytes() const;
@@ -35,5 +37,8 @@ bool is_ggml_type(DType type);
 
 // info(type).block_elements floats of one block, rounded as llama.cpp rounds them.
 void decode_ggml_block(DType type, const uint8_t* block, float* out);
+
+// Blocks with little squared error, of finite floats.
+void encode_ggml_blocks(DType type, const float* from, uint64_t blocks, uint8_t* to);
 
 }  // namespace pith::form

@@ -19,7 +19,7 @@ constexpr std::array kKinds = {
     Kind{"uniform", UniformForm::read, UniformForm::encode},
     Kind{"sparse", SparseForm::read, SparseForm::encode},
     Kind{"lowrank", LowRankForm::read, LowRankForm::encode},
-    Kind{"ggml", GgmlForm::read, nullptr},
+    Kind{"ggml", GgmlForm::read, GgmlForm::encode},
     Kind{"sum", SumForm::read, nullptr},
     Kind{"basis", BasisForm::read, nullptr},
 };

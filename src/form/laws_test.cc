@@ -116,7 +116,26 @@ struct Case {
   Matrix matrix;
 };
 
+Expression random_ggml() {
+  return Expression::call(
+      "ggml", {{"", Value(Expression::call(pick<std::string>(
+                        {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q2_K", "q3_K", "q4_K", "q5_K",
+                         "q6_K", "iq4_nl", "iq4_xs", "mxfp4", "tq1_0", "tq2_0"})))}});
+}
+
+// Rows of whole blocks, by itself or in an expression.
+Case random_blocks() {
+  const Shape shape{static_cast<uint64_t>(number(0, 4)), static_cast<uint64_t>(256 * number(0, 2))};
+  Case c;
+  c.matrix = random_matrix(shape, static_cast<uint32_t>(number(0, 1 << 30)));
+  const Expression blocks = random_ggml();
+  c.form =
+      encode(number(0, 1) ? blocks : Expression::sum({random_form(1), blocks}), c.matrix.view());
+  return c;
+}
+
 Case random_case() {
+  if (number(0, 15) == 0) return random_blocks();
   const Shape shape{static_cast<uint64_t>(number(0, 6)), static_cast<uint64_t>(number(0, 150))};
   Case c;
   c.matrix = random_matrix(shape, static_cast<uint32_t>(number(0, 1 << 30)));

@@ -1,0 +1,76 @@
+// Scales of GGML's blocks by least squares. A group of elements shares a scale, x ≈ scale * level
+// or x ≈ scale * level - least; in the two-level types the scales of a block's groups are small
+// integers times one f16.
+//
+// Each search tries scales around the one that just fits the largest element, takes the
+// least-squares scale of the codes that this gives, and goes from there to the codes of that scale
+// and again to their scale, which only lowers the squared error. Sums are kept in eight lanes in a
+// fixed order: the same result on every machine, and loops that compilers turn into vectors.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace pith::form::ggml {
+
+// Integers from least to most.
+struct IntegerLevels {
+  float least, most;
+  // Adding and taking away 1.5 * 2^23 rounds to the nearest integer, ties to even.
+  float nearest(float v) const {
+    v = v < least ? least : v;
+    v = v > most ? most : v;
+    return (v + 0x1.8p23f) - 0x1.8p23f;
+  }
+};
+
+// The sixteen levels of the types IQ4.
+inline constexpr std::array<int, 16> kIq4 = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                             1,    13,   25,  38,  53,  69,  89,  113};
+struct Iq4Levels {
+  float nearest(float v) const { return static_cast<float>(kIq4[code(v)]); }
+  static uint8_t code(float v);
+};
+
+// Scales that are tried bring the largest element to `from` … `to` levels, in so many steps.
+struct Search {
+  float from, to;
+  int steps;
+};
+
+// x ≈ scale * level: the scale, not rounded. `both`: levels are not symmetric, so that negative
+// scales may be better.
+template <int kSize, class Levels>
+float fit_scale(const float* x, const Levels& levels, Search search, bool both);
+
+// x ≈ scale * level + zero, levels from 0 to `most`.
+struct Line {
+  float scale = 0, zero = 0;
+};
+// `down`: the zero point may not be above 0.
+template <int kSize>
+Line fit_line(const float* x, float most, Search search, bool down);
+
+// Sixteen or eight groups with x ≈ (d * scale) * level.
+struct ScaledGroups {
+  float d = 0;  // a value of f16
+  std::array<int, 16> scale{};
+};
+// Scales are integers from -most to most - 1.
+template <int kSize, int kGroups, class Levels>
+ScaledGroups fit_scaled(const float* x, const Levels& levels, Search search, int most);
+
+// Groups with x ≈ (d * scale) * level - (dmin * least), levels from 0 to `most`, scales and minima
+// integers from 0 to most_scale.
+struct LineGroups {
+  float d = 0, dmin = 0;  // values of f16
+  std::array<int, 16> scale{}, least{};
+};
+template <int kSize, int kGroups>
+LineGroups fit_lines(const float* x, float most, Search search, int most_scale);
+
+// x ≈ d * level, level -1, 0 or 1, of 256 elements: the best there is. d is a value of f16.
+float fit_ternary(const float* x);
+
+}  // namespace pith::form::ggml
