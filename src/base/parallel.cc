@@ -7,6 +7,7 @@
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -20,14 +21,25 @@ int thread_count(int requested) {
   return requested > 0 ? std::min(requested, cores) : cores;
 }
 
+namespace {
+
+// Arenas stay, one for each number of threads: to make one costs more than a short loop.
+tbb::task_arena& arena_of(int threads) {
+  static std::mutex mutex;
+  static std::map<int, tbb::task_arena> arenas;
+  const std::lock_guard lock(mutex);
+  return arenas.try_emplace(threads, threads).first->second;
+}
+
+}  // namespace
+
 void parallel_for(int threads, size_t n, const std::function<void(size_t)>& body) {
   if (threads <= 1 || n <= 1) {
     for (size_t i = 0; i < n; ++i) body(i);
     return;
   }
   handover::Loop loop;
-  tbb::task_arena arena(threads);
-  arena.execute([&] {
+  arena_of(threads).execute([&] {
     tbb::parallel_for(
         size_t{0}, n,
         [&](size_t i) {
@@ -78,8 +90,7 @@ void ordered_pipeline(int threads, const std::function<void*()>& produce,
   try {
     handover::Loop loop;
     char produced = 0, consumed = 0;  // whose turn it is
-    tbb::task_arena arena(threads);
-    arena.execute([&] {
+    arena_of(threads).execute([&] {
       tbb::parallel_pipeline(
           static_cast<size_t>(threads) + 2,
           tbb::make_filter<void, void*>(tbb::filter_mode::serial_in_order,

@@ -12,8 +12,10 @@ namespace {
 
 // Rows that are decoded at a time where a form has no kernel of its own.
 constexpr uint64_t kTileRows = 4;
-// Rows that a thread takes at a time.
-constexpr uint64_t kThreadRows = 64;
+// Rows that a thread takes at a time: multiples of the first, so that kernels see whole tiles.
+constexpr uint64_t kThreadRows = 64, kMostThreadRows = 1024;
+
+uint64_t round_up(uint64_t n, uint64_t to) { return std::max<uint64_t>(1, (n + to - 1) / to) * to; }
 
 // Eight sums in a fixed order, which compilers turn into vectors.
 float dot(const float* a, const float* b, uint64_t n) {
@@ -67,19 +69,42 @@ Activations& Activations::derive(const Form& form, const std::function<Matrix(Ma
 const Activations& Activations::derived(const Form& form) const { return *derived_.at(&form); }
 
 void apply(const Form& form, MatrixView x, Matrix& y, int threads) {
-  const Shape shape = form.shape();
-  if (x.shape.cols != shape.cols) {
-    fail(ErrorKind::kUsage, "vectors of {} elements for a form of {} columns", x.shape.cols,
-         shape.cols);
-  }
-  y.shape = {x.shape.rows, shape.rows};
-  y.values.resize(y.shape.size());
-  if (y.values.empty()) return;
+  const Form* const forms[] = {&form};
+  Matrix* const ys[] = {&y};
+  apply(forms, x, ys, threads);
+}
+
+void apply(std::span<const Form* const> forms, MatrixView x, std::span<Matrix* const> ys,
+           int threads) {
   Activations activations(x);
-  form.prepare(activations);
-  parallel_for(threads, (shape.rows + kThreadRows - 1) / kThreadRows, [&](size_t i) {
-    const uint64_t first = i * kThreadRows, last = std::min(first + kThreadRows, shape.rows);
-    form.multiply(activations, first, last, y.values.data() + first, shape.rows);
+  uint64_t rows = 0;
+  for (size_t i = 0; i < forms.size(); ++i) {
+    const Shape shape = forms[i]->shape();
+    if (x.shape.cols != shape.cols) {
+      fail(ErrorKind::kUsage, "vectors of {} elements for a form of {} columns", x.shape.cols,
+           shape.cols);
+    }
+    ys[i]->shape = {x.shape.rows, shape.rows};
+    ys[i]->values.resize(ys[i]->shape.size());
+    if (!ys[i]->values.empty()) forms[i]->prepare(activations);
+    rows += shape.rows;
+  }
+  if (x.shape.rows == 0) return;
+  // Ranges of rows in whole tiles, the forms one after the other.
+  const uint64_t step =
+      threads > 1 ? std::min(kMostThreadRows, round_up(rows / (8 * static_cast<uint64_t>(threads)),
+                                                       kThreadRows))
+                  : kMostThreadRows;
+  uint64_t ranges = 0;
+  for (const Form* f : forms) ranges += (f->shape().rows + step - 1) / step;
+  parallel_for(threads, ranges, [&](size_t range) {
+    size_t i = 0;
+    for (; range >= (forms[i]->shape().rows + step - 1) / step; ++i) {
+      range -= (forms[i]->shape().rows + step - 1) / step;
+    }
+    const uint64_t all = forms[i]->shape().rows, first = range * step,
+                   last = std::min(first + step, all);
+    forms[i]->multiply(activations, first, last, ys[i]->values.data() + first, all);
   });
 }
 

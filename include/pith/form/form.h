@@ -16,6 +16,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "pith/base/buffer.h"
@@ -63,6 +64,11 @@ using FormPtr = std::shared_ptr<const Form>;
 
 // y = x Wᵀ: x holds one input vector a row, y gets one output vector a row.
 void apply(const Form& form, MatrixView x, Matrix& y, int threads = 1);
+// The same for several forms that take the same vectors: what is derived from these is made once,
+// and the rows of all forms are shared out among the threads. ys keep their memory where it
+// suffices.
+void apply(std::span<const Form* const> forms, MatrixView x, std::span<Matrix* const> ys,
+           int threads = 1);
 Matrix decode(const Form& form);
 
 // The bytes that stand for a form; 8 * their number.
