@@ -63,7 +63,7 @@ void TensorsSource::copy(const Part& part, uint64_t from, MutableByteView out) c
   }
 }
 
-archive::Piece TensorsSource::get(uint64_t offset, uint64_t n) {
+pith::Buffer TensorsSource::get(uint64_t offset, uint64_t n) {
   if (offset >= size_ || n == 0) return {};
   n = std::min(n, size_ - offset);
   auto part = std::ranges::upper_bound(parts_, offset, {}, &Part::begin) - 1;
@@ -82,7 +82,7 @@ archive::Piece TensorsSource::get(uint64_t offset, uint64_t n) {
 
 void TensorsSource::write(const std::function<void(ByteView)>& sink) {
   for (uint64_t at = 0; at < size_;) {
-    const archive::Piece piece = get(at, kPiece);
+    const pith::Buffer piece = get(at, kPiece);
     sink(piece.bytes);
     at += piece.bytes.size();
   }

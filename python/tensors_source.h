@@ -37,7 +37,7 @@ class TensorsSource : public archive::Source {
 
   io::Layout layout() override { return layout_; }
   std::optional<uint64_t> size() const override { return size_; }
-  archive::Piece get(uint64_t offset, uint64_t n) override;
+  pith::Buffer get(uint64_t offset, uint64_t n) override;
   // The whole file, in pieces.
   void write(const std::function<void(ByteView)>& sink);
 

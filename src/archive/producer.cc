@@ -110,7 +110,7 @@ void Producer::step() {
     take_stream();
   } else if (unit_ < units_.size()) {
     const Unit& unit = units_[unit_++];
-    Piece piece = get(unit.offset, unit.size);
+    Buffer piece = get(unit.offset, unit.size);
     if (piece.bytes.size() != unit.size) {
       fail(ErrorKind::kIo, "{}: became shorter while it was being read", input.path);
     }
@@ -184,20 +184,20 @@ void Producer::end_file() {
 }
 
 void Producer::take_stream() {
-  Piece piece = get(at_, sizes_.plain);
+  Buffer piece = get(at_, sizes_.plain);
   const uint64_t size = piece.bytes.size();
   if (size > 0) take({at_, size, {}, true}, std::move(piece));
   if (size < sizes_.plain) end_file();
 }
 
-Piece Producer::get(uint64_t offset, uint64_t size) {
+Buffer Producer::get(uint64_t offset, uint64_t size) {
   const Stopwatch watch;
-  Piece piece = inputs_[file_].source->get(offset, size);
+  Buffer piece = inputs_[file_].source->get(offset, size);
   reading_ += watch.seconds();
   return piece;
 }
 
-void Producer::take(const Unit& unit, Piece piece) {
+void Producer::take(const Unit& unit, Buffer piece) {
   const Stopwatch watch;
   hasher_.update(piece.bytes);
   const bool repeated = unit.size >= kShareable && share(unit, piece);
@@ -214,7 +214,7 @@ void Producer::take(const Unit& unit, Piece piece) {
 }
 
 // Turns a unit that was stored before into a reference. The hash only proposes; bytes decide.
-bool Producer::share(const Unit& unit, const Piece& piece) {
+bool Producer::share(const Unit& unit, const Buffer& piece) {
   const Hash128 hash = hash128(piece.bytes);
   const auto place = shared_.find(hash, unit.size);
   if (!place || !equal(*place, piece.bytes)) {
@@ -239,7 +239,7 @@ bool Producer::share(const Unit& unit, const Piece& piece) {
 
 bool Producer::equal(const SharedContent::Place& place, ByteView bytes) {
   Source& source = *inputs_[place.file].source;
-  const Piece earlier = source.get(place.offset, place.size);
+  const Buffer earlier = source.get(place.offset, place.size);
   const bool same = std::ranges::equal(earlier.bytes, bytes);
   source.release(place.offset, place.size);
   return same;
@@ -263,7 +263,7 @@ void Producer::flush_reference() {
   repeat_.reset();
 }
 
-void Producer::emit_data(uint64_t offset, Piece raw, std::vector<RunPlan> runs) {
+void Producer::emit_data(uint64_t offset, Buffer raw, std::vector<RunPlan> runs) {
   auto job = make(FrameKind::kData);
   job->header.raw = raw.bytes.size();
   job->header.offset = offset;

@@ -21,7 +21,7 @@ struct Job {
   FrameHeader header;
   Bytes payload;
   // DATA: the original bytes and how they are to be coded.
-  Piece raw;
+  Buffer raw;
   std::vector<RunPlan> runs;
   std::shared_ptr<const std::vector<BasedTensor>> based;
   std::vector<CodedRun> coded;
@@ -88,15 +88,15 @@ class Producer {
   void begin_file();
   void end_file();
   void take_stream();
-  void take(const Unit& unit, Piece piece);
-  bool share(const Unit& unit, const Piece& piece);
+  void take(const Unit& unit, Buffer piece);
+  bool share(const Unit& unit, const Buffer& piece);
   bool equal(const SharedContent::Place& place, ByteView bytes);
   void flush_group();
   void flush_reference();
-  void emit_data(uint64_t offset, Piece raw, std::vector<RunPlan> runs);
+  void emit_data(uint64_t offset, Buffer raw, std::vector<RunPlan> runs);
   std::unique_ptr<Job> make(FrameKind kind) const;
   std::unique_ptr<Job> make(FrameKind kind, Packed packed) const;
-  Piece get(uint64_t offset, uint64_t size);
+  Buffer get(uint64_t offset, uint64_t size);
   FileRecord describe(const Input& input) const;
 
   std::span<const Input> inputs_;

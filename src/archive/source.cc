@@ -40,7 +40,7 @@ class MappedSource : public Source {
   std::optional<uint64_t> size() const override { return static_cast<uint64_t>(status_.st_size); }
   uint32_t mode() const override { return status_.st_mode & 0777; }
 
-  Piece get(uint64_t offset, uint64_t n) override {
+  Buffer get(uint64_t offset, uint64_t n) override {
     const auto file = mapping();
     const ByteView all = file->bytes();
     if (offset >= all.size()) return {};
@@ -107,7 +107,7 @@ class MemorySource : public Source {
       : data_(data), name_(std::move(name)), layout_(std::move(layout)) {}
   io::Layout layout() override { return layout_ ? *layout_ : io::describe(data_, name_).layout; }
   std::optional<uint64_t> size() const override { return data_.size(); }
-  Piece get(uint64_t offset, uint64_t n) override {
+  Buffer get(uint64_t offset, uint64_t n) override {
     if (offset >= data_.size()) return {};
     return {data_.subspan(offset, std::min<uint64_t>(n, data_.size() - offset)), nullptr};
   }
@@ -125,7 +125,7 @@ class StreamSource : public Source {
   std::optional<uint64_t> size() const override { return std::nullopt; }
   bool rereadable() const override { return false; }
 
-  Piece get(uint64_t offset, uint64_t n) override {
+  Buffer get(uint64_t offset, uint64_t n) override {
     if (offset != at_) fail(ErrorKind::kUsage, "a stream cannot be read at byte {}", offset);
     auto buffer = std::make_shared<Bytes>(n);
     uint64_t done = 0;
@@ -160,7 +160,7 @@ class ArchiveSource : public Source {
   std::optional<uint64_t> size() const override { return archive_.files()[file_].size; }
   uint32_t mode() const override { return archive_.files()[file_].mode; }
 
-  Piece get(uint64_t offset, uint64_t n) override {
+  Buffer get(uint64_t offset, uint64_t n) override {
     if (offset >= *size()) return {};
     auto buffer = std::make_shared<Bytes>(std::min(n, *size() - offset));
     read_range(archive_.impl(), file_, offset, *buffer, ReadMode::kOnce);

@@ -302,11 +302,11 @@ TEST(CheckpointPrediction, AnyRangeIsTheSameBytes) {
       predict_checkpoint({{"c", archive::memory_source(file, "c.safetensors")}}, base, {});
   archive::Source& source = *inputs[0].source;
   source.layout();
-  const archive::Piece whole = source.get(0, file.size());
+  const Buffer whole = source.get(0, file.size());
   std::mt19937 random(1);
   for (int k = 0; k < 50; ++k) {
     const uint64_t at = random() % file.size(), n = random() % 5000;
-    const archive::Piece part = source.get(at, n);
+    const Buffer part = source.get(at, n);
     ASSERT_TRUE(
         std::ranges::equal(part.bytes, whole.bytes.subspan(at, std::min(n, file.size() - at))));
   }

@@ -17,7 +17,6 @@ namespace {
 
 using archive::Base;
 using archive::Input;
-using archive::Piece;
 using archive::Source;
 
 constexpr uint64_t kSmallest = 1024;   // elements: smaller tensors stay lossless
@@ -141,8 +140,8 @@ class PredictedSource : public Source {
   void finish() override { source_->finish(); }
   uint32_t mode() const override { return source_->mode(); }
 
-  Piece get(uint64_t offset, uint64_t n) override {
-    Piece piece = source_->get(offset, n);
+  Buffer get(uint64_t offset, uint64_t n) override {
+    Buffer piece = source_->get(offset, n);
     const uint64_t end = offset + piece.bytes.size();
     std::shared_ptr<Bytes> changed;
     auto t = std::ranges::upper_bound(
@@ -172,15 +171,15 @@ class PredictedSource : public Source {
     Bytes base;
     for (uint64_t at = 0; at < t.region.size; at += kPiece) {
       base.resize(std::min(kPiece, t.region.size - at));
-      const Piece piece = original(t, at, base.size());
+      const Buffer piece = original(t, at, base.size());
       base_->read(t.place.file, t.place.offset + at, base);
       visit(piece.bytes, ByteView(base));
       source_->release(t.region.offset + at, base.size());
     }
   }
 
-  Piece original(const Tensor& t, uint64_t at, uint64_t n) {
-    Piece piece = source_->get(t.region.offset + at, n);
+  Buffer original(const Tensor& t, uint64_t at, uint64_t n) {
+    Buffer piece = source_->get(t.region.offset + at, n);
     if (piece.bytes.size() != n)
       fail(ErrorKind::kIo, "{}: became shorter while it was being read", path_);
     return piece;
@@ -236,7 +235,7 @@ class PredictedSource : public Source {
     using Bits = typename F::Bits;
     const uint64_t first = at / sizeof(Bits) * sizeof(Bits);
     const uint64_t last = (at + out.size() + sizeof(Bits) - 1) / sizeof(Bits) * sizeof(Bits);
-    const Piece piece = original(t, first, last - first);
+    const Buffer piece = original(t, first, last - first);
     Bytes values(piece.bytes.begin(), piece.bytes.end()), base(last - first);
     base_->read(t.place.file, t.place.offset + first, base);
     for (size_t i = 0; i < values.size() / sizeof(Bits); ++i) {

@@ -12,18 +12,13 @@
 #include <string>
 #include <vector>
 
+#include "pith/base/buffer.h"
 #include "pith/base/bytes.h"
 #include "pith/io/layout.h"
 
 namespace pith::archive {
 
 class Archive;
-
-// Bytes with whatever keeps them alive: a mapping or a buffer.
-struct Piece {
-  ByteView bytes;
-  std::shared_ptr<const void> owner;
-};
 
 class Source {
  public:
@@ -35,7 +30,7 @@ class Source {
   virtual std::optional<uint64_t> size() const = 0;
   // The n bytes at `offset`; fewer only where the source ends. A source that is not rereadable is
   // asked for consecutive ranges only. Called by one thread at a time.
-  virtual Piece get(uint64_t offset, uint64_t n) = 0;
+  virtual Buffer get(uint64_t offset, uint64_t n) = 0;
   // Whether get() may go back: needed to verify that two equal-looking ranges are equal.
   virtual bool rereadable() const { return true; }
   // The range is not needed soon. May run while another thread is in get().
