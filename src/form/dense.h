@@ -18,6 +18,8 @@ class DenseForm final : public Form {
   void write_body(BodyWriter& to) const override;
 
   DType type() const { return type_; }
+  // Row-major, of the type.
+  const Buffer& values() const { return values_; }
 
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);

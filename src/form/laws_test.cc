@@ -51,14 +51,47 @@ Expression random_uniform() {
   return Expression::call("uniform", std::move(args));
 }
 
+Expression random_form(int depth);
+
+// Over any pattern and, at depth, values of any form.
+Expression random_sparse(int depth) {
+  std::vector<Argument> args;
+  const int64_t m = number(1, 70);
+  const auto share = [&] {
+    args.push_back({"", Value(Percent{static_cast<double>(number(0, 100))})});
+  };
+  switch (number(0, 3)) {
+    case 0:
+      args.push_back({"", Value(Ratio{number(1, m), m})});
+      break;
+    case 1:
+      share();
+      args.push_back({"block", Value(number(1, 20))});
+      args.push_back({"height", Value(number(1, 4))});
+      break;
+    case 2:
+      share();
+      args.push_back({"pattern", Value(Expression::call(
+                                     pick<std::string>({"csr", "bitmap", "rows", "columns"})))});
+      break;
+    default:
+      share();
+  }
+  if (depth > 0 && number(0, 2) == 0) {
+    args.push_back({"values", Value(random_form(depth - 1))});
+  } else if (number(0, 1) == 0) {
+    args.push_back({"values", Value(Expression::call(pick<std::string>({"f32", "f16", "bf16"})))});
+  }
+  return Expression::call("sparse", std::move(args));
+}
+
 Expression random_form(int depth) {
   switch (number(0, depth > 0 ? 7 : 3)) {
     case 0:
       return Expression::call(
           "dense", {{"", Value(Expression::call(pick<std::string>({"f32", "f16", "bf16"})))}});
     case 1:
-      return Expression::call("sparse",
-                              {{"", Value(Percent{static_cast<double>(number(0, 100))})}});
+      return random_sparse(depth);
     case 2: {
       const int64_t m = number(1, 9);
       return Expression::call("sparse", {{"", Value(Ratio{number(1, m), m})}});
@@ -169,7 +202,8 @@ void laws_hold(const Case& c) {
   RC_ASSERT(std::equal(some.begin(), some.end(),
                        decoded.values.begin() + static_cast<int64_t>(first * f.shape().cols)));
 
-  const Matrix x = random_matrix({static_cast<uint64_t>(number(1, 3)), f.shape().cols}, 7);
+  const Matrix x = random_matrix(
+      {static_cast<uint64_t>(number(1, number(0, 9) == 0 ? 20 : 3)), f.shape().cols}, 7);
   Matrix y, y2;
   apply(f, x.view(), y, 1);
   apply(f, x.view(), y2, 2);

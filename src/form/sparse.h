@@ -1,42 +1,64 @@
-// Few elements that are not zero, each with its place.
+// Matrices of which most elements are zero: which ones are kept follows a pattern, and their values
+// are a form of their own.
+//
+//   sparse(1%)                            the largest elements anywhere, each with its column (CSR)
+//   sparse(50%)                           the same with a bit for every element
+//   sparse(2:4)                           the largest 2 of every 4 neighbours in a row
+//   sparse(50%, block=16, height=4)       blocks of 4 rows and 16 columns
+//   sparse(25%, pattern=rows)             whole rows, or pattern=columns
+//   sparse(2:4, values=uniform(4))        kept elements of 4 bits
+//
+// The bitmap with packed values is Mustafar's (Joo et al. 2025), n:m that of NVIDIA's sparse tensor
+// cores (Mishra et al. 2021), CSR outliers those of SpQR (Dettmers et al. 2023).
 #pragma once
+
+#include <span>
+#include <vector>
 
 #include "pith/base/buffer.h"
 #include "pith/form/form.h"
 
 namespace pith::form {
 
-// What the largest elements were chosen by.
-struct SparsePattern {
-  double share = 0;       // of all elements, or
-  uint64_t n = 0, m = 0;  // n of every m neighbours in a row
+enum class SparsePattern : uint8_t { kCsr, kBitmap, kRatio, kBlocks, kRows, kColumns };
+
+struct SparseOptions {
+  SparsePattern pattern = SparsePattern::kCsr;
+  double share = 0;                // of all elements, blocks, rows or columns; unless
+  uint64_t n = 0, m = 0;           // n of every m neighbours in a row
+  uint64_t block = 1, height = 1;  // columns and rows of a block
 };
 
-// Compressed rows: where each row begins among the columns and values, u16 columns counted from
-// the column before them (with zeros between them where the gap is larger), and f16 values.
-class SparseForm final : public Form {
- public:
-  // begins: rows + 1 of u64; gaps: u16; values: f16, as many as gaps. ErrorKind::kData when they do
-  // not agree or a column is beyond the row.
-  SparseForm(Shape shape, SparsePattern pattern, Buffer begins, Buffer gaps, Buffer values);
+// Below this share the columns of the kept elements take less room than a bit for every element.
+inline constexpr double kBitmapShare = 1.0 / 16;
 
-  Expression expression() const override;
-  void decode(uint64_t first, uint64_t last, float* out) const override;
-  void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
-                uint64_t stride) const override;
-  std::string_view kind() const override { return "sparse"; }
-  void write_body(BodyWriter& to) const override;
+class SparseForm : public Form {
+ public:
+  Expression expression() const final;
+  std::string_view kind() const final { return "sparse"; }
+  // Options, places, values.
+  void write_body(BodyWriter& to) const final;
 
   static FormPtr read(Shape shape, BodyReader& in);
+  // The largest elements, or blocks of the largest norm; ties go to the earlier one.
   static FormPtr encode(const Expression& call, MatrixView matrix);
 
- private:
-  // Calls f(column, value) for the elements of a row.
-  template <class Function>
-  void for_each(uint64_t row, Function&& f) const;
+ protected:
+  SparseForm(Shape shape, const SparseOptions& options, FormPtr values)
+      : Form(shape), options_(options), values_(std::move(values)) {}
 
-  SparsePattern pattern_;
-  Buffer begins_, gaps_, values_;
+  virtual void write_places(BodyWriter& to) const = 0;
+  const SparseOptions& options() const { return options_; }
+  const Form& values() const { return *values_; }
+
+ private:
+  SparseOptions options_;
+  FormPtr values_;
 };
+
+// Whether each of the scores is among the n largest; ties go to the earlier one.
+std::vector<bool> largest(std::span<const float> scores, uint64_t n);
+// The share as a number of things out of so many.
+uint64_t count_of(double share, uint64_t all);
 
 }  // namespace pith::form

@@ -1,0 +1,45 @@
+// Kept blocks of neighbouring rows and columns, and whole rows.
+#pragma once
+
+#include "sparse.h"
+
+namespace pith::form {
+
+// The matrix is a grid of blocks, those at its edges filled up with zeros; a bit for each says
+// whether it is kept. Values: a row for each kept block, its elements row by row. Whole rows are
+// blocks of one row and all columns, and are multiplied by the form that holds them.
+class BlocksForm final : public SparseForm {
+ public:
+  // mask: for each row of blocks the bits of its blocks, filled up to bytes. ErrorKind::kData when
+  // it does not agree with the values.
+  BlocksForm(Shape shape, const SparseOptions& options, Buffer mask, FormPtr values);
+
+  void decode(uint64_t first, uint64_t last, float* out) const override;
+  void prepare(Activations& x) const override;
+  void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                uint64_t stride) const override;
+
+  static FormPtr read(Shape shape, const SparseOptions& options, BodyReader& in);
+  static FormPtr encode(const SparseOptions& options, const Expression& values, MatrixView matrix);
+
+ private:
+  // A kept block within rows that are asked for: its first row and column, and its elements from
+  // there, rows of `stride` of which `cols` are the matrix's.
+  struct Block {
+    uint64_t row, col, rows, cols, stride;
+    const float* values;
+  };
+  template <class Function>
+  void for_each_block(uint64_t first, uint64_t last, Function&& f) const;
+  void multiply_rows(const Activations& x, uint64_t first, uint64_t last, float* out,
+                     uint64_t stride) const;
+  void write_places(BodyWriter& to) const override;
+  bool kept(uint64_t block_row, uint64_t block) const;
+
+  uint64_t width_, height_;  // of a block
+  uint64_t across_, down_;   // blocks in the grid
+  Buffer mask_;
+  std::vector<uint64_t> begins_;  // of each row of blocks among the values
+};
+
+}  // namespace pith::form

@@ -1,0 +1,50 @@
+#include "sparse_values.h"
+
+#include <algorithm>
+
+#include "dense.h"
+
+namespace pith::form {
+namespace {
+
+constexpr uint64_t kLine = 256;
+constexpr float kMostF16 = 65504;
+// Values that kernels may read beyond the last one that they want.
+constexpr uint64_t kSlack = 16;
+
+}  // namespace
+
+Shape folded(uint64_t n) {
+  if (n < kLine) return {n > 0 ? uint64_t{1} : 0, n};
+  return {n / kLine + (n % kLine != 0), kLine};
+}
+
+void clamp_for(const Expression& form, std::vector<float>& values) {
+  if (form != Expression::call("dense", {{"", Value(Expression::call("f16"))}})) return;
+  for (float& v : values) v = std::clamp(v, -kMostF16, kMostF16);
+}
+
+FormPtr encode_folded(const Expression& form, const std::vector<float>& values) {
+  Matrix lines(folded(values.size()));
+  std::ranges::copy(values, lines.values.begin());
+  clamp_for(form, lines.values);
+  return form::encode(form, lines.view());
+}
+
+PackedValues values_at(const Form& form, uint64_t first, uint64_t last,
+                       std::vector<float>& scratch) {
+  if (const auto* dense = dynamic_cast<const DenseForm*>(&form)) {
+    const uint64_t width = info(dense->type()).block_bytes;
+    return {dense->values().data() + first * width, dense->type(),
+            dense->values().size() / width - first};
+  }
+  const uint64_t cols = form.shape().cols;
+  if (first == last) return {};
+  const uint64_t begin = first / cols, end = (last + cols - 1) / cols;
+  scratch.resize((end - begin) * cols + kSlack);
+  form.decode(begin, end, scratch.data());
+  return {reinterpret_cast<const uint8_t*>(scratch.data() + (first - begin * cols)), DType::kF32,
+          last - first + kSlack};
+}
+
+}  // namespace pith::form

@@ -1,0 +1,32 @@
+// The values of kept elements where rows keep different numbers of them: one long vector, folded
+// into lines so that parts of it can be decoded.
+#pragma once
+
+#include <vector>
+
+#include "pith/base/dtype.h"
+#include "pith/form/form.h"
+
+namespace pith::form {
+
+// Values as kernels read them, one after the other.
+struct PackedValues {
+  const uint8_t* data = nullptr;
+  DType type = DType::kF32;  // f32, f16 or bf16
+  uint64_t readable = 0;     // values from `data` to the end of memory that may be read
+};
+
+// n values in lines of 256, the last filled up with zeros; fewer than 256 in one line.
+Shape folded(uint64_t n);
+FormPtr encode_folded(const Expression& form, const std::vector<float>& values);
+
+// Values first <= i < last of all that the form holds, row after row. Those of a dense form stay
+// where they are, others are decoded into `scratch`.
+PackedValues values_at(const Form& form, uint64_t first, uint64_t last,
+                       std::vector<float>& scratch);
+
+// Floats that a dense f16 form can hold: larger ones become the largest, as infinities would be
+// refused by whoever reads them.
+void clamp_for(const Expression& form, std::vector<float>& values);
+
+}  // namespace pith::form
