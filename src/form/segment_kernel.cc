@@ -1,6 +1,7 @@
 #include "segment_kernel.h"
 
 #include <algorithm>
+#include <array>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/segment_kernel.cc"
@@ -38,8 +39,13 @@ HWY_INLINE void add_tile(const float* HWY_RESTRICT w, uint64_t w_stride,
   for (; at + lanes <= length; at += lanes)
     step([&](const float* p) HWY_ATTR { return hn::LoadU(df, p); }, at);
   if (at < length) {
-    const auto there = hn::FirstN(df, length - at);
-    step([&](const float* p) HWY_ATTR { return hn::MaskedLoad(there, df, p); }, at);
+    // Copied: masked loads of some instruction sets are whole, aligned ones.
+    const auto load = [&](const float* p) HWY_ATTR {
+      alignas(64) std::array<float, 16> last{};
+      std::copy_n(p, length - at, last.begin());
+      return hn::Load(df, last.data());
+    };
+    step(load, at);
   }
   for (int b = 0; b < kVectors; ++b) {
     for (int r = 0; r < kRows; ++r) {

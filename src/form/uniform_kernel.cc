@@ -72,8 +72,10 @@ HWY_INLINE VF add_products(const float* HWY_RESTRICT weights, const float* HWY_R
   for (; i + lanes <= n; i += lanes)
     sum = hn::MulAdd(hn::LoadU(df, weights + i), hn::LoadU(df, x + i), sum);
   if (i < n) {
-    const auto there = hn::FirstN(df, n - i);
-    sum = hn::MulAdd(hn::MaskedLoad(there, df, weights + i), hn::MaskedLoad(there, df, x + i), sum);
+    // Copied: masked loads of some instruction sets are whole, aligned ones.
+    alignas(64) std::array<float, 16> last{};
+    std::copy_n(x + i, n - i, last.begin());
+    sum = hn::MulAdd(hn::LoadU(df, weights + i), hn::Load(df, last.data()), sum);
   }
   return sum;
 }
