@@ -18,7 +18,7 @@ const Json* member(const Json& object, std::string_view name) {
   return found && !std::holds_alternative<std::nullptr_t>(found->value) ? found : nullptr;
 }
 
-uint64_t integer(const Json& value, std::string_view name, uint64_t most) {
+uint64_t as_integer(const Json& value, std::string_view name, uint64_t most) {
   const uint64_t* number = value.number();
   if (!number || *number > most) {
     fail(ErrorKind::kData, "{} is not an integer from 0 to {}", name, most);
@@ -29,7 +29,7 @@ uint64_t integer(const Json& value, std::string_view name, uint64_t most) {
 uint64_t integer(const Json& object, std::string_view name, std::optional<uint64_t> otherwise,
                  uint64_t most = UINT32_MAX) {
   const Json* found = member(object, name);
-  if (found) return integer(*found, name, most);
+  if (found) return as_integer(*found, name, most);
   if (!otherwise) fail(ErrorKind::kData, "there is no {}", name);
   return *otherwise;
 }
@@ -190,7 +190,7 @@ void take_qwen_experts(const Json& config, DecoderConfig& c) {
 
 void take_ids(const Json& root, DecoderConfig& c) {
   const auto id = [](const Json& value, std::string_view name) {
-    return static_cast<int32_t>(integer(value, name, INT32_MAX));
+    return static_cast<int32_t>(as_integer(value, name, INT32_MAX));
   };
   if (const Json* bos = member(root, "bos_token_id"); bos && bos->number()) {
     c.bos = id(*bos, "bos_token_id");

@@ -1,0 +1,17 @@
+#include "pith/form/tensor.h"
+
+#include "dense.h"
+#include "ggml.h"
+#include "pith/base/error.h"
+
+namespace pith::form {
+
+bool is_tensor_type(DType type) { return is_dense_type(type) || is_ggml_type(type); }
+
+FormPtr from_tensor(DType type, Shape shape, Buffer values) {
+  if (is_dense_type(type)) return std::make_shared<DenseForm>(shape, type, std::move(values));
+  if (is_ggml_type(type)) return std::make_shared<GgmlForm>(shape, type, std::move(values));
+  fail(ErrorKind::kData, "no form computes with elements of type {}", info(type).name);
+}
+
+}  // namespace pith::form

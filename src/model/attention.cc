@@ -1,0 +1,237 @@
+#include "attention.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kv_cache.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/model/attention.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "src/model/vector_exp-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace pith::model::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::CappedTag<float, kKeyBlock>;
+using V = hn::Vec<D>;
+
+// Rows that are worked off together, so that keys and values are read once for all of them.
+constexpr uint64_t kRows = 8;
+
+struct Batch {
+  uint64_t rows = 0;
+  std::array<const float*, kRows> queries;
+  std::array<float*, kRows> out;
+  std::array<uint64_t, kRows> begin, end;  // positions that each sees
+  std::array<float, kRows> most, sum;      // of the scores so far
+  float* sums = nullptr;                   // kRows x padded: values weighted so far
+  alignas(64) std::array<float, kRows * kTile> scores;
+};
+
+// scores[row][position] of kVectors vectors of positions at a time, from `at` in the tile.
+template <uint64_t kCount, uint64_t kVectors>
+HWY_INLINE void score(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t at,
+                      Batch& batch) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  std::array<const float*, kVectors> keys;
+  for (uint64_t v = 0; v < kVectors; ++v) {
+    const uint64_t position = tile + at + v * lanes;
+    keys[v] = head.keys + position / kKeyBlock * kKeyBlock * head.head_size + position % kKeyBlock;
+  }
+  V sums[kCount][kVectors];
+  for (uint64_t r = 0; r < kCount; ++r) {
+    for (uint64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
+  }
+  for (uint64_t i = 0; i < head.head_size; ++i) {
+    V k[kVectors];
+    for (uint64_t v = 0; v < kVectors; ++v) k[v] = hn::LoadU(d, keys[v] + i * kKeyBlock);
+    for (uint64_t r = 0; r < kCount; ++r) {
+      const V q = hn::Set(d, batch.queries[first + r][i]);
+      for (uint64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(q, k[v], sums[r][v]);
+    }
+  }
+  for (uint64_t r = 0; r < kCount; ++r) {
+    for (uint64_t v = 0; v < kVectors; ++v) {
+      hn::StoreU(sums[r][v], d, batch.scores.data() + (first + r) * kTile + at + v * lanes);
+    }
+  }
+}
+
+template <uint64_t kCount>
+HWY_INLINE void score_rows(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t size,
+                           Batch& batch) {
+  // As many sums as hide the latency of one; a tile is a multiple of any such step.
+  constexpr uint64_t kVectors = 8 / kCount;
+  const size_t lanes = hn::Lanes(D());
+  for (uint64_t at = 0; at < size; at += kVectors * lanes) {
+    score<kCount, kVectors>(head, tile, first, at, batch);
+  }
+}
+
+// Calls f with kCount rows at a time: eight, four, two, one.
+template <class F>
+HWY_INLINE void in_groups(uint64_t rows, const F& f) {
+  uint64_t r = 0;
+  for (; r + 8 <= rows; r += 8) f.template operator()<8>(r);
+  for (; r + 4 <= rows; r += 4) f.template operator()<4>(r);
+  for (; r + 2 <= rows; r += 2) f.template operator()<2>(r);
+  for (; r < rows; ++r) f.template operator()<1>(r);
+}
+
+// Scores of a row become weights relative to the running maximum; what was summed is scaled to it.
+HWY_INLINE void weigh(uint64_t row, uint64_t tile, uint64_t size, uint64_t padded, Batch& batch) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  float* scores = batch.scores.data() + row * kTile;
+  const uint64_t whole = (size + lanes - 1) / lanes * lanes;
+  const uint64_t begin = std::clamp(batch.begin[row], tile, tile + whole) - tile;
+  const uint64_t end = std::clamp(batch.end[row], tile, tile + whole) - tile;
+  std::fill(scores, scores + begin, kNone);
+  std::fill(scores + end, scores + whole, kNone);
+  V tops = hn::Set(d, kNone);
+  for (uint64_t i = 0; i < whole; i += lanes) tops = hn::Max(tops, hn::Load(d, scores + i));
+  const float most = std::max(batch.most[row], hn::GetLane(hn::MaxOfLanes(d, tops)));
+  if (most == kNone) {  // this row sees nothing here
+    std::fill(scores, scores + whole, 0.0F);
+    return;
+  }
+  const V shift = hn::Set(d, most);
+  V sums = hn::Zero(d);
+  for (uint64_t i = 0; i < whole; i += lanes) {
+    const V weight = vector_exp(d, hn::Sub(hn::Load(d, scores + i), shift));
+    hn::Store(weight, d, scores + i);
+    sums = hn::Add(sums, weight);
+  }
+  const float added = hn::GetLane(hn::SumOfLanes(d, sums));
+  if (most != batch.most[row]) {
+    const float shrink = std::exp(batch.most[row] - most);
+    float* total = batch.sums + row * padded;
+    for (uint64_t i = 0; i < padded; i += lanes) {
+      hn::StoreU(hn::Mul(hn::LoadU(d, total + i), hn::Set(d, shrink)), d, total + i);
+    }
+    batch.sum[row] *= shrink;
+    batch.most[row] = most;
+  }
+  batch.sum[row] += added;
+}
+
+// sums[row] += weight * value over positions [begin, end) of the tile, kVectors vectors from `at`.
+template <uint64_t kCount, uint64_t kVectors>
+HWY_INLINE void gather(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t begin,
+                       uint64_t end, uint64_t at, Batch& batch) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const uint64_t padded = head.padded_size;
+  V sums[kCount][kVectors];
+  for (uint64_t r = 0; r < kCount; ++r) {
+    for (uint64_t v = 0; v < kVectors; ++v) {
+      sums[r][v] = hn::LoadU(d, batch.sums + (first + r) * padded + at + v * lanes);
+    }
+  }
+  const float* value = head.values + (tile + begin) * padded + at;
+  const float* weights = batch.scores.data() + first * kTile;
+  for (uint64_t t = begin; t < end; ++t, value += padded) {
+    V x[kVectors];
+    for (uint64_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, value + v * lanes);
+    for (uint64_t r = 0; r < kCount; ++r) {
+      const V w = hn::Set(d, weights[r * kTile + t]);
+      for (uint64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(w, x[v], sums[r][v]);
+    }
+  }
+  for (uint64_t r = 0; r < kCount; ++r) {
+    for (uint64_t v = 0; v < kVectors; ++v) {
+      hn::StoreU(sums[r][v], d, batch.sums + (first + r) * padded + at + v * lanes);
+    }
+  }
+}
+
+template <uint64_t kCount>
+HWY_INLINE void gather_rows(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t begin,
+                            uint64_t end, Batch& batch) {
+  constexpr uint64_t kVectors = kCount >= 4 ? 2 : 4;
+  const size_t lanes = hn::Lanes(D());
+  uint64_t at = 0;
+  for (; at + kVectors * lanes <= head.padded_size; at += kVectors * lanes) {
+    gather<kCount, kVectors>(head, tile, first, begin, end, at, batch);
+  }
+  for (; at < head.padded_size; at += lanes) {
+    gather<kCount, 1>(head, tile, first, begin, end, at, batch);
+  }
+}
+
+void attend_tile(const SharedHead& head, uint64_t tile, uint64_t low, uint64_t high, Batch& batch) {
+  const uint64_t size = std::min(high - tile, kTile);
+  const uint64_t begin = low > tile ? low - tile : 0;
+  in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
+    score_rows<kCount>(head, tile, first, size, batch);
+  });
+  for (uint64_t r = 0; r < batch.rows; ++r) weigh(r, tile, size, head.padded_size, batch);
+  in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
+    if constexpr (kCount == 8) {
+      gather_rows<4>(head, tile, first, begin, size, batch);
+      gather_rows<4>(head, tile, first + 4, begin, size, batch);
+    } else {
+      gather_rows<kCount>(head, tile, first, begin, size, batch);
+    }
+  });
+}
+
+void attend_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& batch) {
+  batch.rows = end - begin;
+  uint64_t low = UINT64_MAX, high = 0;
+  for (uint64_t r = 0; r < batch.rows; ++r) {
+    const uint64_t at = (begin + r) / head.group, of = (begin + r) % head.group;
+    batch.queries[r] = head.queries + at * head.stride + of * head.head_size;
+    batch.out[r] = head.out + at * head.stride + of * head.head_size;
+    batch.end[r] = head.first + at + 1;
+    const bool slides = head.window != 0 && batch.end[r] > head.window;
+    batch.begin[r] = slides ? batch.end[r] - head.window : 0;
+    batch.most[r] = -std::numeric_limits<float>::infinity();
+    batch.sum[r] = 0;
+    low = std::min(low, batch.begin[r]);
+    high = std::max(high, batch.end[r]);
+  }
+  std::fill(batch.sums, batch.sums + batch.rows * head.padded_size, 0.0F);
+  for (uint64_t tile = low / kTile * kTile; tile < high; tile += kTile) {
+    attend_tile(head, tile, low, high, batch);
+  }
+  for (uint64_t r = 0; r < batch.rows; ++r) {
+    const float scale = 1.0F / batch.sum[r];
+    const float* sums = batch.sums + r * head.padded_size;
+    for (uint64_t i = 0; i < head.head_size; ++i) batch.out[r][i] = sums[i] * scale;
+  }
+}
+
+void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
+  thread_local std::vector<float> sums;
+  if (sums.size() < kRows * head.padded_size) sums.resize(kRows * head.padded_size);
+  Batch batch;
+  batch.sums = sums.data();
+  for (uint64_t r = begin; r < end; r += kRows) {
+    attend_batch(head, r, std::min(r + kRows, end), batch);
+  }
+}
+
+}  // namespace pith::model::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pith::model {
+
+HWY_EXPORT(attend_kernel);
+
+void attend(const SharedHead& head, uint64_t begin, uint64_t end) {
+  HWY_DYNAMIC_DISPATCH(attend_kernel)(head, begin, end);
+}
+
+}  // namespace pith::model
+#endif

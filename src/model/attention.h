@@ -1,0 +1,27 @@
+// Attention of queries to the keys and values of their own positions and those before.
+//
+// The softmax is worked off tile by tile with a running maximum (as in FlashAttention, arXiv
+// 2205.14135), so that scores never need more room than a tile, however long the text.
+#pragma once
+
+#include <cstdint>
+
+namespace pith::model {
+
+// The queries that share one key-value head: `group` heads at each position, one after the other.
+// "Row" r is the query of head r % group at position first + r / group.
+struct SharedHead {
+  const float* queries = nullptr;  // of the first position; scaled, and rotated like the keys
+  float* out = nullptr;            // laid out as the queries
+  uint64_t stride = 0;             // from a position to the next, in both
+  uint64_t group = 1, head_size = 0;
+  uint64_t first = 0;   // position of the first queries
+  uint64_t window = 0;  // positions that a query sees, itself included; 0: all
+  const float *keys = nullptr, *values = nullptr;  // of this head, as KvCache has them
+  uint64_t padded_size = 0;                        // of a row of values
+};
+
+// Rows begin <= r < end. What a row gives does not depend on the others.
+void attend(const SharedHead& head, uint64_t begin, uint64_t end);
+
+}  // namespace pith::model

@@ -1,0 +1,148 @@
+// Models in GGUF files, one or a set of them ("…-00001-of-00003.gguf").
+#include <algorithm>
+
+#include "mapped_tensors.h"
+#include "pith/base/error.h"
+#include "pith/io/text.h"
+#include "pith/model/load_tokenizer.h"
+#include "pith/model/tensor_names.h"
+#include "weight_files.h"
+
+namespace pith::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMostFiles = 1000;
+
+// The files of a set, whose names have their number.
+std::vector<fs::path> set_of(const fs::path& first, uint64_t count) {
+  const std::string name = first.filename().string();
+  const size_t at = name.rfind("-00001-of-");
+  if (at == std::string::npos || count > kMostFiles) {
+    fail(ErrorKind::kData, "{}: it is a part of {} files; open the first, …-00001-of-{:05}.gguf",
+         first.string(), count, count);
+  }
+  std::vector<fs::path> files;
+  for (uint64_t k = 1; k <= count; ++k) {
+    std::string part = name;
+    files.push_back(first.parent_path() / part.replace(at + 1, 5, fmt::format("{:05}", k)));
+  }
+  return files;
+}
+
+class GgufWeights final : public WeightSource {
+ public:
+  explicit GgufWeights(fs::path path) : path_(std::move(path)) {}
+
+  void open() {
+    const auto file = tensors_.add(path_, "gguf");
+    try {
+      metadata_ = io::read_gguf_metadata(file->bytes());
+      config_ = config_from_gguf(metadata_);
+    } catch (const Error& error) {
+      throw error.in(path_.string());
+    }
+    const auto* parts = io::find_as<uint16_t>(metadata_, "split.count");
+    if (parts && *parts > 1) {
+      for (const fs::path& part : set_of(path_, *parts)) {
+        if (part != path_) tensors_.add(part, "gguf");
+      }
+    }
+    try {
+      complete_config();
+      list_names();
+    } catch (const Error& error) {
+      throw error.in(path_.string());
+    }
+  }
+
+  const DecoderConfig& config() const override { return config_; }
+  std::string where() const override { return path_.string(); }
+  uint64_t bytes() const override { return tensors_.bytes(); }
+
+  std::optional<Tokenizer> tokenizer() const override {
+    const auto* kind = io::find_as<std::string>(metadata_, "tokenizer.ggml.model");
+    if (!kind || *kind == "no_vocab" || *kind == "none") return std::nullopt;
+    return tokenizer_from_gguf(metadata_);
+  }
+
+  std::vector<std::string> names() const override {
+    std::vector<std::string> all;
+    for (const auto& [name, place] : places_) all.push_back(name);
+    return all;
+  }
+
+  form::FormPtr form(std::string_view name) const override {
+    const auto found = places_.find(name);
+    if (found == places_.end()) return nullptr;
+    const Place& place = found->second;
+    return place.expert ? form_of(*place.tensor, *place.expert, config_.experts)
+                        : form_of(*place.tensor);
+  }
+
+ private:
+  struct Place {
+    const MappedTensors::Tensor* tensor;
+    std::optional<uint32_t> expert;
+  };
+
+  // What only the tensors tell.
+  void complete_config() {
+    const MappedTensors::Tensor* embedding = tensors_.find("token_embd.weight");
+    if (!embedding) fail(ErrorKind::kData, "there is no tensor \"token_embd.weight\"");
+    const std::vector<uint64_t>& shape = embedding->region.shape;
+    if (shape.size() == 2 && shape[0] <= UINT32_MAX) {
+      config_.vocabulary = static_cast<uint32_t>(shape[0]);
+    }
+    config_.tied_embeddings = !tensors_.find("output.weight");
+    config_.qkv_bias = tensors_.find("blk.0.attn_q.bias") != nullptr;
+    config_.output_bias = tensors_.find("blk.0.attn_output.bias") != nullptr;
+    config_.mlp_bias = tensors_.find("blk.0.ffn_up.bias") != nullptr;
+    const MappedTensors::Tensor* shared = tensors_.find("blk.0.ffn_up_shexp.weight");
+    if (shared && config_.shared_feed_forward == 0 && shared->region.shape.size() == 2 &&
+        shared->region.shape[0] <= UINT32_MAX) {
+      config_.shared_feed_forward = static_cast<uint32_t>(shared->region.shape[0]);
+    }
+    if (const MappedTensors::Tensor* rope = tensors_.find("rope_freqs.weight")) {
+      const form::Matrix divisors = form::decode(*form_of(*rope));
+      config_.rope_scaling.divisors.assign(divisors.values.begin(), divisors.values.end());
+    }
+    if (config_.experts != 0) {
+      config_.dense_layers.assign(config_.layers, false);
+      for (uint32_t l = 0; l < config_.layers; ++l) {
+        config_.dense_layers[l] = !tensors_.find(fmt::format("blk.{}.ffn_gate_inp.weight", l));
+      }
+    }
+    check(config_);
+  }
+
+  void list_names() {
+    for (const auto& [name, tensor] : tensors_.tensors()) {
+      const uint32_t slices = holds_all_experts(name) ? config_.experts : 1;
+      for (uint32_t e = 0; e < slices; ++e) {
+        GgufTensorName gguf{name, {}};
+        if (holds_all_experts(name)) gguf.expert = e;
+        if (auto hf = hf_tensor_name(gguf, config_.architecture)) {
+          places_.try_emplace(std::move(*hf), Place{&tensor, gguf.expert});
+        }
+      }
+    }
+  }
+
+  fs::path path_;
+  MappedTensors tensors_;
+  io::GgufMetadata metadata_;
+  DecoderConfig config_;
+  std::map<std::string, Place, std::less<>> places_;
+};
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_gguf(const fs::path& path) {
+  auto source = std::make_unique<GgufWeights>(path);
+  source->open();
+  return source;
+}
+
+}  // namespace pith::model
