@@ -4,6 +4,7 @@
 #include <array>
 
 #include "basis.h"
+#include "codebook.h"
 #include "dense.h"
 #include "ggml.h"
 #include "lowrank.h"
@@ -17,6 +18,7 @@ namespace {
 constexpr std::array kKinds = {
     Kind{"dense", DenseForm::read, DenseForm::encode},
     Kind{"uniform", UniformForm::read, UniformForm::encode},
+    Kind{"codebook", CodebookForm::read, CodebookForm::encode},
     Kind{"sparse", SparseForm::read, SparseForm::encode},
     Kind{"lowrank", LowRankForm::read, LowRankForm::encode},
     Kind{"ggml", GgmlForm::read, GgmlForm::encode},

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "pith/form/form.h"
+#include "random_codebook.h"
 
 namespace pith::form {
 namespace {
@@ -86,6 +87,7 @@ Expression random_sparse(int depth) {
 }
 
 Expression random_form(int depth) {
+  if (number(0, 6) == 0) return random_codebook();
   switch (number(0, depth > 0 ? 7 : 3)) {
     case 0:
       return Expression::call(

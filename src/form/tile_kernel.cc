@@ -1,0 +1,100 @@
+#include "tile_kernel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/form/tile_kernel.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace pith::form::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using VF = hn::Vec<DF>;
+
+// Four sums of one row and one vector, so that none waits for the one before it.
+float dot(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x, uint64_t n) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  VF sum[4] = {hn::Zero(df), hn::Zero(df), hn::Zero(df), hn::Zero(df)};
+  uint64_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    for (size_t k = 0; k < 4; ++k) {
+      const uint64_t at = i + k * lanes;
+      sum[k] = hn::MulAdd(hn::LoadU(df, w + at), hn::LoadU(df, x + at), sum[k]);
+    }
+  }
+  for (; i + lanes <= n; i += lanes)
+    sum[0] = hn::MulAdd(hn::LoadU(df, w + i), hn::LoadU(df, x + i), sum[0]);
+  if (i < n) {
+    const auto there = hn::FirstN(df, n - i);
+    sum[1] = hn::MulAdd(hn::MaskedLoad(there, df, w + i), hn::MaskedLoad(there, df, x + i), sum[1]);
+  }
+  return hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]))));
+}
+
+// All rows with kVectors vectors: each weight is loaded once for all vectors, each input once for
+// all rows.
+template <int kRows, int kVectors>
+HWY_INLINE void products(const Tile& tile, const float* x, uint64_t stride, float* sums) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  VF sum[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(df);
+  const auto step = [&](const auto& load, uint64_t i) HWY_ATTR {
+    VF input[kVectors];
+    for (int v = 0; v < kVectors; ++v) input[v] = load(x + static_cast<uint64_t>(v) * stride + i);
+    for (int r = 0; r < kRows; ++r) {
+      const VF weight = load(tile.weights + static_cast<uint64_t>(r) * tile.stride + i);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(weight, input[v], sum[r][v]);
+    }
+  };
+  uint64_t i = 0;
+  for (; i + lanes <= tile.cols; i += lanes)
+    step([&](const float* p) HWY_ATTR { return hn::LoadU(df, p); }, i);
+  if (i < tile.cols) {
+    const auto there = hn::FirstN(df, tile.cols - i);
+    step([&](const float* p) HWY_ATTR { return hn::MaskedLoad(there, df, p); }, i);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v)
+      sums[static_cast<uint64_t>(v) * kTileRows + static_cast<uint64_t>(r)] +=
+          hn::GetLane(hn::SumOfLanes(df, sum[r][v]));
+  }
+}
+
+void multiply(const Tile& tile, const TileInputs& x, float* sums) {
+  if (tile.rows == 1 && x.batch == 1) {
+    sums[0] += dot(tile.weights, x.vectors, tile.cols);
+    return;
+  }
+  uint64_t b = 0;
+  if (tile.rows == kTileRows) {
+    for (; b + 4 <= x.batch; b += 4)
+      products<kTileRows, 4>(tile, x.vectors + b * x.stride, x.stride, sums + b * kTileRows);
+    for (; b < x.batch; ++b)
+      products<kTileRows, 1>(tile, x.vectors + b * x.stride, x.stride, sums + b * kTileRows);
+    return;
+  }
+  for (; b < x.batch; ++b) {
+    for (uint64_t r = 0; r < tile.rows; ++r)
+      sums[b * kTileRows + r] +=
+          dot(tile.weights + r * tile.stride, x.vectors + b * x.stride, tile.cols);
+  }
+}
+
+}  // namespace pith::form::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pith::form {
+
+HWY_EXPORT(multiply);
+
+void multiply_tile(const Tile& tile, const TileInputs& x, float* sums) {
+  HWY_DYNAMIC_DISPATCH(multiply)(tile, x, sums);
+}
+
+}  // namespace pith::form
+#endif
