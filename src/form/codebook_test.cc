@@ -179,7 +179,7 @@ TEST(Codebook, IsTheSameOnEveryInstructionSet) {
 TEST(Codebook, LargeAndSmallNumbers) {
   for (const float size : {1e-38f, 1e-20f, 1e18f, 1e37f}) {
     Matrix m = weights({16, 64}, 12);
-    for (float& v : m.values) v *= size / 0.02f;
+    for (float& v : m.values) v = v / 0.02f * size;
     const Matrix got = decode(*encode(parse("codebook(16, dim=2)"), m.view()));
     for (size_t i = 0; i < m.values.size(); ++i)
       EXPECT_LT(std::fabs(m.values[i] - got.values[i]), 3 * size);
@@ -197,7 +197,7 @@ TEST(Codebook, RefusesWithThePlace) {
             std::string::npos);
   EXPECT_NE(refusal("codebook(16, scales=f32)").find("`scales` must be left out"),
             std::string::npos);
-  EXPECT_NE(refusal("codebook(16, entries=f8)").find("`entries` must be f16 or i8"),
+  EXPECT_NE(refusal("codebook(16, entries=f8)").find("`entries` must be `f16` or `i8`"),
             std::string::npos);
   EXPECT_NE(refusal("codebook(16, fit=additive)").find("^"), std::string::npos);
 }

@@ -12,7 +12,7 @@ namespace {
 // Runs of neighbours that are put together where there are more points.
 constexpr uint64_t kMostBins = 1024;
 // Beyond so many centroids the asymptotic density of the best ones is as good a start.
-constexpr uint64_t kMostExact = 256;
+constexpr uint64_t kMostExact = 64;
 constexpr int kRounds = 50;
 
 // Sums of weights, first and second moments of sorted points up to each.
