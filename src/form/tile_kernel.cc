@@ -26,11 +26,10 @@ float dot(const float* HWY_RESTRICT w, const float* HWY_RESTRICT x, uint64_t n) 
   }
   for (; i + lanes <= n; i += lanes)
     sum[0] = hn::MulAdd(hn::LoadU(df, w + i), hn::LoadU(df, x + i), sum[0]);
-  if (i < n) {
-    const auto there = hn::FirstN(df, n - i);
-    sum[1] = hn::MulAdd(hn::MaskedLoad(there, df, w + i), hn::MaskedLoad(there, df, x + i), sum[1]);
-  }
-  return hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]))));
+  float rest = 0;
+  for (; i < n; ++i) rest += w[i] * x[i];
+  const VF sums = hn::Add(hn::Add(sum[0], sum[1]), hn::Add(sum[2], sum[3]));
+  return hn::GetLane(hn::SumOfLanes(df, sums)) + rest;
 }
 
 // All rows with kVectors vectors: each weight is loaded once for all vectors, each input once for
@@ -42,25 +41,24 @@ HWY_INLINE void products(const Tile& tile, const float* x, uint64_t stride, floa
   VF sum[kRows][kVectors];
   for (int r = 0; r < kRows; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(df);
-  const auto step = [&](const auto& load, uint64_t i) HWY_ATTR {
+  uint64_t i = 0;
+  for (; i + lanes <= tile.cols; i += lanes) {
     VF input[kVectors];
-    for (int v = 0; v < kVectors; ++v) input[v] = load(x + static_cast<uint64_t>(v) * stride + i);
+    for (int v = 0; v < kVectors; ++v)
+      input[v] = hn::LoadU(df, x + static_cast<uint64_t>(v) * stride + i);
     for (int r = 0; r < kRows; ++r) {
-      const VF weight = load(tile.weights + static_cast<uint64_t>(r) * tile.stride + i);
+      const VF weight = hn::LoadU(df, tile.weights + static_cast<uint64_t>(r) * tile.stride + i);
       for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(weight, input[v], sum[r][v]);
     }
-  };
-  uint64_t i = 0;
-  for (; i + lanes <= tile.cols; i += lanes)
-    step([&](const float* p) HWY_ATTR { return hn::LoadU(df, p); }, i);
-  if (i < tile.cols) {
-    const auto there = hn::FirstN(df, tile.cols - i);
-    step([&](const float* p) HWY_ATTR { return hn::MaskedLoad(there, df, p); }, i);
   }
   for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v)
-      sums[static_cast<uint64_t>(v) * kTileRows + static_cast<uint64_t>(r)] +=
-          hn::GetLane(hn::SumOfLanes(df, sum[r][v]));
+    for (int v = 0; v < kVectors; ++v) {
+      const float* w = tile.weights + static_cast<uint64_t>(r) * tile.stride;
+      const float* input = x + static_cast<uint64_t>(v) * stride;
+      float total = hn::GetLane(hn::SumOfLanes(df, sum[r][v]));
+      for (uint64_t k = i; k < tile.cols; ++k) total += w[k] * input[k];
+      sums[static_cast<uint64_t>(v) * kTileRows + static_cast<uint64_t>(r)] += total;
+    }
   }
 }
 
