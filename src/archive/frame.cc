@@ -175,6 +175,8 @@ std::string_view kind_name(FrameKind kind) {
       return "BASE";
     case FrameKind::kIndex:
       return "INDEX";
+    case FrameKind::kForm:
+      return "FORM";
   }
   return "unknown";
 }

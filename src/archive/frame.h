@@ -11,11 +11,13 @@ namespace pith::archive {
 
 inline constexpr uint64_t kAlign = 64;       // frames begin on multiples of this
 inline constexpr uint64_t kHeaderSize = 64;  // of the file, of a frame, of the footer
-inline constexpr uint16_t kMajor = 1, kMinor = 0;
+inline constexpr uint16_t kMajor = 1;
+inline constexpr uint16_t kMinor = 0, kMinorWithForms = 1;  // an archive has the least it needs
 
 // Required features, one bit each; a reader refuses bits that it does not know.
-inline constexpr uint64_t kFeatureBase = 1;  // the archive is a delta: it has a BASE frame
-inline constexpr uint64_t kKnownFeatures = kFeatureBase;
+inline constexpr uint64_t kFeatureBase = 1;   // the archive is a delta: it has a BASE frame
+inline constexpr uint64_t kFeatureForms = 2;  // tensors may be stored in FORM frames
+inline constexpr uint64_t kKnownFeatures = kFeatureBase | kFeatureForms;
 
 struct ArchiveHeader {
   uint16_t major = kMajor, minor = kMinor;
@@ -30,6 +32,7 @@ enum class FrameKind : uint8_t {
   kEnd = 4,
   kBase = 5,
   kIndex = 6,
+  kForm = 7,
 };
 inline constexpr uint8_t kFrameIgnorable = 1;  // a reader that does not know the kind skips it
 inline constexpr uint8_t kFrameZstd = 2;       // the payload is one zstd frame
@@ -42,7 +45,7 @@ struct FrameHeader {
   uint32_t file = 0;    // number of the file in the archive
   uint64_t stored = 0;  // payload bytes
   uint64_t raw = 0;     // bytes of the original file, or of the payload uncompressed
-  uint64_t offset = 0;  // DATA, REF: where in the original file the run begins
+  uint64_t offset = 0;  // DATA, REF, FORM: where in the original file the run begins
   uint64_t payload_hash = 0;
   uint64_t raw_hash = 0;  // of data
 };

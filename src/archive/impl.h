@@ -12,6 +12,7 @@
 
 #include "block_cache.h"
 #include "chunk.h"
+#include "form_cache.h"
 #include "pith/archive/reader.h"
 #include "pith/base/file.h"
 #include "record.h"
@@ -24,6 +25,7 @@ using Chain = std::vector<std::pair<dev_t, ino_t>>;
 struct StoredFile {
   std::vector<Chunk> chunks;
   std::vector<BasedTensor> based;  // ascending by offset
+  std::vector<FormRecord> forms;   // of chunks
   bool ended = true;               // size and hash are known
 };
 
@@ -47,6 +49,7 @@ struct Archive::Impl {
   mutable std::mutex base_mutex;
   mutable std::shared_ptr<const Base> base;
   mutable BlockCache cache;
+  mutable FormCache forms;
 
   // Takes the files of the index apart into the tables above.
   void adopt(Index index);

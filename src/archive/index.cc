@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "form_chunk.h"
 #include "pith/lossless/codec.h"
 #include "record.h"
 
@@ -19,11 +20,17 @@ void write_chunks(const IndexedFile& file, uint64_t& frame_end, ByteWriter& w) {
       w.varint(c.ref_file);
       w.varint(c.ref_offset);
     }
+    if (c.kind == ChunkKind::kForm) {
+      const Bytes record = write_form_record(file.forms[c.form]);
+      w.varint(record.size());
+      w.bytes(record);
+    }
     frame_end = c.at + frame_span(c.stored);
   }
 }
 
-Chunk read_chunk(ByteReader& r, uint64_t offset, uint64_t& frame_end) {
+Chunk read_chunk(ByteReader& r, uint64_t offset, uint64_t& frame_end,
+                 std::vector<FormRecord>& forms) {
   Chunk c;
   c.offset = offset;
   c.kind = static_cast<ChunkKind>(r.u8());
@@ -38,6 +45,11 @@ Chunk read_chunk(ByteReader& r, uint64_t offset, uint64_t& frame_end) {
     if (file > UINT32_MAX) r.bad("a reference to no file");
     c.ref_file = static_cast<uint32_t>(file);
     c.ref_offset = r.varint();
+  } else if (c.kind == ChunkKind::kForm) {
+    const ByteView record = r.bytes(r.varint());
+    c.form = static_cast<uint32_t>(forms.size());
+    forms.push_back(read_form_record(record));
+    forms.back().info.bytes = form_bytes(c.stored, record.size());
   } else if (c.kind != ChunkKind::kData) {
     r.bad("unknown kind of chunk");
   } else if (c.raw > lossless::kMaxBlock) {
@@ -62,7 +74,7 @@ IndexedFile read_file(ByteReader& r, uint64_t& frame_end, uint64_t index_at) {
   file.chunks.reserve(n);
   uint64_t offset = 0;
   for (uint64_t i = 0; i < n; ++i) {
-    file.chunks.push_back(read_chunk(r, offset, frame_end));
+    file.chunks.push_back(read_chunk(r, offset, frame_end, file.forms));
     offset = checked_add(offset, file.chunks.back().raw);
     if (frame_end > index_at) r.bad("a chunk beyond the end of the archive");
   }
@@ -94,7 +106,8 @@ DataCover::DataCover(const IndexedFile& file) : chunks_(&file.chunks) {
   others_before_.reserve(file.chunks.size() + 1);
   others_before_.push_back(0);
   for (const Chunk& c : file.chunks) {
-    others_before_.push_back(others_before_.back() + (c.kind != ChunkKind::kData));
+    others_before_.push_back(others_before_.back() +
+                             (c.kind != ChunkKind::kData && c.kind != ChunkKind::kForm));
   }
 }
 

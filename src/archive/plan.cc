@@ -41,6 +41,11 @@ class Planner {
     region(t.offset, t.size, content, plain ? sizes_.plain : piece_size(t, sizes_.tensor));
   }
 
+  void form(const io::TensorRegion& t, size_t number) {
+    flush();
+    units_.push_back({t.offset, t.size, {}, true, number});
+  }
+
   void gap(uint64_t offset, uint64_t size) {
     if (size <= kPadding && tiny_.size > 0) {
       tiny_.size += size;
@@ -102,12 +107,17 @@ ChunkSizes chunk_sizes(lossless::Level level) {
 }
 
 std::vector<Unit> plan_units(std::span<const io::TensorRegion> tensors, uint64_t size,
-                             lossless::Level level) {
+                             lossless::Level level, const std::vector<bool>& in_form) {
   Planner planner(level);
   uint64_t end = 0;
-  for (const io::TensorRegion& t : tensors) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const io::TensorRegion& t = tensors[i];
     if (t.offset > end) planner.gap(end, t.offset - end);
-    planner.tensor(t);
+    if (i < in_form.size() && in_form[i]) {
+      planner.form(t, i);
+    } else {
+      planner.tensor(t);
+    }
     end = t.offset + t.size;
   }
   if (size > end) planner.gap(end, size - end);

@@ -5,6 +5,7 @@
 // chunk each and groups small ones into chunks of several blocks.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct Unit {
   uint64_t offset = 0, size = 0;
   lossless::Content content;
   bool alone = false;  // a chunk of its own, so that equal tensors are cut alike wherever they lie
+  std::optional<size_t> form = {};  // the number of the tensor, which gets a form
 };
 
 struct ChunkSizes {
@@ -30,8 +32,8 @@ inline constexpr uint64_t kShareable = 16 << 10;
 inline constexpr uint64_t kAlone = 192 << 10;
 
 // The units of a file of `size` bytes, in order, without gaps. `tensors` ascend, do not overlap and
-// lie within the file.
+// lie within the file. Tensors with `in_form` (empty: none) are a unit each.
 std::vector<Unit> plan_units(std::span<const io::TensorRegion> tensors, uint64_t size,
-                             lossless::Level level);
+                             lossless::Level level, const std::vector<bool>& in_form = {});
 
 }  // namespace pith::archive

@@ -88,7 +88,8 @@ Producer::Producer(std::span<const Input> inputs, const WriteOptions& options, u
       options_(options),
       id_(id),
       sizes_(chunk_sizes(options.level)),
-      base_tensors_(options.base.get()) {
+      base_tensors_(options.base.get()),
+      rules_(options.forms) {
   if (!options.base) return;
   const Packed packed = pack(write_base_record(options.base->record()));
   ready_.push_back(make(FrameKind::kBase, packed));
@@ -110,17 +111,16 @@ void Producer::step() {
     take_stream();
   } else if (unit_ < units_.size()) {
     const Unit& unit = units_[unit_++];
-    Buffer piece = get(unit.offset, unit.size);
-    if (piece.bytes.size() != unit.size) {
-      fail(ErrorKind::kIo, "{}: became shorter while it was being read", input.path);
-    }
-    take(unit, std::move(piece));
+    if (unit.form) return take_form(unit);
+    take(unit, get(unit.offset, unit.size));
   } else {
     end_file();
   }
 }
 
-FileRecord Producer::describe(const Input& input) const {
+FileRecord Producer::describe(const Input& input) {
+  tasks_.clear();
+  hashed_last_ = false;
   FileRecord record;
   record.path = input.path;
   record.kind = input.source ? EntryKind::kRegular : EntryKind::kDirectory;
@@ -145,8 +145,23 @@ FileRecord Producer::describe(const Input& input) const {
     end = t.offset + t.size;
     record.tensors.push_back({std::move(t), std::nullopt});
   }
-  for (TensorRecord& t : record.tensors) t.base = base_tensors_.find(record.path, t.region);
+  for (TensorRecord& t : record.tensors) {
+    tasks_.push_back(plan_form(t.region));
+    if (tasks_.back()) hashed_last_ = true;
+    if (!tasks_.back()) t.base = base_tensors_.find(record.path, t.region);
+  }
   return record;
+}
+
+std::optional<FormTask> Producer::plan_form(const io::TensorRegion& tensor) const {
+  FormTask task;
+  task.tensor = tensor;
+  task.stored = inputs_[file_].source->form(tensor);
+  if (task.stored) return task;
+  const form::Expression* expression = rules_.find(tensor);
+  if (!expression) return std::nullopt;
+  task.expression = *expression;
+  return task;
 }
 
 void Producer::begin_file() {
@@ -160,7 +175,9 @@ void Producer::begin_file() {
   }
   auto job = make(FrameKind::kFile, pack(write_file_record(record)));
   based_ = std::move(based);
-  units_ = plan_units(regions, record.size.value_or(0), options_.level);
+  std::vector<bool> in_form;
+  for (const auto& task : tasks_) in_form.push_back(task.has_value());
+  units_ = plan_units(regions, record.size.value_or(0), options_.level, in_form);
   unit_ = 0;
   at_ = 0;
   hasher_ = Hasher128();
@@ -174,7 +191,7 @@ void Producer::end_file() {
   flush_group();
   flush_reference();
   auto job = make(FrameKind::kEnd);
-  job->end = FileEnd{at_, hasher_.digest()};
+  job->end = FileEnd{at_, hashed_last_ ? Hash128() : hasher_.digest()};
   job->payload = write_end(*job->end);
   job->header.raw = job->payload.size();
   job->source = inputs_[file_].source;
@@ -192,14 +209,18 @@ void Producer::take_stream() {
 
 Buffer Producer::get(uint64_t offset, uint64_t size) {
   const Stopwatch watch;
-  Buffer piece = inputs_[file_].source->get(offset, size);
+  const Input& input = inputs_[file_];
+  Buffer piece = input.source->get(offset, size);
+  if (input.source->size() && piece.bytes.size() != size) {
+    fail(ErrorKind::kIo, "{}: became shorter while it was being read", input.path);
+  }
   reading_ += watch.seconds();
   return piece;
 }
 
 void Producer::take(const Unit& unit, Buffer piece) {
   const Stopwatch watch;
-  hasher_.update(piece.bytes);
+  if (!hashed_last_) hasher_.update(piece.bytes);
   const bool repeated = unit.size >= kShareable && share(unit, piece);
   hashing_ += watch.seconds();
   at_ = unit.offset + unit.size;
@@ -213,6 +234,48 @@ void Producer::take(const Unit& unit, Buffer piece) {
   group_size_ += unit.size;
 }
 
+// A tensor that gets a form is encoded even when an equal one was: what the file then reads as is
+// hashed in order, and the earlier form is written and gone.
+void Producer::take_form(const Unit& unit) {
+  flush_group();
+  flush_reference();
+  auto job = make(FrameKind::kForm);
+  job->header.raw = unit.size;
+  job->header.offset = unit.offset;
+  job->form = std::make_unique<FormTask>(std::move(*tasks_[*unit.form]));
+  if (job->form->expression) job->raw = get(unit.offset, unit.size);
+  job->based = based_;
+  job->source = inputs_[file_].source;
+  if (const auto place = find_form(*job->form, job->raw)) {
+    job->header.kind = FrameKind::kRef;
+    job->reference = Reference{place->file, place->offset};
+    job->payload = write_reference(*job->reference);
+  }
+  at_ = unit.offset + unit.size;
+  ready_.push_back(std::move(job));
+}
+
+// The place of an equal tensor in the same form. Bytes decide where a form is to be made; of forms
+// that are there the hash of their bytes does.
+std::optional<SharedContent::Place> Producer::find_form(const FormTask& task, const Buffer& piece) {
+  const io::TensorRegion& t = task.tensor;
+  if (t.size < kShareable || !inputs_[file_].source->rereadable()) return std::nullopt;
+  const Stopwatch watch;
+  Bytes key;
+  ByteWriter w(key);
+  w.bytes(hash128(task.stored ? task.stored->bytes.bytes : piece.bytes).bytes);
+  w.u8(static_cast<uint8_t>(t.dtype));
+  w.u8(t.big_endian);
+  for (const uint64_t d : t.shape) w.u64(d);
+  if (task.expression) w.string(form::to_string(*task.expression));
+  const Hash128 hash = hash128(key);
+  const auto place = shared_.find(hash, t.size);
+  if (!place) shared_.insert(hash, {static_cast<uint32_t>(file_), t.offset, t.size});
+  const bool same = place && (task.stored || equal(*place, piece.bytes));
+  hashing_ += watch.seconds();
+  return same ? place : std::nullopt;
+}
+
 // Turns a unit that was stored before into a reference. The hash only proposes; bytes decide.
 bool Producer::share(const Unit& unit, const Buffer& piece) {
   const Hash128 hash = hash128(piece.bytes);
@@ -224,8 +287,8 @@ bool Producer::share(const Unit& unit, const Buffer& piece) {
     return false;
   }
   flush_group();
-  const bool goes_on =
-      repeat_ && repeat_->file == place->file && repeat_->offset + repeat_->size == place->offset;
+  const bool goes_on = !hashed_last_ && repeat_ && repeat_->file == place->file &&
+                       repeat_->offset + repeat_->size == place->offset;
   if (goes_on) {
     repeat_->size += place->size;
   } else {
@@ -233,6 +296,7 @@ bool Producer::share(const Unit& unit, const Buffer& piece) {
     repeat_ = place;
     repeat_at_ = unit.offset;
   }
+  if (hashed_last_) repeat_raw_ = piece;
   inputs_[file_].source->release(unit.offset, unit.size);
   return true;
 }
@@ -259,6 +323,8 @@ void Producer::flush_reference() {
   job->header.offset = repeat_at_;
   job->reference = Reference{repeat_->file, repeat_->offset};
   job->payload = write_reference(*job->reference);
+  job->raw = std::move(repeat_raw_);
+  repeat_raw_ = {};
   ready_.push_back(std::move(job));
   repeat_.reset();
 }
@@ -279,6 +345,7 @@ std::unique_ptr<Job> Producer::make(FrameKind kind) const {
   job->header.kind = kind;
   job->header.id = id_;
   job->header.file = static_cast<uint32_t>(file_);
+  job->hashed_last = hashed_last_;
   return job;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "chunk.h"
+#include "form_job.h"
 #include "pith/archive/writer.h"
 #include "plan.h"
 #include "record.h"
@@ -27,13 +28,17 @@ struct Job {
   std::vector<CodedRun> coded;
   double coding = 0;  // seconds
   std::shared_ptr<Source> source;
+  // A tensor that gets a form; with a reference too, when an equal one got it before.
+  std::unique_ptr<FormTask> form;
+  // Of a file whose bytes are known only once its forms are: it is hashed when it is written.
+  bool hashed_last = false;
   // What the index and the report need of the other kinds.
   std::optional<FileRecord> record;
   std::optional<FileEnd> end;
   std::optional<Reference> reference;
 };
 
-// Codes a DATA job; nothing to do for others. Runs in parallel.
+// Codes a DATA job; nothing to do for others. Runs in parallel. Forms: code_form().
 void code_job(Job& job, const WriteOptions& options);
 
 // Seconds since it was made.
@@ -89,15 +94,18 @@ class Producer {
   void end_file();
   void take_stream();
   void take(const Unit& unit, Buffer piece);
+  void take_form(const Unit& unit);
   bool share(const Unit& unit, const Buffer& piece);
   bool equal(const SharedContent::Place& place, ByteView bytes);
+  std::optional<SharedContent::Place> find_form(const FormTask& task, const Buffer& piece);
   void flush_group();
   void flush_reference();
   void emit_data(uint64_t offset, Buffer raw, std::vector<RunPlan> runs);
   std::unique_ptr<Job> make(FrameKind kind) const;
   std::unique_ptr<Job> make(FrameKind kind, Packed packed) const;
   Buffer get(uint64_t offset, uint64_t size);
-  FileRecord describe(const Input& input) const;
+  FileRecord describe(const Input& input);
+  std::optional<FormTask> plan_form(const io::TensorRegion& tensor) const;
 
   std::span<const Input> inputs_;
   const WriteOptions& options_;
@@ -105,6 +113,7 @@ class Producer {
   ChunkSizes sizes_;
   BaseTensors base_tensors_;
   SharedContent shared_;
+  FormRules rules_;
   std::deque<std::unique_ptr<Job>> ready_;
   double reading_ = 0, hashing_ = 0;
 
@@ -112,6 +121,9 @@ class Producer {
   bool in_file_ = false;
   std::vector<Unit> units_;
   size_t unit_ = 0;
+  // Of the current file's tensors; those that stay lossless have none.
+  std::vector<std::optional<FormTask>> tasks_;
+  bool hashed_last_ = false;
   uint64_t at_ = 0;  // bytes of the file taken so far
   Hasher128 hasher_;
   std::shared_ptr<const std::vector<BasedTensor>> based_;
@@ -121,6 +133,7 @@ class Producer {
   // Equal bytes found, which may go on: source place, and where they stand in the current file.
   std::optional<SharedContent::Place> repeat_;
   uint64_t repeat_at_ = 0;
+  Buffer repeat_raw_;  // where the file is hashed last
 };
 
 }  // namespace pith::archive

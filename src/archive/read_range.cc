@@ -17,6 +17,7 @@ class ChunkReader {
 
   // Fills `out` with the chunk's bytes from `skip` on.
   void read(uint64_t skip, MutableByteView out) {
+    if (chunk_.kind == ChunkKind::kForm) return read_form(skip, out);
     const ChunkFrame frame = chunk_frame(archive_, file_, chunk_);
     const std::vector<Block> blocks = read_blocks(frame.payload, chunk_.raw);
     const uint64_t end = skip + out.size();
@@ -30,12 +31,29 @@ class ChunkReader {
     if (whole && archive_.options.verify_raw && hash64(out) != frame.header.raw_hash) {
       fail(ErrorKind::kData, "the decoded bytes do not match their checksum");
     }
+    release();
+  }
+
+ private:
+  void read_form(uint64_t skip, MutableByteView out) {
+    FormCache::Entry form = archive_.forms.find(chunk_.at);
+    if (!form) {
+      const FormPayload stored = read_form_payload(chunk_frame(archive_, file_, chunk_).payload);
+      form = std::make_shared<FormElements>(form::read(stored.form, nullptr), stored.record,
+                                            chunk_.raw);
+      allow(form->scratch());
+      archive_.forms.insert(chunk_.at, form);
+    }
+    form->read(skip, out);
+    if (skip + out.size() == chunk_.raw) release();
+  }
+
+  void release() const {
     if (mode_ == ReadMode::kOnce && archive_.mapping && chunk_.stored >= kWorthReleasing) {
       archive_.mapping->release(chunk_.at, frame_span(chunk_.stored));
     }
   }
 
- private:
   // The bytes of one block from `first` (in the chunk) on.
   void part(const Block& block, uint64_t first, MutableByteView out) {
     if (out.size() == block.raw) return decode(block, out);
@@ -89,7 +107,8 @@ void read_chunk(const Archive::Impl& archive, size_t file, const Chunk& chunk, u
 
 }  // namespace
 
-ChunkFrame chunk_frame(const Archive::Impl& archive, size_t file, const Chunk& chunk) {
+ChunkFrame chunk_frame(const Archive::Impl& archive, size_t file, const Chunk& chunk,
+                       bool checked) {
   // The index was checked against the archive's length, so the frame is there.
   const ByteView at = archive.bytes.subspan(chunk.at, kHeaderSize + chunk.stored);
   const auto header = read_frame_header(at);
@@ -104,7 +123,7 @@ ChunkFrame chunk_frame(const Archive::Impl& archive, size_t file, const Chunk& c
     fail(ErrorKind::kData, "it has flags that this Pith does not know");
   }
   const ByteView payload = at.subspan(kHeaderSize);
-  if (!archive.cache.checked(chunk.at)) {
+  if (checked && !archive.cache.checked(chunk.at)) {
     if (hash64(payload) != header->payload_hash) {
       fail(ErrorKind::kData, "its checksum does not match");
     }
@@ -116,6 +135,40 @@ ChunkFrame chunk_frame(const Archive::Impl& archive, size_t file, const Chunk& c
 size_t chunk_at(const StoredFile& file, uint64_t offset) {
   const auto c = std::ranges::upper_bound(file.chunks, offset, {}, &Chunk::offset);
   return static_cast<size_t>(c - file.chunks.begin()) - 1;
+}
+
+FormChunk form_chunk(const Archive::Impl& archive, const TensorInfo& tensor) {
+  const io::TensorRegion& t = tensor.region;
+  if (t.size == 0) return {};
+  FormChunk at{tensor.file, nullptr};
+  const Chunk* chunk = &archive.stored[at.file].chunks[chunk_at(archive.stored[at.file], t.offset)];
+  uint64_t offset = t.offset;
+  if (chunk->kind == ChunkKind::kRef) {
+    if (t.size > chunk->offset + chunk->raw - t.offset) return {};
+    offset = chunk->ref_offset + (t.offset - chunk->offset);
+    at.file = chunk->ref_file;
+    chunk = &archive.stored[at.file].chunks[chunk_at(archive.stored[at.file], offset)];
+  }
+  if (chunk->kind != ChunkKind::kForm || chunk->offset != offset || chunk->raw != t.size) return {};
+  const FormRecord& record = archive.stored[at.file].forms[chunk->form];
+  if (record.dtype != t.dtype || record.big_endian != t.big_endian) return {};
+  at.chunk = chunk;
+  return at;
+}
+
+std::optional<FormInfo> form_info(const Archive::Impl& archive, const TensorInfo& tensor) {
+  const FormChunk at = form_chunk(archive, tensor);
+  if (!at.chunk) return std::nullopt;
+  return archive.stored[at.file].forms[at.chunk->form].info;
+}
+
+std::optional<StoredForm> stored_form(const Archive::Impl& archive, const TensorInfo& tensor,
+                                      bool checked) {
+  const FormChunk at = form_chunk(archive, tensor);
+  if (!at.chunk) return std::nullopt;
+  FormPayload payload =
+      read_form_payload(chunk_frame(archive, at.file, *at.chunk, checked).payload);
+  return StoredForm{std::move(payload.record.info), Buffer(payload.form, nullptr)};
 }
 
 void read_range(const Archive::Impl& archive, size_t file, uint64_t offset, MutableByteView out,

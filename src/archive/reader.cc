@@ -94,17 +94,20 @@ void Archive::Impl::adopt(Index index) {
                   record.tensors.size(),
                   stored_bytes(from.chunks),
                   from.chunks.size()};
-    StoredFile place{std::move(from.chunks), {}, from.ended};
+    StoredFile place{std::move(from.chunks), {}, std::move(from.forms), from.ended};
     for (TensorRecord& t : record.tensors) {
       if (t.base && t.region.size > 0) {
         place.based.push_back({t.region.offset, t.region.size, *t.base});
       }
-      tensors.push_back({f, std::move(t.region), t.base.has_value()});
+      tensors.push_back({f, std::move(t.region), t.base.has_value(), std::nullopt});
     }
     files.push_back(std::move(info));
     stored.push_back(std::move(place));
   }
-  for (size_t t = 0; t < tensors.size(); ++t) by_name[tensors[t].region.name].push_back(t);
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    by_name[tensors[t].region.name].push_back(t);
+    tensors[t].form = form_info(*this, tensors[t]);
+  }
 }
 
 std::shared_ptr<Archive::Impl> map_archive(const fs::path& path, OpenOptions options) {
@@ -253,6 +256,19 @@ void Archive::read_rows(size_t tensor, uint64_t first, uint64_t last, MutableByt
          t.region.name, (last - first) * row, out.size());
   }
   read_range(*impl_, t.file, t.region.offset + first * row, out, ReadMode::kAgain);
+}
+
+form::FormPtr Archive::form(size_t tensor, bool checked) const {
+  const TensorInfo& t = impl_->tensors.at(tensor);
+  if (!t.form) return nullptr;
+  try {
+    const StoredForm stored = *stored_form(*impl_, t, checked);
+    form::FormPtr form = form::read(stored.bytes.bytes, impl_);
+    if (form->shape() != matrix_shape(t.region)) fail(ErrorKind::kData, "a form of another shape");
+    return form;
+  } catch (const Error& e) {
+    throw e.in(fmt::format("{}: {}", impl_->name, t.region.name));
+  }
 }
 
 std::vector<std::pair<uint64_t, uint64_t>> Archive::lost(size_t file) const {

@@ -1,8 +1,10 @@
 #include "record.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "pith/archive/source.h"
+#include "pith/base/float_elements.h"
 
 namespace pith::archive {
 namespace {
@@ -164,6 +166,31 @@ Reference read_reference(ByteView data) {
   reference.file = small_varint(r);
   reference.offset = r.varint();
   return reference;
+}
+
+Bytes write_form_record(const FormRecord& record) {
+  Bytes out;
+  ByteWriter w(out);
+  w.u8(static_cast<uint8_t>(record.dtype));
+  w.u8(record.big_endian ? kBigEndian : 0);
+  w.u64(std::bit_cast<uint64_t>(record.info.error));
+  w.u64(std::bit_cast<uint64_t>(record.info.max_error));
+  w.string(record.info.expression);
+  return out;
+}
+
+// Bytes behind what is read here are additions of later minor versions.
+FormRecord read_form_record(ByteView data) {
+  ByteReader r(data, "form record");
+  FormRecord record;
+  const DTypeInfo* type = find_dtype(r.u8());
+  if (!type || !has_float_elements(type->dtype)) r.bad("elements that are no floats");
+  record.dtype = type->dtype;
+  record.big_endian = (r.u8() & kBigEndian) != 0;
+  record.info.error = std::bit_cast<double>(r.u64());
+  record.info.max_error = std::bit_cast<double>(r.u64());
+  record.info.expression = r.string();
+  return record;
 }
 
 void check_tensors(const FileRecord& record, uint64_t size) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "form_chunk.h"
 #include "pith/archive/source.h"
 #include "pith/lossless/codec.h"
 #include "read_range.h"
@@ -17,6 +18,7 @@ struct Remains {
   std::optional<FileRecord> record;
   std::optional<FileEnd> end;
   std::vector<Chunk> chunks;
+  std::vector<FormRecord> forms;
 };
 
 // Walks the archive from the front and collects whole frames.
@@ -75,13 +77,15 @@ class Scan {
         break;
       case FrameKind::kData:
       case FrameKind::kRef:
+      case FrameKind::kForm:
         file = &files[header.file];
-        if (const auto c = chunk(header, payload, at)) file->chunks.push_back(*c);
+        if (const auto c = chunk(header, payload, at, file->forms)) file->chunks.push_back(*c);
         break;
     }
   }
 
-  static std::optional<Chunk> chunk(const FrameHeader& header, ByteView payload, uint64_t at) {
+  static std::optional<Chunk> chunk(const FrameHeader& header, ByteView payload, uint64_t at,
+                                    std::vector<FormRecord>& forms) {
     Chunk c{header.offset, header.raw, at, header.stored, 0, 0, ChunkKind::kData};
     checked_add(c.offset, c.raw);
     if (c.raw == 0 || c.stored == 0) return std::nullopt;
@@ -92,6 +96,11 @@ class Scan {
       c.ref_file = reference.file;
       c.ref_offset = reference.offset;
       checked_add(c.ref_offset, c.raw);
+    }
+    if (header.kind == FrameKind::kForm) {
+      c.kind = ChunkKind::kForm;
+      c.form = static_cast<uint32_t>(forms.size());
+      forms.push_back(read_form_payload(payload).record);
     }
     return c;
   }
@@ -117,6 +126,7 @@ IndexedFile rebuild(uint32_t number, Remains& remains, std::vector<std::string>&
   }
   file.ended = remains.end.has_value() || file.record.kind == EntryKind::kDirectory;
   if (remains.end) file.hash = remains.end->hash;
+  file.forms = std::move(remains.forms);
   std::ranges::stable_sort(remains.chunks, {}, &Chunk::offset);
   uint64_t at = 0;
   for (const Chunk& c : remains.chunks) {

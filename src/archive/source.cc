@@ -152,13 +152,29 @@ class ArchiveSource : public Source {
   io::Layout layout() override {
     const FileInfo& info = archive_.files()[file_];
     io::Layout layout{info.format, {}, info.metadata, info.notes};
-    for (size_t t = 0; t < info.tensor_count; ++t) {
-      layout.tensors.push_back(archive_.tensors()[info.first_tensor + t].region);
-    }
+    for (const TensorInfo& t : tensors()) layout.tensors.push_back(t.region);
     return layout;
   }
   std::optional<uint64_t> size() const override { return archive_.files()[file_].size; }
   uint32_t mode() const override { return archive_.files()[file_].mode; }
+
+  bool has_forms() const override {
+    return std::ranges::any_of(tensors(), [](const TensorInfo& t) { return t.form.has_value(); });
+  }
+
+  std::optional<StoredForm> form(const io::TensorRegion& tensor) override {
+    const auto [first, last] = std::ranges::equal_range(
+        tensors(), tensor.offset, {}, [](const TensorInfo& t) { return t.region.offset; });
+    for (auto t = first; t != last; ++t) {
+      if (!t->form || t->region != tensor) continue;
+      try {
+        return stored_form(archive_.impl(), *t);
+      } catch (const Error& e) {
+        throw e.in(fmt::format("{}: {}", archive_.name(), tensor.name));
+      }
+    }
+    return std::nullopt;
+  }
 
   Buffer get(uint64_t offset, uint64_t n) override {
     if (offset >= *size()) return {};
@@ -168,6 +184,11 @@ class ArchiveSource : public Source {
   }
 
  private:
+  std::span<const TensorInfo> tensors() const {
+    const FileInfo& info = archive_.files()[file_];
+    return std::span(archive_.tensors()).subspan(info.first_tensor, info.tensor_count);
+  }
+
   Archive archive_;
   size_t file_;
 };

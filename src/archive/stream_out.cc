@@ -10,6 +10,14 @@ namespace {
 
 // A reference may stand for a very long run, which is taken in parts of this size.
 constexpr uint64_t kPart = 4 << 20;
+// And a form, which is larger so that rows longer than a part are not decoded for each of many.
+constexpr uint64_t kFormPart = 16 << 20;
+
+uint64_t part_of(const Chunk& c) {
+  // Coded chunks whole, so that they are decoded once and their raw checksum is checked.
+  if (c.kind == ChunkKind::kData) return c.raw;
+  return c.kind == ChunkKind::kForm ? kFormPart : kPart;
+}
 
 }  // namespace
 
@@ -23,8 +31,7 @@ void decode_in_order(const Archive::Impl& archive, size_t file, int threads, boo
     const Chunk& c = chunks[next];
     auto run = std::make_unique<DecodedRun>();
     run->offset = c.offset + within;
-    // Coded chunks whole, so that they are decoded once and their raw checksum is checked.
-    run->size = c.kind == ChunkKind::kData ? c.raw : std::min(kPart, c.raw - within);
+    run->size = std::min(part_of(c), c.raw - within);
     within += run->size;
     if (within == c.raw) {
       ++next;

@@ -79,6 +79,11 @@ class Model {
     return ByteView(data).subspan(layout.tensors[tensor].offset, layout.tensors[tensor].size);
   }
 
+  Bytes bytes_copy(size_t tensor) const {
+    const ByteView view = bytes(tensor);
+    return {view.begin(), view.end()};
+  }
+
   Bytes data;
   io::Layout layout{"test", {}, {{"author", "nobody"}}, {}};
 };

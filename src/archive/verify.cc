@@ -128,6 +128,11 @@ TensorDetail Archive::detail(size_t tensor) const {
     if (c.kind == ChunkKind::kRef) {
       detail.shared += std::min(end, c.offset + c.raw) - std::max(begin, c.offset);
     }
+    if (c.kind == ChunkKind::kForm) {
+      ++detail.blocks;
+      detail.stored += c.stored;
+      ways.emplace_back(impl_->stored[t.file].forms[c.form].info.expression, c.raw);
+    }
     if (c.kind != ChunkKind::kData) continue;
     for (const Block& b : read_blocks(chunk_frame(*impl_, t.file, c).payload, c.raw)) {
       const uint64_t first = std::max(begin, c.offset + b.offset);

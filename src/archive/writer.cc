@@ -35,11 +35,14 @@ class Emitter {
   void base(const BaseRecord& record) { index_.base = record; }
 
   void consume(Job& job) {
+    if (job.form && !job.form->refusal.empty()) return consume_refused(job);
     const uint64_t at = written_;
+    if (job.hashed_last) hash(job);
     frame(job.header, job.payload);
     if (job.record) begin_file(std::move(*job.record));
     if (!report_.files.empty()) report_.files.back().stored += written_ - at;
     if (job.header.kind == FrameKind::kData) data(job, at);
+    if (job.header.kind == FrameKind::kForm) form(job, at);
     if (job.reference) reference(job, at);
     if (job.end) end_file(job);
     report_.coding += job.coding;
@@ -62,6 +65,9 @@ class Emitter {
   }
 
  private:
+  // Bytes of a form that are decoded at a time to be hashed.
+  static constexpr uint64_t kDecoded = 1 << 20;
+
   // Small pieces are collected, large ones go through as they are.
   static constexpr size_t kBuffer = 1 << 18;
 
@@ -94,6 +100,34 @@ class Emitter {
     put(Bytes(round_up(payload.size()) - payload.size()));
   }
 
+  // What the file will read as, in order; at its end the hash that is known only now.
+  void hash(Job& job) {
+    if (job.record) hasher_ = Hasher128();
+    if (job.form) {
+      Bytes part;
+      for (uint64_t at = 0; at < job.header.raw; at += part.size()) {
+        part.resize(std::min(kDecoded, job.header.raw - at));
+        job.form->elements->read(at, part);
+        hasher_.update(part);
+      }
+    } else {
+      hasher_.update(job.raw.bytes);
+    }
+    if (!job.end) return;
+    job.end->hash = hasher_.digest();
+    job.payload = write_end(*job.end);
+    job.header.payload_hash = hash64(job.payload);
+  }
+
+  // A tensor that its form cannot hold.
+  void consume_refused(Job& job) {
+    FormTask& task = *job.form;
+    report_.files.back().notes.push_back(
+        fmt::format("{} stays lossless: {}", task.tensor.name, task.refusal));
+    report_.coding += job.coding;
+    for (const auto& part : task.instead) consume(*part);
+  }
+
   void begin_file(FileRecord record) {
     FileReport& file = report_.files.emplace_back();
     file.path = record.path;
@@ -104,7 +138,7 @@ class Emitter {
           {t.region.name, t.region.dtype, t.region.shape, t.region.size, 0, 0, t.base.has_value()});
     }
     next_tensor_ = 0;
-    index_.files.push_back({std::move(record), 0, {}, true, {}});
+    index_.files.push_back({std::move(record), 0, {}, true, {}, {}});
   }
 
   void data(const Job& job, uint64_t at) {
@@ -121,11 +155,30 @@ class Emitter {
     advance(h.raw);
   }
 
+  void form(const Job& job, uint64_t at) {
+    const FrameHeader& h = job.header;
+    IndexedFile& file = index_.files.back();
+    file.chunks.push_back({h.offset, h.raw, at, h.stored, 0, 0, ChunkKind::kForm,
+                           static_cast<uint32_t>(file.forms.size())});
+    file.forms.push_back(job.form->record);
+    credit(h.offset, h.raw, [&](TensorReport& tensor, uint64_t) {
+      tensor.stored += h.stored;
+      tensor.form = job.form->record.info;
+    });
+    ++report_.forms;
+    job.source->release(h.offset, h.raw);
+    advance(h.raw);
+  }
+
   void reference(const Job& job, uint64_t at) {
     const FrameHeader& h = job.header;
     index_.files.back().chunks.push_back({h.offset, h.raw, at, h.stored, job.reference->offset,
                                           job.reference->file, ChunkKind::kRef});
-    credit(h.offset, h.raw, [](TensorReport& tensor, uint64_t bytes) { tensor.shared += bytes; });
+    credit(h.offset, h.raw, [&](TensorReport& tensor, uint64_t bytes) {
+      tensor.shared += bytes;
+      if (job.form) tensor.form = job.form->record.info;
+    });
+    if (job.form) ++report_.forms;
     report_.shared += h.raw;
     advance(h.raw);
   }
@@ -167,6 +220,7 @@ class Emitter {
   WriteReport report_;
   std::vector<FileDigest> digests_;
   size_t next_tensor_ = 0;
+  Hasher128 hasher_;  // of a file that is hashed last
 };
 
 void check_inputs(std::span<const Input> inputs, const WriteOptions& options) {
@@ -200,7 +254,18 @@ uint32_t archive_id(std::span<const Input> inputs, const WriteOptions& options) 
     w.u64(input.source ? input.source->size().value_or(UINT64_MAX) : 0);
   }
   if (options.base) w.bytes(options.base->record().hash.bytes);
+  for (const FormRule& rule : options.forms) {
+    w.string(rule.pattern);
+    w.string(rule.expression ? form::to_string(*rule.expression) : "");
+  }
   return static_cast<uint32_t>(hash64(seed) | 1);
+}
+
+// Said in the header, before it is known whether any tensor will be in one.
+bool may_have_forms(std::span<const Input> inputs, const WriteOptions& options) {
+  return !options.forms.empty() || std::ranges::any_of(inputs, [](const Input& input) {
+    return input.source && input.source->has_forms();
+  });
 }
 
 uint64_t total_size(std::span<const Input> inputs) {
@@ -235,13 +300,22 @@ WriteReport write_archive(std::span<const Input> inputs, const ByteSink& target,
   ArchiveHeader header;
   header.id = archive_id(inputs, options);
   if (options.base) header.required |= kFeatureBase;
+  if (may_have_forms(inputs, options)) {
+    header.required |= kFeatureForms;
+    header.minor = kMinorWithForms;
+  }
+  Producer producer(inputs, options, header.id);  // refuses rules before anything is written
+  MemoryGate gate;
   Emitter emitter(target, total_size(inputs), options.progress);
   emitter.header(header);
   if (options.base) emitter.base(options.base->record());
-  Producer producer(inputs, options, header.id);
   ordered_pipeline<Job>(
       thread_count(options.threads), [&] { return producer.next(); },
-      [&](Job& job) { code_job(job, options); }, [&](Job& job) { emitter.consume(job); });
+      [&](Job& job) {
+        if (job.form) code_form(job, options, gate);
+        code_job(job, options);
+      },
+      [&](Job& job) { emitter.consume(job); });
   WriteReport report = emitter.finish();
   report.reading = producer.reading();
   report.hashing = producer.hashing();

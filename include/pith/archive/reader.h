@@ -7,7 +7,8 @@
 // An Archive is a cheap, shared handle; its methods are const and may run in many threads.
 // Archives are not trusted: whatever a damaged or hostile one says, the result is a pith::Error
 // (kData; kLimit above the memory limit; kBase when its base is missing or another one) or the
-// exact original bytes. Every chunk is checked against its checksum before it is used.
+// exact bytes that were stored: those of the original file, but for tensors in a form, which read
+// as what the form decodes to. Every chunk is checked against its checksum before it is used.
 #pragma once
 
 #include <filesystem>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "pith/archive/base.h"
+#include "pith/archive/stored_form.h"
 #include "pith/base/bytes.h"
 #include "pith/base/dtype.h"
 #include "pith/base/hash.h"
@@ -59,6 +61,7 @@ struct TensorInfo {
   size_t file = 0;
   io::TensorRegion region;
   bool has_base = false;
+  std::optional<FormInfo> form = {};  // no value: stored losslessly
 };
 
 struct TensorDetail {
@@ -116,6 +119,12 @@ class Archive {
   // Rows first <= r < last of the outermost dimension. row_bytes() is their size.
   void read_rows(size_t tensor, uint64_t first, uint64_t last, MutableByteView out) const;
   uint64_t row_bytes(size_t tensor) const;
+  // The form that a tensor is stored in, which computes on the archive's own bytes and keeps them
+  // mapped (of open_memory(): its bytes must outlive the form); null when the tensor is stored
+  // losslessly. Its shape is matrix_shape(). `checked`: the form's bytes are first compared with
+  // their checksum, which reads them all; without, a form of damaged bytes may give wrong numbers.
+  // read_tensor() gives the same elements, rounded to the tensor's type.
+  form::FormPtr form(size_t tensor, bool checked = true) const;
 
   // Whole files, streamed; the content hash is checked before the file appears under its name.
   void extract_file(size_t file, const std::filesystem::path& target,

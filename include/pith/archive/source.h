@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "pith/archive/stored_form.h"
 #include "pith/base/buffer.h"
 #include "pith/base/bytes.h"
 #include "pith/io/layout.h"
@@ -38,6 +39,9 @@ class Source {
   // The writer has stored the whole file; throws ErrorKind::kIo when it changed meanwhile. get()
   // may still be called afterwards.
   virtual void finish() {}
+  // The form that a tensor of the layout is in, where the source has one; it is stored as it is.
+  virtual std::optional<StoredForm> form(const io::TensorRegion& /*tensor*/) { return {}; }
+  virtual bool has_forms() const { return false; }
   virtual uint32_t mode() const { return 0644; }  // permission bits, 0777 at most
 };
 
