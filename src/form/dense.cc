@@ -1,7 +1,6 @@
 #include "dense.h"
 
-#include <cstring>
-
+#include "float_product.h"
 #include "kinds.h"
 #include "pith/base/half.h"
 #include "pith/form/arguments.h"
@@ -50,19 +49,12 @@ Expression DenseForm::expression() const {
 }
 
 void DenseForm::decode(uint64_t first, uint64_t last, float* out) const {
-  const uint64_t n = (last - first) * shape().cols, width = info(type_).block_bytes;
-  if (n == 0) return;
-  const uint8_t* p = values_.data() + first * shape().cols * width;
-  switch (type_) {
-    case DType::kF16:
-      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(p + 2 * i));
-      break;
-    case DType::kBF16:
-      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_bf16(load_le<uint16_t>(p + 2 * i));
-      break;
-    default:
-      std::memcpy(out, p, n * width);
-  }
+  floats_of(type_, row(first), (last - first) * shape().cols, out);
+}
+
+void DenseForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                         uint64_t stride) const {
+  multiply_floats({type_, row(first), last - first, shape().cols}, x.vectors(), out, stride);
 }
 
 void DenseForm::write_body(BodyWriter& to) const {

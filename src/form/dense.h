@@ -14,6 +14,8 @@ class DenseForm final : public Form {
 
   Expression expression() const override;
   void decode(uint64_t first, uint64_t last, float* out) const override;
+  void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                uint64_t stride) const override;
   std::string_view kind() const override { return "dense"; }
   void write_body(BodyWriter& to) const override;
 
@@ -25,6 +27,10 @@ class DenseForm final : public Form {
   static FormPtr encode(const Expression& call, MatrixView matrix);
 
  private:
+  const uint8_t* row(uint64_t r) const {
+    return values_.data() + r * shape().cols * info(type_).block_bytes;
+  }
+
   DType type_;
   Buffer values_;
 };

@@ -116,7 +116,7 @@ TEST(Encode, RefusesWithThePlace) {
             std::string::npos);
   EXPECT_NE(message("uniform(9)").find("`bits` must be an integer from 1 to 8, got 9"),
             std::string::npos);
-  EXPECT_NE(message("dense(f16) > rans").find("no form is known that is coded"), std::string::npos);
+  EXPECT_NE(message("dense(f16) > zip").find("no coder is called `zip`"), std::string::npos);
   EXPECT_NE(message("$any").find("$any stands for nothing here"), std::string::npos);
   EXPECT_NE(message("dct | dense(f16)").find("no basis is called `dct`"), std::string::npos);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "float_product.h"
 #include "kinds.h"
 #include "pith/base/parallel.h"
 #include "storage.h"
@@ -10,23 +11,10 @@
 namespace pith::form {
 namespace {
 
-// Rows that are decoded at a time where a form has no kernel of its own.
-constexpr uint64_t kTileRows = 4;
 // Rows that a thread takes at a time: multiples of the first, so that kernels see whole tiles.
 constexpr uint64_t kThreadRows = 64, kMostThreadRows = 1024;
 
 uint64_t round_up(uint64_t n, uint64_t to) { return std::max<uint64_t>(1, (n + to - 1) / to) * to; }
-
-// Eight sums in a fixed order, which compilers turn into vectors.
-float dot(const float* a, const float* b, uint64_t n) {
-  float sums[8] = {};
-  uint64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (uint64_t k = 0; k < 8; ++k) sums[k] += a[i + k] * b[i + k];
-  }
-  for (; i < n; ++i) sums[i % 8] += a[i] * b[i];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
 
 }  // namespace
 
@@ -41,17 +29,13 @@ void Form::prepare(Activations&) const {}
 
 void Form::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                     uint64_t stride) const {
-  const uint64_t cols = shape().cols;
-  std::vector<float> tile(kTileRows * cols);
-  for (uint64_t r = first; r < last; r += kTileRows) {
-    const uint64_t end = std::min(r + kTileRows, last);
-    decode(r, end, tile.data());
-    for (uint64_t b = 0; b < x.batch(); ++b) {
-      for (uint64_t i = r; i < end; ++i) {
-        out[b * stride + i - first] =
-            dot(tile.data() + (i - r) * cols, x.vectors().row(b).data(), cols);
-      }
-    }
+  const uint64_t cols = shape().cols, tile = tile_rows(cols, x.batch());
+  const auto rows = std::make_unique_for_overwrite<float[]>(tile * cols);
+  for (uint64_t r = first; r < last; r += tile) {
+    const uint64_t n = std::min(tile, last - r);
+    decode(r, r + n, rows.get());
+    multiply_floats({DType::kF32, reinterpret_cast<const uint8_t*>(rows.get()), n, cols},
+                    x.vectors(), out + (r - first), stride);
   }
 }
 
@@ -92,8 +76,8 @@ void apply(std::span<const Form* const> forms, MatrixView x, std::span<Matrix* c
   if (x.shape.rows == 0) return;
   // Ranges of rows in whole tiles, the forms one after the other.
   const uint64_t step =
-      threads > 1 ? std::min(kMostThreadRows, round_up(rows / (8 * static_cast<uint64_t>(threads)),
-                                                       kThreadRows))
+      threads > 1 ? std::min(kMostThreadRows,
+                             round_up(rows / (8 * static_cast<uint64_t>(threads)), kThreadRows))
                   : kMostThreadRows;
   uint64_t ranges = 0;
   for (const Form* f : forms) ranges += (f->shape().rows + step - 1) / step;

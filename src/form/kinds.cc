@@ -5,7 +5,9 @@
 
 #include "basis.h"
 #include "codebook.h"
+#include "coders.h"
 #include "dense.h"
+#include "exponent.h"
 #include "ggml.h"
 #include "lowrank.h"
 #include "sparse.h"
@@ -24,6 +26,7 @@ constexpr std::array kKinds = {
     Kind{"ggml", GgmlForm::read, GgmlForm::encode},
     Kind{"sum", SumForm::read, nullptr},
     Kind{"basis", BasisForm::read, nullptr},
+    Kind{"exponent", ExponentForm::read, nullptr},
 };
 
 std::string names() {
@@ -57,7 +60,7 @@ FormPtr encode(const Expression& expression, MatrixView matrix) {
     case Expression::Kind::kProduct:
       throw refuse("no form is known that is fitted as a product");
     case Expression::Kind::kCoder:
-      throw refuse("no form is known that is coded");
+      return encode_coded(expression, matrix);
     default:
       break;
   }

@@ -9,10 +9,11 @@ namespace pith {
 
 inline float float_from_bf16(uint16_t v) { return std::bit_cast<float>(uint32_t{v} << 16); }
 
-// NaN stays NaN.
+// NaN stays NaN, the same one where it fits.
 inline uint16_t bf16_from_float(float f) {
   const auto u = std::bit_cast<uint32_t>(f);
-  if ((u & 0x7FFFFFFF) > 0x7F800000) return static_cast<uint16_t>(u >> 16 | 0x40);
+  if ((u & 0x7FFFFFFF) > 0x7F800000)
+    return static_cast<uint16_t>(u >> 16 | (u & 0xFFFF ? 0x40 : 0));
   return static_cast<uint16_t>((u + 0x7FFF + (u >> 16 & 1)) >> 16);
 }
 
@@ -25,12 +26,15 @@ inline float float_from_f16(uint16_t v) {
   return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(scaled));
 }
 
-// Beyond 65519 infinity; NaN stays NaN.
+// Beyond 65519 infinity; NaN stays NaN, the same one where it fits.
 inline uint16_t f16_from_float(float f) {
   const auto u = std::bit_cast<uint32_t>(f);
   const auto sign = static_cast<uint16_t>(u >> 16 & 0x8000);
   const uint32_t magnitude = u & 0x7FFFFFFF;
-  if (magnitude > 0x7F800000) return static_cast<uint16_t>(sign | 0x7E00);
+  if (magnitude > 0x7F800000) {
+    const bool fits = (magnitude & 0x1FFF) == 0;
+    return static_cast<uint16_t>(sign | 0x7C00 | (fits ? magnitude >> 13 & 0x3FF : 0x200));
+  }
   if (magnitude >= 0x477FF000) return static_cast<uint16_t>(sign | 0x7C00);
   if (magnitude < 0x38800000) {  // below 2^-14: adding 1/2 rounds at the last subnormal place
     const float sum = std::bit_cast<float>(magnitude) + 0.5f;
