@@ -19,6 +19,7 @@ class GgmlForm final : public Form {
   void write_body(BodyWriter& to) const override;
 
   DType type() const { return type_; }
+  const Buffer& blocks() const { return blocks_; }
 
   static FormPtr read(Shape shape, BodyReader& in);
   // ggml(q4_K). Throws ErrorKind::kUsage for rows that are not whole blocks.

@@ -59,6 +59,15 @@ void UniformForm::codes(uint64_t row, uint8_t* out) const {
   unpack_row(codes_.data() + row * bytes, shape().cols, parameters_.bits, out);
 }
 
+std::array<float, 2> UniformForm::scale_and_zero(uint64_t row, uint64_t col) const {
+  const UniformParameters& p = parameters_;
+  const uint64_t cols = shape().cols, width = p.zero ? 2 : 1;
+  const uint64_t group =
+      p.group == kTensorGroup ? 0 : row * groups_of_row(p, cols) + col / group_length(p, cols);
+  return {load_scale(scales_.data(), group * width, p.scale),
+          p.zero ? load_scale(scales_.data(), group * width + 1, p.scale) : 0};
+}
+
 void UniformForm::decode_row(uint64_t row, float* out) const {
   const uint64_t cols = shape().cols, width = parameters_.zero ? 2 : 1;
   const uint64_t length = group_length(parameters_, cols);

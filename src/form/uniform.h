@@ -2,6 +2,7 @@
 // row.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ class UniformForm final : public Form {
   const UniformParameters& parameters() const { return parameters_; }
   // The codes of a row, one a byte.
   void codes(uint64_t row, uint8_t* out) const;
+  // Of the group of an element; without zero points 0 is the second.
+  std::array<float, 2> scale_and_zero(uint64_t row, uint64_t col) const;
 
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
