@@ -168,13 +168,13 @@ RC_GTEST_PROP(GgmlEncodeProperty, BlocksOfAnyFloatsAreDecodedToFiniteOnes, ()) {
   }
   const Matrix got = decode(*encode(ggml(q.type), m.view()));
   for (const float v : got.values) RC_ASSERT(std::isfinite(v));
-  // Never worse than zeros, but for what rounding does to blocks that are as good as zero.
+  // Never worse than zeros, but where f16 rounds scales to multiples of 2^-24.
   double least = 0, left = 0;
   for (size_t i = 0; i < 256; ++i) {
     least += std::pow(double{m.values[i]}, 2);
     left += std::pow(double{m.values[i]} - got.values[i], 2);
   }
-  RC_ASSERT(left <= least * 1.0001 + 1e-13);
+  RC_ASSERT(left <= least * 1.0001 + 1e-11);
 }
 
 }  // namespace
