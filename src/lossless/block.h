@@ -63,6 +63,20 @@ void decode_delta(ByteReader& in, ByteView base, MutableByteView raw);
 bool encode_steps(ByteView raw, ByteView base, const Content& content, Level level, Bytes& out);
 void decode_steps(ByteReader& in, ByteView base, MutableByteView raw);
 
+// An element of 1, 2, 4 or 8 bytes, little-endian.
+inline uint64_t load_element(const uint8_t* p, uint64_t width) {
+  switch (width) {
+    case 1:
+      return *p;
+    case 2:
+      return load_le<uint16_t>(p);
+    case 4:
+      return load_le<uint32_t>(p);
+    default:
+      return load_le<uint64_t>(p);
+  }
+}
+
 // Elements of `width` bytes with their bytes in reverse order.
 void swap_bytes(ByteView from, int width, MutableByteView to);
 

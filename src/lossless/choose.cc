@@ -56,19 +56,6 @@ double zstd_bits(ByteView sample) {
              : 8 * static_cast<double>(zstd_size(sample)) / static_cast<double>(sample.size());
 }
 
-uint64_t element(const uint8_t* p, uint64_t width) {
-  switch (width) {
-    case 1:
-      return *p;
-    case 2:
-      return load_le<uint16_t>(p);
-    case 4:
-      return load_le<uint32_t>(p);
-    default:
-      return load_le<uint64_t>(p);
-  }
-}
-
 struct Elements {
   double zeros = 0;       // share of elements that are zero
   uint64_t distinct = 0;  // 257: more than 256
@@ -110,7 +97,7 @@ Elements look_at_elements(ByteView sample, int width) {
   Census census;
   uint64_t zeros = 0;
   for (uint64_t i = 0; i < n; ++i) {
-    const uint64_t v = element(sample.data() + i * w, w);
+    const uint64_t v = load_element(sample.data() + i * w, w);
     zeros += v == 0;
     census.add(v);
   }
@@ -124,7 +111,7 @@ Bytes without_zeros(ByteView sample, int width) {
   const uint64_t w = static_cast<uint64_t>(width);
   Bytes others;
   for (uint64_t i = 0; i + w <= sample.size(); i += w) {
-    if (element(sample.data() + i, w) == 0) continue;
+    if (load_element(sample.data() + i, w) == 0) continue;
     others.insert(others.end(), sample.begin() + static_cast<int64_t>(i),
                   sample.begin() + static_cast<int64_t>(i + w));
   }

@@ -10,17 +10,6 @@
 namespace pith::lossless {
 namespace {
 
-uint64_t load_element(const uint8_t* p, int width) {
-  switch (width) {
-    case 2:
-      return load_le<uint16_t>(p);
-    case 4:
-      return load_le<uint32_t>(p);
-    default:
-      return load_le<uint64_t>(p);
-  }
-}
-
 // An open-addressing set of at most 256 values that gives each the number of its arrival.
 class SmallIndex {
  public:
@@ -48,12 +37,12 @@ class SmallIndex {
 }  // namespace
 
 bool encode_dictionary(ByteView raw, int width, Level level, Bytes& out) {
-  const uint64_t n = raw.size() / static_cast<uint64_t>(width);
+  const auto w = static_cast<uint64_t>(width);
+  const uint64_t n = raw.size() / w;
   SmallIndex index;
   Bytes symbols(n);
   for (uint64_t i = 0; i < n; ++i) {
-    const int number =
-        index.number(load_element(raw.data() + i * static_cast<uint64_t>(width), width));
+    const int number = index.number(load_element(raw.data() + i * w, w));
     if (number < 0) return false;
     symbols[i] = static_cast<uint8_t>(number);
   }
@@ -65,12 +54,10 @@ bool encode_dictionary(ByteView raw, int width, Level level, Bytes& out) {
     rank[static_cast<size_t>(index.number(sorted[i]))] = static_cast<uint8_t>(i);
   }
   for (uint8_t& s : symbols) s = rank[s];
-  ByteWriter w(out);
-  w.u8(static_cast<uint8_t>(width));
-  w.varint(sorted.size());
-  for (const uint64_t v : sorted) {
-    w.bytes({reinterpret_cast<const uint8_t*>(&v), static_cast<size_t>(width)});
-  }
+  ByteWriter to(out);
+  to.u8(static_cast<uint8_t>(width));
+  to.varint(sorted.size());
+  for (const uint64_t v : sorted) to.bytes({reinterpret_cast<const uint8_t*>(&v), w});
   encode_stream(symbols, level, out);
   return true;
 }
