@@ -6,6 +6,7 @@
 
 #include "planes_kernel.h"
 #include "repeats.h"
+#include "slices.h"
 #include "stream.h"
 #include "zstd_frame.h"
 
@@ -26,14 +27,7 @@ constexpr double kManyZeros = 0.05;
 // Slices of `slice_bytes`, a multiple of 8, from all over the block.
 Bytes take_sample(ByteView raw, uint64_t slice_bytes) {
   if (raw.size() <= kSlices * slice_bytes) return {raw.begin(), raw.end()};
-  Bytes sample;
-  sample.reserve(kSlices * slice_bytes);
-  const uint64_t stride = (raw.size() - slice_bytes) / (kSlices - 1) / 8 * 8;
-  for (uint64_t i = 0; i < kSlices; ++i) {
-    const ByteView slice = raw.subspan(i * stride, slice_bytes);
-    sample.insert(sample.end(), slice.begin(), slice.end());
-  }
-  return sample;
+  return take_slices(raw, kSlices, slice_bytes, (raw.size() - slice_bytes) / (kSlices - 1) / 8 * 8);
 }
 
 // Bits for each byte of raw when the sample's elements are split into planes.

@@ -4,6 +4,7 @@
 
 #include "delta.h"
 #include "pith/entropy/histogram.h"
+#include "slices.h"
 #include "stream.h"
 
 namespace pith::lossless {
@@ -209,11 +210,7 @@ entropy::Histogram counts_of(ByteView symbols) {
     entropy::histogram(symbols, counts);
     return counts;
   }
-  Bytes sample;
-  for (size_t i = 0; i < kSlices; ++i) {
-    ByteWriter(sample).bytes(symbols.subspan(i * (symbols.size() / kSlices), kSlice));
-  }
-  entropy::histogram(sample, counts);
+  entropy::histogram(take_slices(symbols, kSlices, kSlice, symbols.size() / kSlices), counts);
   for (uint32_t& c : counts) c *= static_cast<uint32_t>(factor);
   return counts;
 }

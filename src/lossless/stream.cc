@@ -10,13 +10,13 @@
 #include "pith/entropy/histogram.h"
 #include "pith/entropy/nibble_rans.h"
 #include "repeats.h"
+#include "slices.h"
 #include "zstd_frame.h"
 
 namespace pith::lossless {
 namespace {
 
-// Bytes of a stream that decide how it is coded. Slices, not single bytes, so that the reads stay
-// within few cache lines.
+// Bytes of a stream that decide how it is coded.
 constexpr uint64_t kSampleSlices = 32, kSliceBytes = 256;
 // Half of the sample is enough to see repeats, and zstd is the slowest of the estimates.
 constexpr uint64_t kRepeatSlices = 2;
@@ -29,14 +29,8 @@ constexpr double kNibblePreference = 1.03;
 
 Bytes sample_of(ByteView symbols) {
   if (symbols.size() <= 2 * kSampleSlices * kSliceBytes) return {symbols.begin(), symbols.end()};
-  Bytes sample;
-  sample.reserve(kSampleSlices * kSliceBytes);
-  const uint64_t stride = (symbols.size() - kSliceBytes) / (kSampleSlices - 1);
-  for (uint64_t i = 0; i < kSampleSlices; ++i) {
-    const ByteView slice = symbols.subspan(i * stride, kSliceBytes);
-    sample.insert(sample.end(), slice.begin(), slice.end());
-  }
-  return sample;
+  return take_slices(symbols, kSampleSlices, kSliceBytes,
+                     (symbols.size() - kSliceBytes) / (kSampleSlices - 1));
 }
 
 bool all_equal(ByteView v) {
@@ -96,6 +90,10 @@ void decode_parts(const Coder& coder, ByteView coded, MutableByteView symbols) {
   in.expect_end();
 }
 
+int zstd_level(Level level) {
+  return level == Level::kFast ? 1 : level == Level::kDefault ? 9 : 19;
+}
+
 bool try_zstd(ByteView symbols, int level, Bytes& out) {
   thread_local Bytes coded;
   coded.clear();
@@ -150,11 +148,7 @@ void encode_stream_with(ByteView symbols, Level level, bool classes, Bytes& out)
   entropy::histogram(sample, counts);
   const double n = static_cast<double>(sample.size()), order0 = order0_bits(counts, n);
   // Repeats that only a dictionary coder sees have to beat order-0 clearly: it decodes slower.
-  if (zstd_cost(sample, order0) < 0.95 * order0 && try_zstd(symbols,
-                                                            level == Level::kMax       ? 19
-                                                            : level == Level::kDefault ? 9
-                                                                                       : 1,
-                                                            out)) {
+  if (zstd_cost(sample, order0) < 0.95 * order0 && try_zstd(symbols, zstd_level(level), out)) {
     return;
   }
   if (constexpr double kLimit = 8 * (1 - kLeastGain); order0 < kLimit) {
