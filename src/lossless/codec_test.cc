@@ -3,9 +3,10 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
-#include <bit>
 #include <cmath>
 #include <random>
+
+#include "pith/base/half.h"
 
 namespace pith::lossless {
 namespace {
@@ -37,14 +38,9 @@ std::vector<float> gaussian(size_t n, double scale, uint32_t seed) {
   return v;
 }
 
-uint16_t to_bf16(float f) {
-  const uint32_t u = std::bit_cast<uint32_t>(f);
-  return static_cast<uint16_t>((u + 0x7FFF + (u >> 16 & 1)) >> 16);
-}
-
 Bytes gaussian_bf16(size_t n, uint32_t seed) {
   std::vector<uint16_t> v;
-  for (const float f : gaussian(n, 0.02, seed)) v.push_back(to_bf16(f));
+  for (const float f : gaussian(n, 0.02, seed)) v.push_back(bf16_from_float(f));
   return bytes_of(v);
 }
 
@@ -126,7 +122,7 @@ TEST(Codec, WeightsComeCloseToTheirEntropy) {
 TEST(Codec, NarrowValuesInWideTypesCostWhatTheyAre) {
   std::vector<float> upcast;
   for (const float f : gaussian(1 << 18, 0.02, 2))
-    upcast.push_back(std::bit_cast<float>(uint32_t{to_bf16(f)} << 16));
+    upcast.push_back(float_from_bf16(bf16_from_float(f)));
   EXPECT_GT(ratio(bytes_of(upcast), {DType::kF32, 512, false}, Level::kDefault), 2.95);
   std::vector<float> quantized;
   for (const float f : gaussian(1 << 18, 1, 3)) quantized.push_back(std::round(f * 4) * 0.0371f);
@@ -147,8 +143,8 @@ TEST(Codec, ADeltaIsSmallerThanTheFileAlone) {
                            step = gaussian(1 << 18, 0.0002, 7);
   std::vector<uint16_t> before, after;
   for (size_t i = 0; i < old_values.size(); ++i) {
-    before.push_back(to_bf16(old_values[i]));
-    after.push_back(to_bf16(old_values[i] + step[i]));
+    before.push_back(bf16_from_float(old_values[i]));
+    after.push_back(bf16_from_float(old_values[i] + step[i]));
   }
   const Content content{DType::kBF16, 512, false};
   // Steps of 1/100 of the weights: about 3.1 bits a weight are new, XOR and byte planes leave 5.4.
