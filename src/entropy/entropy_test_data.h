@@ -5,7 +5,6 @@
 #include <cmath>
 #include <random>
 
-#include "hwy/targets.h"
 #include "pith/base/bytes.h"
 
 namespace pith::entropy {
@@ -38,19 +37,6 @@ inline Bytes geometric(size_t n, uint64_t seed, uint32_t alphabet, double spread
     b = static_cast<uint8_t>(spread > 0 ? decay(random) % alphabet : any(random));
   }
   return out;
-}
-
-// Runs f once for each instruction set of this machine.
-template <class F>
-void for_each_target(F f) {
-  const int64_t all = hwy::SupportedTargets();
-  for (int64_t left = all; left != 0; left &= left - 1) {
-    hwy::SetSupportedTargetsForTest(left & -left);
-    hwy::GetChosenTarget().DeInit();
-    f();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().DeInit();
 }
 
 }  // namespace pith::entropy

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "../base/testing_targets.h"
 #include "entropy_test_data.h"
 
 namespace pith::entropy {

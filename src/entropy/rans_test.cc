@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "../base/testing_targets.h"
 #include "entropy_test_data.h"
 #include "pith/entropy/byte_rans.h"
 #include "pith/entropy/nibble_rans.h"

@@ -1,27 +1,15 @@
 // Differences on every instruction set: the same bytes, and the elements back.
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <bit>
 #include <cmath>
-#include <functional>
 #include <random>
 
+#include "../base/testing_targets.h"
 #include "block.h"
 
 namespace pith::lossless {
 namespace {
-
-void on_every_target(const std::function<void()>& body) {
-  for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-    SCOPED_TRACE(hwy::TargetName(left & -left));
-    hwy::SetSupportedTargetsForTest(left & -left);
-    hwy::GetChosenTarget().DeInit();
-    body();
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().DeInit();
-}
 
 struct Pair {
   Bytes base, raw;
@@ -85,7 +73,7 @@ TEST_P(Delta, IsTheSameOnEveryInstructionSet) {
     for (const double step : {0.0, 1e-4, 0.01, 10.0}) {
       const Pair p = trained(GetParam(), n, step, static_cast<uint32_t>(n));
       const Bytes expected = coded(p, GetParam());
-      on_every_target([&] {
+      for_each_target([&] {
         ASSERT_EQ(coded(p, GetParam()), expected) << n << " elements, step " << step;
         ASSERT_EQ(decoded(expected, p.base), p.raw) << n << " elements, step " << step;
       });
@@ -96,7 +84,7 @@ TEST_P(Delta, IsTheSameOnEveryInstructionSet) {
 TEST_P(Delta, DamageIsAnErrorOrOtherElementsOnEveryInstructionSet) {
   const Pair p = trained(GetParam(), 300, 0.01, 5);
   const Bytes block = coded(p, GetParam());
-  on_every_target([&] {
+  for_each_target([&] {
     for (size_t bit = 0; bit < 8 * block.size(); ++bit) {
       Bytes damaged = block;
       damaged[bit / 8] = static_cast<uint8_t>(damaged[bit / 8] ^ 1 << bit % 8);

@@ -1,10 +1,10 @@
 // Every kind of block on every instruction set: the same bytes, and the data back.
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <bit>
 #include <random>
 
+#include "../base/testing_targets.h"
 #include "pith/lossless/codec.h"
 
 namespace pith::lossless {
@@ -50,19 +50,13 @@ TEST(Targets, BlocksAreTheSameOnEveryInstructionSet) {
       for (const Level level : {Level::kFast, Level::kDefault}) {
         Bytes expected;
         encode(raw, {dtype, 64, false}, level, {}, expected);
-        for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
-          hwy::SetSupportedTargetsForTest(left & -left);
-          hwy::GetChosenTarget().DeInit();
+        for_each_target([&] {
           Bytes block, back(raw.size());
           encode(raw, {dtype, 64, false}, level, {}, block);
           decode(expected, {}, back);
-          EXPECT_TRUE(block == expected)
-              << info(dtype).name << " " << character << " " << hwy::TargetName(left & -left);
-          EXPECT_TRUE(back == raw)
-              << info(dtype).name << " " << character << " " << hwy::TargetName(left & -left);
-        }
-        hwy::SetSupportedTargetsForTest(0);
-        hwy::GetChosenTarget().DeInit();
+          EXPECT_TRUE(block == expected) << info(dtype).name << " " << character;
+          EXPECT_TRUE(back == raw) << info(dtype).name << " " << character;
+        });
       }
     }
   }
