@@ -2,12 +2,12 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
 
+#include "../base/testing_child.h"
 #include "testing.h"
 
 namespace pith::archive {
@@ -134,15 +134,6 @@ TEST(Disk, TwoWritersOnlyOneWins) {
   EXPECT_EQ(error_of([&] { write_archive(inputs, dir / "f.pith", {}); }).kind(), ErrorKind::kIo);
   write_archive(inputs, dir / "f.pith", {.overwrite = true});
   EXPECT_TRUE(Archive::open(dir / "f.pith").verify().ok());
-}
-
-// Runs in a child process, so that limits and user changes do not outlive the test.
-int in_child(const std::function<int()>& run) {
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(run());
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 TEST(Disk, FullDiskIsAnErrorAndLeavesNothing) {

@@ -9,15 +9,15 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <fstream>
-#include <functional>
 #include <optional>
+
+#include "testing_child.h"
 
 namespace pith {
 namespace {
@@ -61,15 +61,6 @@ std::string io_error_of(const std::function<void()>& action) {
     return e.what();
   }
   return "no error";
-}
-
-// Runs in a child process, so that limits and user changes do not outlive the test.
-int in_child(const std::function<int()>& run) {
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(run());
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 // For users with every permission there are no unreadable files, so the child becomes another.
