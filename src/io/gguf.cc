@@ -9,7 +9,6 @@
 namespace pith::io {
 namespace {
 
-constexpr int kMaxArrayDepth = 8;
 constexpr uint64_t kShownItems = 4;      // of an array, in the metadata text
 constexpr size_t kMaxShownText = 64;     // of a string inside an array
 constexpr uint32_t kMaxDimensions = 16;  // ggml has 4
@@ -53,28 +52,13 @@ std::string item_text(GgufSource& in, uint32_t type, int depth) {
                                       : std::string(text.substr(0, kMaxShownText)) + "…";
 }
 
-void skip_items(GgufSource& in, uint32_t type, uint64_t n, int depth) {
-  if (const uint64_t bytes = gguf_fixed_bytes(in, type)) return in.skip(checked_mul(n, bytes));
-  for (uint64_t k = 0; k < n; ++k) {
-    if (type == kString) {
-      in.string();
-    } else {
-      array_text(in, depth + 1);
-    }
-  }
-}
-
 // "[a, b, c, d, … 32000 items]"
 std::string array_text(GgufSource& in, int depth) {
-  if (depth > kMaxArrayDepth) in.bad("arrays are nested too deep");
-  const uint32_t type = in.u32();
-  const uint64_t fixed = gguf_fixed_bytes(in, type);
-  const uint64_t smallest = type == kArray ? 4 + in.length_bytes() : in.length_bytes();
-  const uint64_t n = in.count(fixed ? fixed : smallest);
+  const auto [type, n] = read_gguf_array(in, depth);
   std::string text = "[";
   const uint64_t shown = std::min(n, kShownItems);
   for (uint64_t k = 0; k < shown; ++k) text += (k ? ", " : "") + item_text(in, type, depth);
-  skip_items(in, type, n - shown, depth);
+  skip_gguf_items(in, {type, n - shown}, depth);
   return text + (n > shown ? fmt::format(", … {} items]", n) : "]");
 }
 

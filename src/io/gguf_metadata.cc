@@ -9,8 +9,6 @@
 namespace pith::io {
 namespace {
 
-constexpr int kMaxArrayDepth = 8;
-
 template <class T>
 T read_plain(GgufSource& in) {
   if constexpr (std::is_same_v<T, std::string>) return std::string(in.string());
@@ -58,39 +56,16 @@ GgufValue with_type(const GgufSource& in, uint32_t type, const Use& use) {
   }
 }
 
-// The count of an array's items, none of which is smaller than the file could hold.
-uint64_t array_count(GgufSource& in, uint32_t type) {
-  const uint64_t fixed = gguf_fixed_bytes(in, type);
-  const uint64_t length = in.length_bytes();
-  return in.count(fixed ? fixed : type == kArray ? 4 + length : length);
-}
-
-void skip_arrays(GgufSource& in, uint64_t n, int depth) {
-  if (depth > kMaxArrayDepth) in.bad("arrays are nested too deep");
-  for (uint64_t k = 0; k < n; ++k) {
-    const uint32_t type = in.u32();
-    const uint64_t items = array_count(in, type);
-    if (const uint64_t bytes = gguf_fixed_bytes(in, type)) {
-      in.skip(checked_mul(items, bytes));
-    } else if (type == kArray) {
-      skip_arrays(in, items, depth + 1);
-    } else {
-      for (uint64_t i = 0; i < items; ++i) in.string();
-    }
-  }
-}
-
 std::optional<GgufValue> read_array(GgufSource& in) {
-  const uint32_t type = in.u32();
-  const uint64_t n = array_count(in, type);
-  if (type == kArray) {
-    skip_arrays(in, n, 1);
+  const GgufArray array = read_gguf_array(in, 0);
+  if (array.type == kArray) {
+    skip_gguf_items(in, array, 0);
     return std::nullopt;
   }
-  return with_type(in, type, [&]<class T>(const T&) -> GgufValue {
+  return with_type(in, array.type, [&]<class T>(const T&) -> GgufValue {
     std::vector<T> items;
-    items.reserve(n);
-    for (uint64_t k = 0; k < n; ++k) items.push_back(read_plain<T>(in));
+    items.reserve(array.count);
+    for (uint64_t k = 0; k < array.count; ++k) items.push_back(read_plain<T>(in));
     return items;
   });
 }

@@ -59,7 +59,15 @@ class GgufSource {
   bool big_ = false;
 };
 
-// Bytes of a value of fixed size; 0 for strings and arrays. Throws for a type that does not exist.
-uint64_t gguf_fixed_bytes(const GgufSource& in, uint32_t type);
+struct GgufArray {
+  uint32_t type;  // of its items
+  uint64_t count;
+};
+
+// The head of an array that stands in `depth` others; no more items than the file can hold. Throws
+// for a type that does not exist and for arrays that are nested too deep.
+GgufArray read_gguf_array(GgufSource& in, int depth);
+// Skips items of an array that stands in `depth` others.
+void skip_gguf_items(GgufSource& in, GgufArray items, int depth);
 
 }  // namespace pith::io
