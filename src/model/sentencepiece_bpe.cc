@@ -63,12 +63,8 @@ class ScoredBpe::Run {
 
   // Text without user-defined pieces.
   void stretch(std::string_view text) {
-    for (size_t at = 0; at < text.size();) {
-      const size_t end = model_.boundaries_.next(text, at);
-      const std::string_view word = text.substr(at, end - at);
-      cache_.append(word, [&] { merge(word); });
-      at = end;
-    }
+    model_.boundaries_.each(
+        text, [&](std::string_view word) { cache_.append(word, [&] { merge(word); }); });
   }
 
  private:
@@ -151,12 +147,8 @@ class EscapedBpe::Run {
     if (model_.options_.ignore_merges) {
       if (const int32_t id = model_.pieces_.find(word); id >= 0) return out_.push_back(id);
     }
-    for (size_t at = 0; at < word.size();) {
-      const size_t end = model_.boundaries_.next(word, at);
-      const std::string_view part = word.substr(at, end - at);
-      cache_.append(part, [&] { merge(part); });
-      at = end;
-    }
+    model_.boundaries_.each(
+        word, [&](std::string_view part) { cache_.append(part, [&] { merge(part); }); });
   }
 
  private:

@@ -39,10 +39,20 @@ constexpr std::string_view kSpaceMark = "\u2581";
 class WordBoundaries {
  public:
   void add_piece(std::string_view piece);
-  // The end of the stretch that begins at `at`; the end of the text where words are not apart.
-  size_t next(std::string_view text, size_t at) const;
+  // Calls use(stretch) for each stretch in turn; for the whole text where words are not apart.
+  template <class Use>
+  void each(std::string_view text, const Use& use) const {
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = next(text, at);
+      use(text.substr(at, end - at));
+      at = end;
+    }
+  }
 
  private:
+  // The end of the stretch that begins at `at`.
+  size_t next(std::string_view text, size_t at) const;
+
   bool apart_ = true;
 };
 
