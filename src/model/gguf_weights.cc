@@ -119,10 +119,17 @@ class GgufWeights final : public WeightSource {
 
   void list_names() {
     for (const auto& [name, tensor] : tensors_.tensors()) {
-      const uint32_t slices = holds_all_experts(name) ? config_.experts : 1;
+      const bool stacked = holds_all_experts(name);
+      // No more names than the file has bytes.
+      if (stacked && (tensor.region.shape.empty() || tensor.region.size < config_.experts ||
+                      tensor.region.shape.front() != config_.experts)) {
+        fail(ErrorKind::kData, "tensor {} does not hold {} experts", io::in_quotes(name),
+             config_.experts);
+      }
+      const uint32_t slices = stacked ? config_.experts : 1;
       for (uint32_t e = 0; e < slices; ++e) {
         GgufTensorName gguf{name, {}};
-        if (holds_all_experts(name)) gguf.expert = e;
+        if (stacked) gguf.expert = e;
         if (auto hf = hf_tensor_name(gguf, config_.architecture)) {
           places_.try_emplace(std::move(*hf), Place{&tensor, gguf.expert});
         }
