@@ -6,7 +6,7 @@ set(pith_base_libs fmt::fmt TBB::tbb Threads::Threads PkgConfig::XXHASH)
 find_package(Eigen3 REQUIRED NO_MODULE)
 set(pith_math_libs Eigen3::Eigen PkgConfig::HWY)
 # Searches whose sums decide codes: the same on every instruction set, so nothing is fused.
-set_source_files_properties(src/math/nearest.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+set_source_files_properties(src/math/nearest.cc src/form/trellis_search.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
 set(pith_entropy_libs PkgConfig::HWY)
 set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)
 set(pith_form_libs PkgConfig::HWY)

@@ -42,7 +42,9 @@ const bool registered = [] {
   for (const std::string expression :
        {"dense(f16)", "uniform(4)", "codebook(4)", "codebook(16)", "codebook(256)",
         "codebook(16, dim=2)", "codebook(256, dim=4)", "codebook(256, dim=8)",
-        "codebook(256, dim=8, stages=2)", "codebook(4096, dim=8)"}) {
+        "codebook(256, dim=8, stages=2)", "codebook(4096, dim=8)", "lattice(e8, 2)",
+        "lattice(e8, 4)", "lattice(pyramid, dim=16, bits=3)", "trellis(2, states=256)",
+        "trellis(4, states=256)"}) {
     for (const uint64_t batch : {1, 8, 64})
       benchmark::RegisterBenchmark((expression + "/" + std::to_string(batch)).c_str(),
                                    [=](benchmark::State& s) { multiply(s, expression, batch); });

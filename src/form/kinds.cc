@@ -9,9 +9,11 @@
 #include "dense.h"
 #include "exponent.h"
 #include "ggml.h"
+#include "lattice.h"
 #include "lowrank.h"
 #include "sparse.h"
 #include "sum.h"
+#include "trellis.h"
 #include "uniform.h"
 
 namespace pith::form {
@@ -21,6 +23,8 @@ constexpr std::array kKinds = {
     Kind{"dense", DenseForm::read, DenseForm::encode},
     Kind{"uniform", UniformForm::read, UniformForm::encode},
     Kind{"codebook", CodebookForm::read, CodebookForm::encode},
+    Kind{"lattice", read_lattice, encode_lattice},
+    Kind{"trellis", TrellisForm::read, TrellisForm::encode},
     Kind{"sparse", SparseForm::read, SparseForm::encode},
     Kind{"lowrank", LowRankForm::read, LowRankForm::encode},
     Kind{"ggml", GgmlForm::read, GgmlForm::encode},

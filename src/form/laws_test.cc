@@ -87,7 +87,7 @@ Expression random_sparse(int depth) {
 }
 
 Expression random_form(int depth) {
-  if (number(0, 6) == 0) return random_codebook();
+  if (number(0, 6) == 0) return random_codes();
   if (number(0, 8) == 0) {
     const auto type = Expression::call(pick<std::string>({"f16", "bf16"}));
     return Expression::coder(Expression::call("dense", {{"", Value(type)}}),

@@ -39,4 +39,39 @@ inline Expression random_codebook() {
   return Expression::call("codebook", std::move(args));
 }
 
+inline Expression random_lattice() {
+  if (random_below(2)) {
+    std::vector<Argument> args = {{"", random_name_of({"e8"})}, {"", Value(random_up_to(5))}};
+    add_random_scales(1, args);
+    return Expression::call("lattice", std::move(args));
+  }
+  const int64_t dim = random_of({1, 2, 5, 8, 16, 24, 32});
+  std::vector<Argument> args = {{"", random_name_of({"pyramid"})},
+                                {"dim", Value(dim)},
+                                {"k", Value(random_up_to(dim < 8 ? 40 : 20))},
+                                {"gain", Value(random_of({0, 1, 4}))}};
+  add_random_scales(dim, args);
+  return Expression::call("lattice", std::move(args));
+}
+
+inline Expression random_trellis() {
+  const int64_t bits = random_up_to(4);
+  std::vector<Argument> args = {{"", Value(bits)},
+                                {"states", Value(int64_t{16} << (bits + random_of({0, 0, 1, 2})))}};
+  add_random_scales(1, args);
+  return Expression::call("trellis", std::move(args));
+}
+
+// Any of these.
+inline Expression random_codes() {
+  switch (random_below(3)) {
+    case 0:
+      return random_codebook();
+    case 1:
+      return random_lattice();
+    default:
+      return random_trellis();
+  }
+}
+
 }  // namespace pith::form

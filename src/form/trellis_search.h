@@ -1,0 +1,26 @@
+// The path through a trellis with the least squared error (Viterbi 1967).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace pith::form {
+
+class TrellisSearch {
+ public:
+  TrellisSearch(int bits, int window);
+
+  // windows[i]: that of element i, whose lower bits are the upper ones of the next. The path of
+  // long rows is settled every 1024 elements, so that memory does not grow with them.
+  void operator()(const float* x, uint64_t n, uint16_t* windows);
+
+ private:
+  void settle(uint64_t begin, uint64_t end, uint16_t* windows) const;
+
+  int bits_, window_;
+  std::vector<float> values_, costs_;  // of each window
+  std::vector<float> least_;           // of each prefix: the least cost of a window before it
+  std::vector<uint8_t> choices_;       // of each element and prefix: the upper bits of that window
+};
+
+}  // namespace pith::form
