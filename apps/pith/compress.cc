@@ -44,6 +44,10 @@ constexpr const char* kExamples =
 its external data; folders are stored whole. Without a level: default. --level fast and max trade size
 for time; all of them give every bit back.
 
+Forms make a model smaller with losses: every matrix of floats is stored in the form of the last --form that
+matches its name (docs/forms.md) and comes back as the nearest that the form can hold. Norms and biases (one
+dimension, unless a pattern is their very name), integers, quantized blocks and other files stay exact.
+
 Examples:
   pith compress model.safetensors                       model.safetensors.pith, beside it
   pith compress model.gguf -o small.pith --max          smallest, slowly
@@ -52,6 +56,8 @@ Examples:
   pith compress step-2000.safetensors --base step-1000.safetensors    only what changed
   pith compress model.safetensors --dry-run -v          how each tensor would do
   pith compress model.safetensors --recipe zipnn        a published method by name
+  pith compress model --form 'uniform(4, group=64)'     with losses: every matrix in 4.25 bits a weight
+  pith compress model -o m.pith --form 'uniform(4)' --form 'embed|lm_head=uniform(8)' --lossless 'layers.0'
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
 
@@ -78,6 +84,11 @@ void add_how(CLI::App* c, CompressArguments& a) {
               "(--base then says where its base is)");
   c->add_option("--recipe", a.recipe, "a published method (see: pith recipes)")->type_name("NAME");
   add_repeatable(c, "-O,--set", a.settings, "an option of the recipe", "KEY=VALUE");
+  add_repeatable(c, "--form", a.forms,
+                 "store matrices (whose name matches) in a compressed form, with losses",
+                 "[REGEX=]EXPR");
+  add_repeatable(c, "--lossless", a.lossless, "with --form: keep tensors of matching names exact",
+                 "REGEX");
   add_threads(c, a.threads);
 }
 

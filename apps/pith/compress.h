@@ -15,7 +15,7 @@
 namespace pith::command {
 
 struct CompressArguments {
-  std::vector<std::string> inputs, bases, settings;
+  std::vector<std::string> inputs, bases, settings, forms, lossless;
   std::string output, level, recipe;
   int threads = 0;
   bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;

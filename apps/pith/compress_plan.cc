@@ -32,6 +32,8 @@ void check(const CompressArguments& a) {
   if (a.rebase && a.inputs.size() != 1) usage("--rebase takes one archive");
   if (a.recipe.empty() && !a.settings.empty())
     usage("--set belongs to a recipe; name one with --recipe");
+  if (!a.lossless.empty() && a.forms.empty()) usage("--lossless says what --form leaves alone");
+  if (a.remove && !a.forms.empty()) usage("--rm does not go with --form, which is lossy");
   if (a.rebase && !a.recipe.empty())
     usage("--rebase writes an archive that stands alone; no recipe goes with it");
 }
@@ -84,12 +86,18 @@ std::string stdin_name(const CompressPlan& plan) {
   return name.size() > 5 && name.ends_with(".pith") ? name.substr(0, name.size() - 5) : "stdin";
 }
 
-std::vector<archive::Input> stdin_inputs(const CompressPlan& plan) {
+std::vector<archive::Input> stdin_inputs(CompressPlan& plan) {
   struct stat status;
   const bool regular = ::fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
                        ::lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
-  auto source =
-      regular ? archive::mapped_source("/proc/self/fd/0") : archive::stream_source(STDIN_FILENO);
+  if (regular) return {{stdin_name(plan), archive::mapped_source("/proc/self/fd/0")}};
+  if (plan.options.forms.empty()) {
+    return {{stdin_name(plan), archive::stream_source(STDIN_FILENO)}};
+  }
+  // Which tensors there are is known at the end of some formats only.
+  std::shared_ptr<const MappedFile> spool = spool_stdin();
+  auto source = archive::memory_source(spool->bytes(), stdin_name(plan));
+  plan.spool = std::move(spool);
   return {{stdin_name(plan), std::move(source)}};
 }
 
@@ -123,6 +131,18 @@ void choose_inputs(const CompressArguments& a, CompressPlan& plan) {
   }
 }
 
+std::vector<archive::FormRule> form_rules(const CompressArguments& a) {
+  std::vector<archive::FormRule> rules;
+  try {
+    for (const std::string& text : a.forms) rules.push_back(archive::parse_form_rule(text));
+    for (const std::string& text : a.lossless) rules.push_back(archive::lossless_rule(text));
+    const archive::FormRules tried(rules);
+  } catch (const Error& e) {
+    throw e.in("--form");
+  }
+  return rules;
+}
+
 void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan& by_recipe) {
   by_recipe.write.threads = a.threads;
   by_recipe.write.overwrite = a.force;
@@ -132,9 +152,12 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
     for (const std::string& setting : a.settings) recipe::add_value(values, setting);
     recipe::apply(recipe::find_recipe(a.recipe), std::move(values), by_recipe);
   }
+  if (by_recipe.transform && !a.forms.empty())
+    usage("--form does not go with a recipe that is lossy");
   if (by_recipe.transform && a.remove) usage("--rm does not go with a recipe that is lossy");
   plan.losses = by_recipe.losses;
   plan.options = by_recipe.write;
+  plan.options.forms = form_rules(a);
   if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
   if (a.fast) plan.options.level = lossless::Level::kFast;
   if (a.max) plan.options.level = lossless::Level::kMax;

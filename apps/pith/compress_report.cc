@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "compress.h"
+#include "form_table.h"
 #include "message.h"
 #include "output.h"
 #include "pith/recipe/registry.h"
@@ -40,11 +41,30 @@ class Explanations {
   std::optional<archive::Archive> archive_;
 };
 
+io::TensorRegion region_of(const TensorReport& t) {
+  io::TensorRegion region;
+  region.dtype = t.dtype;
+  region.shape = t.shape;
+  region.size = t.raw;
+  return region;
+}
+
+FormTable form_table(const WriteReport& r) {
+  FormTable table;
+  for (const FileReport& f : r.files) {
+    for (const TensorReport& t : f.tensors) {
+      table.add(region_of(t), t.stored, t.form ? &*t.form : nullptr);
+    }
+  }
+  return table;
+}
+
 Json to_json(const TensorReport& t, const std::string& how) {
   Json j = {{"name", t.name},        {"dtype", info(t.dtype).name}, {"shape", t.shape},
             {"raw", t.raw},          {"stored", t.stored},          {"shared", t.shared},
             {"has_base", t.has_base}};
   if (!how.empty()) j["how"] = how;
+  j["form"] = form_json(t.form ? &*t.form : nullptr, element_count(region_of(t)));
   return j;
 }
 
@@ -86,7 +106,8 @@ Json to_json(const CompressPlan& plan, const WriteReport& r, const Explanations&
   j["seconds"] = {{"wall", r.wall},       {"cpu", r.cpu},       {"reading", r.reading},
                   {"hashing", r.hashing}, {"coding", r.coding}, {"writing", r.writing}};
   j["files"] = std::move(files);
-  j["lossless"] = plan.losses == nullptr;
+  j["lossless"] = plan.losses == nullptr && r.forms == 0;
+  if (r.forms > 0) j["forms"] = form_table(r).json();
   if (plan.losses) j["losses"] = losses_json(*plan.losses);
   return j;
 }
@@ -99,6 +120,18 @@ void print_tensors(const WriteReport& r, const Explanations& explanations) {
           t.shared >= t.raw && t.raw > 0 ? "same as earlier bytes" : explanations.of(f.path, t);
       table.row({t.name, std::string(info(t.dtype).name), shape_text(t.shape), size_text(t.raw),
                  size_text(t.stored), ratio_text(t.raw, t.stored), how});
+    }
+  }
+  if (!table.empty()) std::fputs(table.text().c_str(), stderr);
+}
+
+void print_forms(const WriteReport& r) {
+  Table table({"tensor", "form", ">bits/weight", ">error", ">largest"});
+  for (const FileReport& f : r.files) {
+    for (const TensorReport& t : f.tensors) {
+      if (!t.form) continue;
+      table.row({t.name, t.form->expression, bits_text(*t.form, element_count(region_of(t))),
+                 error_text(t.form->error), error_text(t.form->max_error)});
     }
   }
   if (!table.empty()) std::fputs(table.text().c_str(), stderr);
@@ -136,7 +169,8 @@ void report_compress(const CompressArguments& a, const CompressPlan& plan,
                      const WriteReport& report) {
   for (const FileReport& f : report.files) {
     for (const std::string& text : f.notes) {
-      if (a.verbose && !a.quiet) note("{}: {}", f.path, text);
+      const bool asked = a.verbose || text.find(" stays lossless: ") != std::string::npos;
+      if (asked && !a.quiet) note("{}: {}", f.path, text);
     }
   }
   if (a.json) print_json(to_json(plan, report, Explanations(a, plan)));
@@ -144,8 +178,11 @@ void report_compress(const CompressArguments& a, const CompressPlan& plan,
   if (a.verbose) {
     print_tensors(report, Explanations(a, plan));
     if (plan.losses) print_losses(*plan.losses);
+    print_forms(report);
     print_times(report);
   }
+  if (report.forms > 0) std::fputs(form_table(report).text().c_str(), stderr);
+  if (!a.forms.empty() && report.forms == 0) print_warning("no tensor was stored in a form");
   if (plan.losses)
     note("stored with losses (-v shows them): {}", count_text(plan.losses->size(), "tensor"));
   print_summary(plan, report);

@@ -96,6 +96,19 @@ class Decompress {
     write_tensor(archive_, tensor, rows, tensor_format(a_.output),
                  [&](ByteView b) { out.write(b); });
     out.commit();
+    say_losses(tensor, 1);
+  }
+
+  // Of `count` tensors from the `first` on.
+  void say_losses(size_t first, size_t count) const {
+    if (a_.quiet) return;
+    const auto begin = archive_.tensors().begin() + static_cast<ptrdiff_t>(first);
+    const auto lossy =
+        std::count_if(begin, begin + static_cast<ptrdiff_t>(count),
+                      [](const auto& tensor) { return tensor.form && tensor.form->max_error > 0; });
+    if (lossy == 0) return;
+    note("{} : stored with losses: {} (pith inspect --tensors shows the errors)", opened_.label,
+         count_text(static_cast<uint64_t>(lossy), "tensor"));
   }
 
   void refuse_terminal() const {
@@ -118,6 +131,7 @@ class Decompress {
     if (a_.output.empty()) archive::check_path(info.path);
     archive_.extract_file(file, output_path(target, a_.force), options);
     summary(bar, target, info.size);
+    say_losses(info.first_tensor, info.tensor_count);
   }
 
   // The one folder that everything is in, or nothing.
@@ -150,6 +164,7 @@ class Decompress {
     staged.commit(top);
     restore_folder_modes(target, top);
     summary(bar, target, archive_.raw_size());
+    say_losses(0, archive_.tensors().size());
   }
 
   // Children first, so that a folder that may not be written is still complete.

@@ -1,3 +1,6 @@
+#include <algorithm>
+
+#include "form_table.h"
 #include "inspect.h"
 #include "units.h"
 
@@ -61,13 +64,40 @@ std::string file_table(const Archive& archive) {
   return table.text();
 }
 
+bool has_forms(const Archive& archive) {
+  return std::ranges::any_of(archive.tensors(), [](const auto& t) { return t.form.has_value(); });
+}
+
+FormTable form_table(const Archive& archive, const Details& details) {
+  FormTable table;
+  for (size_t t = 0; t < archive.tensors().size(); ++t) {
+    const archive::TensorInfo& tensor = archive.tensors()[t];
+    table.add(tensor.region, details.stored[t], tensor.form ? &*tensor.form : nullptr);
+  }
+  return table;
+}
+
 std::string tensor_table(const Archive& archive, const Details& details) {
-  Table table({"tensor", "dtype", "shape", ">raw", ">stored", ">ratio", "how"});
+  const bool forms = has_forms(archive);
+  std::vector<std::string> headers{"tensor", "dtype", "shape", ">raw", ">stored", ">ratio", "how"};
+  if (forms) headers.insert(headers.end() - 1, {">bits/weight", ">error"});
+  Table table(headers);
   for (size_t t = 0; t < archive.tensors().size(); ++t) {
     const io::TensorRegion& r = archive.tensors()[t].region;
-    table.row({r.name, std::string(info(r.dtype).name), shape_text(r.shape), size_text(r.size),
-               size_text(details.stored[t]), ratio_text(r.size, details.stored[t]),
-               how(details.all[t])});
+    const auto& form = archive.tensors()[t].form;
+    std::vector<std::string> cells{r.name,
+                                   std::string(info(r.dtype).name),
+                                   shape_text(r.shape),
+                                   size_text(r.size),
+                                   size_text(details.stored[t]),
+                                   ratio_text(r.size, details.stored[t])};
+    if (forms) {
+      cells.push_back(form ? bits_text(*form, element_count(r)) : "");
+      cells.push_back(form ? error_text(form->error) : "");
+    }
+    const bool elsewhere = form && details.all[t].shared > 0;
+    cells.push_back(how(details.all[t]) + (elsewhere ? ", " + form->expression : ""));
+    table.row(std::move(cells));
   }
   return table.empty() ? "" : table.text();
 }
@@ -107,6 +137,7 @@ Json tensor_json(const Archive& archive, size_t t, const TensorDetail& d) {
           {"stored", d.stored},
           {"shared", d.shared},
           {"has_base", tensor.has_base},
+          {"form", form_json(tensor.form ? &*tensor.form : nullptr, element_count(r))},
           {"how", d.explain}};
 }
 
@@ -123,6 +154,7 @@ Json to_json(const Archive& archive, const Details& details, const std::string& 
                  {"size", base->size},
                  {"depth", archive.base_depth()}};
   }
+  if (has_forms(archive)) j["forms"] = form_table(archive, details).json();
   j["files"] = Json::array();
   for (const FileInfo& f : archive.files()) j["files"].push_back(file_json(f));
   j["tensors"] = Json::array();
@@ -156,6 +188,7 @@ void inspect_archive(const InspectArguments& a) {
   const std::string tensors =
       a.tensors ? tensor_table(archive, details) : dtype_table(regions_of(archive), details.stored);
   if (!tensors.empty()) s.append("\n").append(tensors);
+  if (has_forms(archive)) s.append("\n").append(form_table(archive, details).text());
   if (a.metadata) s += files_metadata(archive);
   if (a.planes) s.append("\n").append(planes_of(archive).text());
   write_stdout(s);

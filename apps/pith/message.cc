@@ -1,5 +1,6 @@
 #include "message.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace pith::command {
@@ -12,7 +13,15 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-void print_error(std::string_view text) { print_note(fmt::format("pith: error: {}", text)); }
+void print_error(std::string_view text) {
+  std::string out = "pith: error: ";
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find("\n  ", at), text.size());
+    out += printable(text.substr(at, end - at)) + "\n";
+    at = end + 1;
+  }
+  std::fwrite(out.data(), 1, out.size(), stderr);
+}
 void print_warning(std::string_view text) { print_note(fmt::format("pith: warning: {}", text)); }
 
 void print_note(std::string_view text) {

@@ -9,7 +9,8 @@
 
 namespace pith::command {
 
-// "pith: error: TEXT"; line breaks and control characters of TEXT become spaces.
+// "pith: error: TEXT"; control characters of TEXT become spaces, and line breaks too unless two
+// spaces follow: so begin the lines that show the place of an error in an expression.
 void print_error(std::string_view text);
 void print_warning(std::string_view text);
 
