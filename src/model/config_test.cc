@@ -133,7 +133,7 @@ TEST(Config, WhatCannotBeIsRefusedByName) {
   refused({{"rope_scaling", {{"type", "longrope"}}}}, "longrope without");
   refused({{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "factor of RoPE scaling");
   refused({{"architectures", {"LlamaForSequenceClassification"}}},
-          "'LlamaForSequenceClassification' is not LlamaForCausalLM");
+          "'LlamaForSequenceClassification' is no language model");
   EXPECT_SAYS([&] { config_from_json(as_bytes("[]")); }, "not an object");
   EXPECT_SAYS([&] { config_from_json(as_bytes("{")); }, "config.json");
 }

@@ -165,6 +165,28 @@ TEST(Session, TextsLongerThanTilesAndChunks) {
   expect_right(c, 600);
 }
 
+TEST(Session, ThreadsGiveTheSameBits) {
+  // Large enough that every loop is shared out.
+  DecoderConfig c = small_experts(Architecture::kQwen3Moe);
+  c.layers = 2;
+  c.dense_layers = {true, false};
+  c.width = 256;
+  c.head_size = c.rope_size = 32;
+  c.feed_forward = 512;
+  c.expert_feed_forward = 128;
+  const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));
+  const std::vector<int32_t> ids = some_ids(c, 540);
+  const std::vector<float> logits = all_logits(model, ids, 600);
+  for (const int threads : {2, 3}) {
+    Session session(model, 600, threads);
+    EXPECT_EQ(copied(session.feed(ids, Logits::kAll)), logits);
+  }
+  Session one(model, 600, 1), two(model, 600, 2);
+  one.feed(ids);
+  two.feed(ids);
+  EXPECT_EQ(copied(one.feed(std::span(ids).first(1))), copied(two.feed(std::span(ids).first(1))));
+}
+
 TEST(Session, HalfPrecisionWeights) {
   const DecoderConfig c = small_config();
   for (const DType type : {DType::kF16, DType::kBF16}) {
