@@ -6,6 +6,7 @@
 #include <map>
 
 #include "pith/base/error.h"
+#include "pith/base/random.h"
 
 namespace pith::model {
 namespace {
@@ -28,14 +29,6 @@ double exp_down(double x) {
   double sum = 1;
   for (int i = 13; i > 0; --i) sum = 1 + r * sum / i;  // Taylor, innermost term first
   return std::ldexp(sum, static_cast<int>(k));
-}
-
-// SplitMix64 (Steele, Lea, Flood 2014): the n-th number of a seed, without state.
-uint64_t random_bits(uint64_t seed, uint64_t n) {
-  uint64_t z = seed + (n + 1) * 0x9E3779B97F4A7C15;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-  return z ^ (z >> 31);
 }
 
 void require(bool holds, const char* what, double got) {
@@ -85,7 +78,7 @@ int32_t Sampler::sample(std::span<const float> logits) {
   keep_top_p();
   keep_min_p();
   softmax(options_.temperature);
-  double left = uniform();
+  double left = random_unit(options_.seed, draws_++);
   for (const Candidate& c : candidates_) {
     left -= c.probability;
     if (left < 0) return c.id;
@@ -186,10 +179,6 @@ void Sampler::softmax(double temperature) {
     sum += c.probability;
   }
   for (Candidate& c : candidates_) c.probability /= sum;
-}
-
-double Sampler::uniform() {
-  return static_cast<double>(random_bits(options_.seed, draws_++) >> 11) * 0x1p-53;
 }
 
 }  // namespace pith::model

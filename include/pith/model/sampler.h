@@ -78,7 +78,6 @@ class Sampler {
   void keep_probability(double wanted);
   void keep_min_p();
   void softmax(double temperature);
-  double uniform();
 
   SamplerOptions options_;
   std::deque<int32_t> recent_;
