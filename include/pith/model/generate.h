@@ -1,0 +1,63 @@
+// Text that a language model writes: the loop around a session, a sampler and a tokenizer.
+//
+//   Session session(model, 2048);
+//   const auto written = generate(session, prompt_ids, {.max_tokens = 100},
+//                                 [](std::string_view text, int32_t) { std::cout << text; return
+//                                 true; });
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pith/base/progress.h"
+#include "pith/model/sampler.h"
+#include "pith/model/session.h"
+
+namespace pith::model {
+
+enum class Stop : uint8_t {
+  kEnd,      // the model ended its text
+  kLength,   // max_tokens are written
+  kText,     // one of the stop texts came
+  kContext,  // the session is full
+  kAsked,    // the callback asked to stop
+};
+std::string_view name(Stop stop);  // "end", "length", "stop", "context", "interrupted"
+
+struct GenerateOptions {
+  SamplerOptions sampler = {};
+  uint64_t max_tokens = 0;              // 0: until the model ends or the session is full
+  bool ignore_end = false;              // the tokens that end a text are never drawn
+  std::vector<std::string> stops = {};  // ends the text before the first of these; none is empty
+  bool continues = true;   // the text goes on from the prompt: keep a space at its front
+  Progress progress = {};  // over the prompt, in tokens
+};
+
+struct Generated {
+  std::vector<int32_t> ids;  // without the one that ended the text
+  std::string text;          // valid UTF-8; empty where the model has no tokenizer
+  Stop stop = Stop::kEnd;
+  uint64_t prompt_tokens = 0;
+  double prompt_seconds = 0, seconds = 0;  // reading the prompt; writing
+  // Of what was read when `seconds` began: tokens that went through the model, one at a time.
+  uint64_t steps = 0;
+};
+
+// The ids that end a text: the model's and the tokenizer's eos, and control tokens that chat models
+// end a turn with (<|eot_id|>, <|im_end|>, <end_of_turn>, …). In ascending order.
+std::vector<int32_t> end_tokens(const LanguageModel& model);
+
+// Reads the prompt behind what the session has read, then writes. `write` gets every part of the
+// text as soon as it is known not to belong to a stop text, with the last token's id, and returns
+// false to stop; it is called for every token, also without text, and once with id -1 for what was
+// held back at the end. Throws ErrorKind::kUsage for an empty prompt or stop text, kLimit for a
+// prompt that leaves no room in the session, and what Session::feed and Sampler throw.
+Generated generate(Session& session, std::span<const int32_t> prompt,
+                   const GenerateOptions& options,
+                   const std::function<bool(std::string_view text, int32_t id)>& write);
+
+}  // namespace pith::model
