@@ -19,6 +19,8 @@ void add_inspect(CLI::App& app);
 void add_verify(CLI::App& app);
 void add_recover(CLI::App& app);
 void add_recipes(CLI::App& app);
+void add_run(CLI::App& app);
+void add_eval(CLI::App& app);
 
 }  // namespace pith::command
 

@@ -34,6 +34,8 @@ void add_commands(CLI::App& app) {
   add_verify(app);
   add_recover(app);
   add_recipes(app);
+  add_run(app);
+  add_eval(app);
   ::add_bench(app);
 }
 

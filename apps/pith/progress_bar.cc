@@ -23,21 +23,23 @@ size_t terminal_width() {
   return size.ws_col;
 }
 
-std::string state_text(uint64_t done, uint64_t total, double seconds) {
+std::string state_text(uint64_t done, uint64_t total, double seconds, ProgressUnit unit) {
   const std::string rate = rate_text(done, seconds);
   if (total == 0) return fmt::format("{}  {}", size_text(done), rate);
   const double part = std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const std::string left =
       done > 0 && seconds > 0.5 ? time_text(seconds / part - seconds) + " left" : "";
+  if (unit == ProgressUnit::kOther) return fmt::format("{:3.0f}%  {}", 100 * part, left);
   return fmt::format("{:3.0f}%  {} of {}  {}  {}", 100 * part, size_text(done), size_text(total),
                      rate, left);
 }
 
 }  // namespace
 
-ProgressBar::ProgressBar(const std::string& label, bool quiet)
+ProgressBar::ProgressBar(const std::string& label, bool quiet, ProgressUnit unit)
     : label_(printable(label)),
       visible_(!quiet && ::isatty(STDERR_FILENO)),
+      unit_(unit),
       start_(Clock::now()),
       last_(start_) {}
 
@@ -54,7 +56,7 @@ void ProgressBar::draw(uint64_t done, uint64_t total) {
   const auto now = Clock::now();
   if (!lock || now - last_ < kBetweenDraws) return;
   last_ = now;
-  const std::string state = state_text(done, total, seconds());
+  const std::string state = state_text(done, total, seconds(), unit_);
   const size_t width = terminal_width();
   const size_t room = width > state.size() + 4 ? width - state.size() - 4 : 0;
   const std::string label = label_.size() <= room ? label_ : label_.substr(label_.size() - room);

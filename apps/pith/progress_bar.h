@@ -10,10 +10,13 @@
 
 namespace pith::command {
 
+// What the work counts; of everything but bytes only the part that is done is shown.
+enum class ProgressUnit { kBytes, kOther };
+
 class ProgressBar {
  public:
   // Draws only when standard error is a terminal and `quiet` is not set.
-  ProgressBar(const std::string& label, bool quiet);
+  ProgressBar(const std::string& label, bool quiet, ProgressUnit unit = ProgressUnit::kBytes);
   ~ProgressBar() { clear(); }
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -30,6 +33,7 @@ class ProgressBar {
 
   std::string label_;
   bool visible_;
+  ProgressUnit unit_;
   bool drawn_ = false;
   std::mutex mutex_;
   std::chrono::steady_clock::time_point start_, last_;

@@ -1,0 +1,143 @@
+// pith eval: how well a language model predicts a text, alone or beside another model.
+#include "eval.h"
+
+#include "command.h"
+#include "message.h"
+#include "options.h"
+#include "pith/model/session.h"
+#include "progress_bar.h"
+
+namespace pith::command {
+namespace {
+
+const model::Tokenizer& tokenizer_of(const model::LanguageModel& m) {
+  if (m.tokenizer()) return *m.tokenizer();
+  fail(ErrorKind::kData, "{}",
+       m.tokenizer_error().empty() ? fmt::format("{}: the model has no tokenizer", m.where())
+                                   : m.tokenizer_error());
+}
+
+std::string text_of(const std::string& path) {
+  if (path == "-") {
+    const auto input = spool_stdin();
+    return {input->bytes().begin(), input->bytes().end()};
+  }
+  const MappedFile file(path);
+  return {file.bytes().begin(), file.bytes().end()};
+}
+
+// Ids must mean the same to both.
+void check_same_vocabulary(const model::LanguageModel& a, const model::LanguageModel& b) {
+  if (!a.tokenizer() || !b.tokenizer()) return;
+  const model::Tokenizer &x = *a.tokenizer(), &y = *b.tokenizer();
+  const auto differ = [&](const std::string& how) {
+    fail(ErrorKind::kUsage, "{} and {} have different vocabularies: {}", a.where(), b.where(), how);
+  };
+  if (x.size() != y.size()) differ(fmt::format("{} and {} tokens", x.size(), y.size()));
+  for (int32_t id = 0; id < x.size(); ++id) {
+    if (x.piece(id) != y.piece(id)) differ(fmt::format("token {} is not the same", id));
+  }
+}
+
+std::optional<int32_t> bos_of(const EvalArguments& a, const model::LanguageModel& m,
+                              const model::Tokenizer& tokenizer) {
+  const auto bos = tokenizer.bos() ? tokenizer.bos() : m.config().bos;
+  if (a.bos && !bos) fail(ErrorKind::kUsage, "{}: the model has no bos token", m.where());
+  const bool wanted = a.bos || (!a.no_bos && tokenizer.adds_bos());
+  return wanted ? bos : std::nullopt;
+}
+
+Measurements measure(const EvalArguments& a) {
+  const model::LanguageModel subject = model::load_model(a.model);
+  std::optional<model::LanguageModel> reference;
+  if (!a.against.empty()) {
+    reference = model::load_model(a.against);
+    check_same_vocabulary(subject, *reference);
+  }
+  const model::Tokenizer& tokenizer =
+      tokenizer_of(subject.tokenizer() || !reference ? subject : *reference);
+  Measurements m{{}, tokenizer.encode(text_of(a.text), {.add_bos = false}), tokenizer, 0};
+  if (a.context > subject.config().context && !a.quiet) {
+    print_warning(fmt::format("the model was made for {} positions, not {}",
+                              subject.config().context, a.context));
+  }
+  audit::PerplexityOptions options{.context = a.context,
+                                   .stride = a.stride,
+                                   .skip_first = a.skip_first,
+                                   .max_windows = a.windows,
+                                   .bos = bos_of(a, subject, tokenizer),
+                                   .changed = a.changed,
+                                   .threads = a.threads};
+  ProgressBar bar(a.model, a.quiet, ProgressUnit::kOther);
+  options.progress = bar.callback();
+  const uint64_t positions = std::clamp<uint64_t>(m.ids.size() + 1, 1, a.context);
+  model::Session session(subject, positions, a.threads);
+  const audit::LogitSource source = audit::logits_of(session);
+  if (!reference) {
+    m.evaluation = audit::evaluate(source, m.ids, options);
+  } else {
+    model::Session other(*reference, positions, a.threads);
+    const audit::LogitSource against = audit::logits_of(other);
+    m.evaluation = audit::evaluate(source, m.ids, options, &against);
+  }
+  bar.clear();
+  m.seconds = bar.seconds();
+  return m;
+}
+
+void run(const EvalArguments& a) {
+  if (a.bos && a.no_bos) fail(ErrorKind::kUsage, "give --bos or --no-bos, not both");
+  const Measurements m = measure(a);
+  if (a.json) return print_json(eval_json(a, m));
+  write_stdout(eval_text(a, m));
+}
+
+constexpr const char* kExamples =
+    R"(The text is cut into windows of --context predictions, each read from an empty memory, and every prediction
+counts; what fills no window at the end does not. Where the tokenizer begins texts with bos, so do windows.
+llama.cpp counts the second half of each window: --skip-first 256 with --context 512. Figures of different
+protocols cannot be compared; the output says which one was used. Errors: that of windows is over the means of
+windows, that of tokens as if they were independent; intervals are of 95%, from resampling windows.
+
+Examples:
+  pith eval lm --text book.txt                            loss and perplexity
+  pith eval lm --text book.txt --windows 4 --no-bos       of the first four windows, without bos
+  pith eval lm --text book.txt --skip-first 256           the second half of each window
+  pith eval small.gguf --against lm --text book.txt       what was lost: KL, agreement, who was hurt most
+  pith eval lm --text book.txt --context 128 --json       for programs)";
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto a = std::make_shared<EvalArguments>();
+  CLI::App* c = app.add_subcommand("eval", "Measure how well a language model predicts a text");
+  c->add_option("model", a->model, "a GGUF file, or a folder with config.json and safetensors")
+      ->type_name("MODEL")
+      ->required();
+  c->add_option("--text", a->text, "what it is to predict; '-': standard input")
+      ->type_name("FILE")
+      ->required();
+  c->add_option("--against", a->against, "a model to compare with, as before compression")
+      ->type_name("MODEL");
+  const auto number = [&](const char* names, uint64_t& value, const char* help) {
+    return c->add_option(names, value, help)->type_name("N");
+  };
+  number("-c,--context", a->context, "predictions in a window")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 24).description(""));
+  number("--stride", a->stride, "tokens from window to window; default: the context");
+  number("--skip-first", a->skip_first, "of each window, so many predictions do not count");
+  number("--windows", a->windows, "at most so many, from the beginning; 0: all");
+  number("--changed", a->changed, "show so many of the tokens that changed most")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100000).description(""));
+  c->add_flag("--bos", a->bos, "begin windows with the bos token");
+  c->add_flag("--no-bos", a->no_bos, "begin windows with text");
+  add_threads(c, a->threads);
+  c->add_flag("-q,--quiet", a->quiet, "say nothing but errors and the result");
+  c->add_flag("--json", a->json, "everything as JSON on standard output");
+  c->footer(kExamples);
+  c->callback([a] { run(*a); });
+}
+
+}  // namespace pith::command

@@ -1,0 +1,31 @@
+// pith eval, in two halves: measuring (eval.cc) and saying what was measured (eval_report.cc).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "output.h"
+#include "pith/audit/perplexity.h"
+#include "pith/model/language_model.h"
+
+namespace pith::command {
+
+struct EvalArguments {
+  std::string model, text, against;
+  uint64_t context = 512, stride = 0, skip_first = 0, windows = 0, changed = 10;
+  int threads = 0;
+  bool bos = false, no_bos = false, json = false, quiet = false;
+};
+
+// What was measured, and on what.
+struct Measurements {
+  audit::Evaluation evaluation;
+  std::vector<int32_t> ids;  // of the text
+  model::Tokenizer tokenizer;
+  double seconds = 0;
+};
+
+Json eval_json(const EvalArguments& a, const Measurements& m);
+std::string eval_text(const EvalArguments& a, const Measurements& m);
+
+}  // namespace pith::command

@@ -1,0 +1,184 @@
+// pith run: a language model continues a text, or answers.
+#include "run.h"
+
+#include <charconv>
+#include <chrono>
+#include <limits>
+
+#include "command.h"
+#include "message.h"
+#include "options.h"
+#include "progress_bar.h"
+#include "signals.h"
+
+namespace pith::command {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// "13=-2.5", "13=-inf"
+std::pair<int32_t, double> parse_bias(const std::string& text) {
+  const size_t equals = text.find('=');
+  int32_t id = 0;
+  double bias = 0;
+  const char* const end = text.data() + text.size();
+  bool good = equals != std::string::npos;
+  if (good) {
+    const auto read = std::from_chars(text.data(), text.data() + equals, id);
+    good = read.ec == std::errc() && read.ptr == text.data() + equals;
+    const auto value = std::from_chars(text.data() + equals + 1, end, bias);
+    good = good && value.ec == std::errc() && value.ptr == end;
+  }
+  if (!good) {
+    fail(ErrorKind::kUsage, "--logit-bias: '{}' is not ID=BIAS (examples: 13=-2.5, 2=-inf)", text);
+  }
+  return {id, bias};
+}
+
+model::GenerateOptions generate_options(const RunArguments& a) {
+  model::GenerateOptions options;
+  options.sampler = a.sampler;
+  for (const std::string& bias : a.biases) {
+    options.sampler.logit_bias.push_back(parse_bias(bias));
+  }
+  options.max_tokens = a.tokens;
+  options.ignore_end = a.ignore_eos;
+  options.stops = a.stops;
+  return options;
+}
+
+// The template that a model's answers are made with, unless the text is to be continued as it is.
+std::optional<model::ChatTemplate> chat_of(const RunArguments& a, const model::LanguageModel& m) {
+  const bool wanted = a.chat || a.has_system;
+  if (a.no_chat || !a.ids.empty()) {
+    if (wanted) fail(ErrorKind::kUsage, "--chat and --system do not go with --no-chat and --ids");
+    return std::nullopt;
+  }
+  const model::Tokenizer* tokenizer = m.tokenizer();
+  if (!tokenizer || tokenizer->chat_template().empty()) {
+    if (wanted) fail(ErrorKind::kUsage, "{}: the model has no chat template", m.where());
+    return std::nullopt;
+  }
+  try {
+    return model::ChatTemplate(tokenizer->chat_template());
+  } catch (const Error& e) {
+    throw Error(e.kind(), fmt::format("{}: {} (--no-chat continues the text without it)", m.where(),
+                                      e.what()));
+  }
+}
+
+Runner load(const RunArguments& a) {
+  model::GenerateOptions options = generate_options(a);
+  model::Sampler checked(options.sampler);  // wrong options are told before a model is read
+  const auto start = std::chrono::steady_clock::now();
+  Runner runner{model::load_model(a.model), std::nullopt, std::move(options), 0};
+  runner.load_seconds = seconds_since(start);
+  runner.chat = chat_of(a, runner.model);
+  runner.options.continues = !runner.chat;
+  return runner;
+}
+
+void run_once(const RunArguments& a, Runner& runner) {
+  Run run = read_prompt(a, runner);
+  const uint64_t positions = fit_prompt(a, runner, run.ids);
+  model::Session session(runner.model, positions, a.threads);
+  Speaker speaker(!a.json);
+  const bool has_tokenizer = runner.model.tokenizer() != nullptr;
+  runner.options.progress = [](uint64_t, uint64_t) { return !interrupted(); };
+  run.written = model::generate(
+      session, run.ids, runner.options,
+      [&](std::string_view text, int32_t id) { return speaker(text, id, has_tokenizer); });
+  speaker.finish();
+  if (a.json) print_json(run_json(a, runner, run));
+  if (a.timing) print_timing(runner, run.written);
+  if (interrupted()) throw Exit{128 + interrupted()};
+}
+
+void run(const RunArguments& a) {
+  Runner runner = load(a);
+  const bool interactive = !a.has_prompt && a.ids.empty() && stdin_is_terminal() && !a.json;
+  if (!interactive) return run_once(a, runner);
+  if (!runner.chat) {
+    fail(ErrorKind::kUsage,
+         "{}: give a prompt ('-': from standard input); only models with a chat "
+         "template can be talked to",
+         a.model);
+  }
+  run_conversation(a, runner);
+}
+
+constexpr const char* kExamples =
+    R"(MODEL is a GGUF file or a Hugging Face folder. Where it has a chat template, the prompt is put to it as the
+template says and the answer is printed; --no-chat (and models without a template) continue the text as it
+is. Without a prompt, a terminal becomes a conversation: a line each, Ctrl-D ends it; otherwise the prompt is
+read from standard input. The same prompt, options and seed give the same text.
+
+Examples:
+  pith run lm "It was a dark night, and"                    256 tokens at most
+  pith run lm "The machine" -n 40 --temperature 0           the most probable tokens
+  pith run lm "Once" --seed 7 --top-p 0.9 --min-p 0         another draw
+  echo "He opened the door" | pith run lm - -n 20           prompt from a pipe
+  pith run lm "One day" -n 200 --stop . --stop ';'          up to the end of the sentence
+  pith run lm --ids 1,313,259 -n 10 --json                  token ids in, everything out
+  pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
+
+void add_text(CLI::App* c, RunArguments& a) {
+  c->add_option("model", a.model, "a GGUF file, or a folder with config.json and safetensors")
+      ->type_name("MODEL")
+      ->required();
+  c->add_option("prompt", a.prompt, "the text; '-': standard input")->type_name("PROMPT");
+  c->add_option("--ids", a.ids, "token ids in place of a text")->type_name("1,2,3");
+  c->add_option("-n,--tokens", a.tokens, "write at most so many; 0: until it ends")
+      ->type_name("N")
+      ->capture_default_str();
+  c->add_option("-c,--context", a.context, "positions to have room for; default: what is needed")
+      ->type_name("N");
+  c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
+  c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");
+  c->add_flag("--no-chat", a.no_chat, "continue the prompt as it is");
+  c->add_option("--system", a.system, "what a conversation begins with")->type_name("TEXT");
+  c->add_flag("--special", a.special, "with --no-chat: read control tokens such as <|im_end|>");
+  add_repeatable(c, "--stop", a.stops, "end before this text", "TEXT");
+  c->add_flag("--ignore-eos", a.ignore_eos, "never end before the limit");
+}
+
+void add_sampling(CLI::App* c, RunArguments& a) {
+  model::SamplerOptions& s = a.sampler;
+  const auto number = [&](const char* names, auto& value, const char* help) {
+    c->add_option(names, value, help)->type_name("X")->capture_default_str();
+  };
+  number("--temperature", s.temperature, "0: always the most probable token");
+  number("--top-k", s.top_k, "of the k most probable; 0: all");
+  number("--top-p", s.top_p, "of the fewest that have this probability together");
+  number("--min-p", s.min_p, "of those with this part of the largest probability");
+  number("--typical", s.typical, "of the most typical that have this probability together");
+  number("--repeat-penalty", s.repeat_penalty, "divides the logits of recent tokens; 1: none");
+  number("--frequency-penalty", s.frequency_penalty, "taken off for each recent occurrence");
+  number("--presence-penalty", s.presence_penalty, "taken off once for recent tokens");
+  number("--penalty-window", s.penalty_window, "how many tokens are recent");
+  add_repeatable(c, "--logit-bias", a.biases, "added to the logit of a token", "ID=X");
+  number("--seed", s.seed, "of the random numbers");
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto a = std::make_shared<RunArguments>();
+  CLI::App* c = app.add_subcommand("run", "Let a language model continue a text, or answer");
+  add_text(c, *a);
+  add_sampling(c, *a);
+  add_threads(c, a->threads);
+  c->add_flag("--timing", a->timing, "a table of times and memory on standard error");
+  c->add_flag("-q,--quiet", a->quiet, "say nothing but errors");
+  c->add_flag("--json", a->json, "text, token ids and times as JSON on standard output");
+  c->footer(kExamples);
+  c->callback([a, c] {
+    a->has_prompt = c->get_option("prompt")->count() > 0;
+    a->has_system = c->get_option("--system")->count() > 0;
+    run(*a);
+  });
+}
+
+}  // namespace pith::command

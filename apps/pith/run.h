@@ -1,0 +1,69 @@
+// pith run, in parts: what the model is to read (run_prompt.cc), conversations (run_chat.cc), and
+// what is said of a run (run_report.cc).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "output.h"
+#include "pith/model/chat_template.h"
+#include "pith/model/generate.h"
+
+namespace pith::command {
+
+struct RunArguments {
+  std::string model, prompt, ids, system;
+  std::vector<std::string> stops, biases;
+  model::SamplerOptions sampler;
+  uint64_t tokens = 256, context = 0;
+  int threads = 0;
+  bool chat = false, no_chat = false, special = false, truncate = false, ignore_eos = false;
+  bool has_prompt = false, has_system = false, json = false, quiet = false, timing = false;
+};
+
+// A model ready to run, and how to talk to it.
+struct Runner {
+  model::LanguageModel model;
+  std::optional<model::ChatTemplate> chat;  // where the template is to be used
+  model::GenerateOptions options;
+  double load_seconds = 0;
+};
+
+// What one prompt came to.
+struct Run {
+  std::string prompt;  // as the model reads it; empty for ids
+  std::vector<int32_t> ids;
+  model::Generated written;
+};
+
+std::string conversation_text(const Runner& runner, const std::vector<model::ChatMessage>& talk);
+// Ids of a text that the template made.
+std::vector<int32_t> conversation_ids(const Runner& runner, const std::string& text);
+// From the arguments or standard input. Throws kUsage where the model has no tokenizer.
+Run read_prompt(const RunArguments& a, const Runner& runner);
+// Positions that a session needs, after --truncate has cut the prompt to them. Throws kLimit for a
+// prompt that does not fit.
+uint64_t fit_prompt(const RunArguments& a, const Runner& runner, std::vector<int32_t>& ids);
+
+// Writes what the model says to standard output as it comes; stops on an interruption.
+class Speaker {
+ public:
+  explicit Speaker(bool shown) : shown_(shown) {}
+  bool operator()(std::string_view text, int32_t id, bool has_tokenizer);
+  // Ends the line.
+  void finish();
+
+ private:
+  bool shown_;
+  bool begun_ = false, ended_line_ = false;
+};
+
+// Talks with the person at the terminal until the input ends.
+void run_conversation(const RunArguments& a, Runner& runner);
+
+Json run_json(const RunArguments& a, const Runner& runner, const Run& run);
+// A table on standard error.
+void print_timing(const Runner& runner, const model::Generated& written);
+
+}  // namespace pith::command
