@@ -4,6 +4,7 @@
 #include <array>
 
 #include "hadamard.h"
+#include "permutation.h"
 #include "scale_basis.h"
 #include "storage.h"
 
@@ -12,8 +13,15 @@ namespace {
 
 constexpr std::array kBases = {
     BasisKind{"hadamard", HadamardBasis::read, HadamardBasis::make},
+    BasisKind{"permutation", PermutationBasis::read, PermutationBasis::make},
     BasisKind{"scale", ScaleBasis::read, ScaleBasis::make},
 };
+
+std::string names() {
+  std::string all;
+  for (const BasisKind& k : kBases) all += (all.empty() ? "" : ", ") + std::string(k.name);
+  return all;
+}
 
 }  // namespace
 
@@ -72,9 +80,8 @@ FormPtr BasisForm::encode(const Expression& expression, MatrixView matrix) {
   const Expression &name = expression.operands()[0], &inner = expression.operands()[1];
   const BasisKind* kind = name.is_call() ? find_basis(name.name()) : nullptr;
   if (!kind)
-    throw name.place().error(
-        ErrorKind::kUsage,
-        fmt::format("no basis is called `{}`; there are hadamard and scale", to_string(name)));
+    throw name.place().error(ErrorKind::kUsage, fmt::format("no basis is called `{}`; there are {}",
+                                                            to_string(name), names()));
   BasisPtr basis = kind->make(name, matrix);
   Matrix changed(matrix.shape);
   std::copy_n(matrix.data, matrix.shape.size(), changed.values.begin());

@@ -6,6 +6,7 @@
 #include "float_product.h"
 #include "kinds.h"
 #include "pith/base/parallel.h"
+#include "ref.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -58,22 +59,17 @@ void apply(const Form& form, MatrixView x, Matrix& y, int threads) {
   apply(forms, x, ys, threads);
 }
 
-void apply(std::span<const Form* const> forms, MatrixView x, std::span<Matrix* const> ys,
-           int threads) {
+namespace {
+
+// The products of at most kMostBatch vectors; out[i] gets those of forms[i], a row for each vector.
+void apply_tile(std::span<const Form* const> forms, MatrixView x, std::span<float* const> out,
+                int threads) {
   Activations activations(x);
   uint64_t rows = 0;
-  for (size_t i = 0; i < forms.size(); ++i) {
-    const Shape shape = forms[i]->shape();
-    if (x.shape.cols != shape.cols) {
-      fail(ErrorKind::kUsage, "vectors of {} elements for a form of {} columns", x.shape.cols,
-           shape.cols);
-    }
-    ys[i]->shape = {x.shape.rows, shape.rows};
-    ys[i]->values.resize(ys[i]->shape.size());
-    if (!ys[i]->values.empty()) forms[i]->prepare(activations);
-    rows += shape.rows;
+  for (const Form* f : forms) {
+    if (f->shape().rows > 0) f->prepare(activations);
+    rows += f->shape().rows;
   }
-  if (x.shape.rows == 0) return;
   // Ranges of rows in whole tiles, the forms one after the other.
   const uint64_t step =
       threads > 1 ? std::min(kMostThreadRows,
@@ -88,8 +84,31 @@ void apply(std::span<const Form* const> forms, MatrixView x, std::span<Matrix* c
     }
     const uint64_t all = forms[i]->shape().rows, first = range * step,
                    last = std::min(first + step, all);
-    forms[i]->multiply(activations, first, last, ys[i]->values.data() + first, all);
+    forms[i]->multiply(activations, first, last, out[i] + first, all);
   });
+}
+
+}  // namespace
+
+void apply(std::span<const Form* const> forms, MatrixView x, std::span<Matrix* const> ys,
+           int threads) {
+  for (size_t i = 0; i < forms.size(); ++i) {
+    const Shape shape = forms[i]->shape();
+    if (x.shape.cols != shape.cols) {
+      fail(ErrorKind::kUsage, "vectors of {} elements for a form of {} columns", x.shape.cols,
+           shape.cols);
+    }
+    ys[i]->shape = {x.shape.rows, shape.rows};
+    ys[i]->values.resize(ys[i]->shape.size());
+  }
+  std::vector<float*> out(forms.size());
+  for (uint64_t at = 0; at < x.shape.rows; at += kMostBatch) {
+    const uint64_t n = std::min(kMostBatch, x.shape.rows - at);
+    for (size_t i = 0; i < forms.size(); ++i) {
+      out[i] = ys[i]->values.data() + at * ys[i]->shape.cols;
+    }
+    apply_tile(forms, {x.data + at * x.shape.cols, {n, x.shape.cols}}, out, threads);
+  }
 }
 
 Matrix decode(const Form& form) {
@@ -111,11 +130,17 @@ uint64_t bits(const Form& form) {
   return 8 * counter.size();
 }
 
-FormPtr read(ByteView bytes, std::shared_ptr<const void> owner) {
+FormPtr read(ByteView bytes, std::shared_ptr<const void> owner, const Resolver& resolver) {
+  const ResolverScope scope(resolver);
   BodyReader in(bytes, std::move(owner));
   FormPtr form = in.form();
   in.expect_end();
   return form;
+}
+
+FormPtr encode(const Expression& expression, MatrixView matrix, const Resolver& resolver) {
+  const ResolverScope scope(resolver);
+  return encode(expression, matrix);
 }
 
 void require_finite(MatrixView matrix, std::string_view form) {

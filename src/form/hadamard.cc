@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "pith/form/arguments.h"
+#include "random_words.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -37,14 +38,6 @@ std::vector<float> hartley(uint64_t n) {
     }
   }
   return m;
-}
-
-// SplitMix64 (Steele et al. 2014): 64 signs at a time.
-uint64_t random_word(uint64_t seed, uint64_t i) {
-  uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15u;
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-  return z ^ z >> 31;
 }
 
 }  // namespace

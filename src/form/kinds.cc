@@ -4,15 +4,20 @@
 #include <array>
 
 #include "basis.h"
+#include "blockdiag.h"
 #include "codebook.h"
 #include "coders.h"
+#include "constant.h"
 #include "dense.h"
 #include "exponent.h"
 #include "ggml.h"
 #include "lattice.h"
-#include "lowrank.h"
+#include "permutation.h"
+#include "product.h"
+#include "ref.h"
 #include "sparse.h"
 #include "sum.h"
+#include "tiles.h"
 #include "trellis.h"
 #include "uniform.h"
 
@@ -26,9 +31,16 @@ constexpr std::array kKinds = {
     Kind{"lattice", read_lattice, encode_lattice},
     Kind{"trellis", TrellisForm::read, TrellisForm::encode},
     Kind{"sparse", SparseForm::read, SparseForm::encode},
-    Kind{"lowrank", LowRankForm::read, LowRankForm::encode},
+    Kind{"lowrank", ProductForm::read_lowrank, ProductForm::encode_lowrank},
+    Kind{"blockdiag", BlockDiagForm::read, BlockDiagForm::encode},
+    Kind{"permutation", PermutationForm::read, PermutationForm::encode},
+    Kind{"constant", ConstantForm::read, ConstantForm::encode},
+    Kind{"zeros", ConstantForm::read, ConstantForm::encode_zeros},
+    Kind{"ref", RefForm::read, RefForm::encode},
+    Kind{"tiles", TilesForm::read, TilesForm::encode},
     Kind{"ggml", GgmlForm::read, GgmlForm::encode},
     Kind{"sum", SumForm::read, nullptr},
+    Kind{"product", ProductForm::read, nullptr},
     Kind{"basis", BasisForm::read, nullptr},
     Kind{"exponent", ExponentForm::read, nullptr},
 };
@@ -62,7 +74,7 @@ FormPtr encode(const Expression& expression, MatrixView matrix) {
     case Expression::Kind::kVariable:
       throw refuse(fmt::format("${} stands for nothing here", expression.name()));
     case Expression::Kind::kProduct:
-      throw refuse("no form is known that is fitted as a product");
+      return ProductForm::encode(expression, matrix);
     case Expression::Kind::kCoder:
       return encode_coded(expression, matrix);
     default:

@@ -6,6 +6,7 @@
 #include <random>
 #include <sstream>
 
+#include "laws_combinators.h"
 #include "pith/form/form.h"
 #include "random_codebook.h"
 
@@ -93,7 +94,7 @@ Expression random_form(int depth) {
     return Expression::coder(Expression::call("dense", {{"", Value(type)}}),
                              Expression::call("exponent"));
   }
-  switch (number(0, depth > 0 ? 7 : 3)) {
+  switch (number(0, depth > 0 ? 9 : 3)) {
     case 0:
       return Expression::call(
           "dense", {{"", Value(Expression::call(pick<std::string>({"f32", "f16", "bf16"})))}});
@@ -112,6 +113,9 @@ Expression random_form(int depth) {
                                random_form(depth - 1));
     case 6:
       return Expression::basis(Expression::call("scale"), random_form(depth - 1));
+    case 7:
+    case 8:
+      return RandomCombinator([=] { return random_form(depth - 1); })();
     default:
       return Expression::call("lowrank",
                               {{"", Value(number(1, 4))}, {"factors", Value(random_form(0))}});
@@ -179,7 +183,9 @@ Case random_case() {
   const Shape shape{static_cast<uint64_t>(number(0, 6)), static_cast<uint64_t>(number(0, 150))};
   Case c;
   c.matrix = random_matrix(shape, static_cast<uint32_t>(number(0, 1 << 30)));
-  c.form = encode(random_form(3), c.matrix.view());
+  const Expression expression = random_form(3);
+  RC_LOG() << to_string(expression) << " of " << shape.rows << " x " << shape.cols << '\n';
+  c.form = encode(expression, c.matrix.view());
   return c;
 }
 

@@ -13,6 +13,7 @@
 #include "sparse_columns.h"
 #include "sparse_csr.h"
 #include "sparse_mask.h"
+#include "sparse_values.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -21,7 +22,6 @@ namespace {
 constexpr std::array<std::string_view, 4> kNames = {"csr", "bitmap", "rows", "columns"};
 constexpr std::array kNamed = {SparsePattern::kCsr, SparsePattern::kBitmap, SparsePattern::kRows,
                                SparsePattern::kColumns};
-constexpr std::array<std::string_view, 3> kValueTypes = {"f16", "bf16", "f32"};
 constexpr int64_t kMostBlock = 1 << 16;
 
 SparsePattern pattern_of(double share) {
@@ -53,14 +53,6 @@ SparseOptions options_of(const Arguments& args) {
     o.pattern = kNamed[args.choice("pattern", kNames)];
   }
   return o;
-}
-
-// Names of types stand for dense values.
-Expression values_of(const Arguments& args) {
-  const Expression given = args.expression("values", Expression::call("f16"));
-  const bool type =
-      given.is_name() && std::ranges::find(kValueTypes, given.name()) != kValueTypes.end();
-  return type ? Expression::call("dense", {{"", Value(given)}}, given.place()) : given;
 }
 
 bool is_ratio(const SparseOptions& o) { return o.pattern == SparsePattern::kRatio; }
@@ -103,13 +95,7 @@ Expression SparseForm::expression() const {
     args.push_back({"block", Value(o.block)});
     if (o.height != 1) args.push_back({"height", Value(o.height)});
   }
-  const Expression values = values_->expression();
-  if (values_->kind() != "dense") {
-    args.push_back({"values", Value(values)});
-  } else if (const auto* type = values.argument(size_t{0})->get_if<Expression>();
-             type->name() != "f16") {
-    args.push_back({"values", Value(*type)});
-  }
+  add_values_argument(*values_, args);
   return Expression::call("sparse", std::move(args));
 }
 
@@ -161,7 +147,7 @@ FormPtr SparseForm::read(Shape shape, BodyReader& in) {
 FormPtr SparseForm::encode(const Expression& call, MatrixView matrix) {
   const Arguments args(call, {"share", "pattern", "block", "height", "values"});
   const SparseOptions o = options_of(args);
-  const Expression values = values_of(args);
+  const Expression values = values_argument(args);
   require_finite(matrix, "sparse");
   switch (o.pattern) {
     case SparsePattern::kCsr:

@@ -1,6 +1,7 @@
 #include "sparse_values.h"
 
 #include <algorithm>
+#include <array>
 
 #include "dense.h"
 
@@ -9,6 +10,7 @@ namespace {
 
 constexpr uint64_t kLine = 256;
 constexpr float kMostF16 = 65504;
+constexpr std::array<std::string_view, 3> kTypes = {"f16", "bf16", "f32"};
 // Values that kernels may read beyond the last one that they want.
 constexpr uint64_t kSlack = 16;
 
@@ -17,6 +19,23 @@ constexpr uint64_t kSlack = 16;
 Shape folded(uint64_t n) {
   if (n < kLine) return {n > 0 ? uint64_t{1} : 0, n};
   return {n / kLine + (n % kLine != 0), kLine};
+}
+
+Expression values_argument(const Arguments& args) {
+  const Expression given = args.expression("values", Expression::call("f16"));
+  const bool type = given.is_name() && std::ranges::find(kTypes, given.name()) != kTypes.end();
+  return type ? Expression::call("dense", {{"", Value(given)}}, given.place()) : given;
+}
+
+void add_values_argument(const Form& values, std::vector<Argument>& args) {
+  const Expression form = values.expression();
+  const Value* only = form.is_call() && form.name() == "dense" && form.arguments().size() == 1
+                          ? form.argument(size_t{0})
+                          : nullptr;
+  const auto* type = only ? only->get_if<Expression>() : nullptr;
+  const bool plain = type && std::ranges::find(kTypes, type->name()) != kTypes.end();
+  if (plain && type->name() == kTypes[0]) return;
+  args.push_back({"values", plain ? Value(*type) : Value(form)});
 }
 
 void clamp_for(const Expression& form, std::vector<float>& values) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pith/base/dtype.h"
+#include "pith/form/arguments.h"
 #include "pith/form/form.h"
 
 namespace pith::form {
@@ -24,6 +25,11 @@ FormPtr encode_folded(const Expression& form, const std::vector<float>& values);
 // where they are, others are decoded into `scratch`.
 PackedValues values_at(const Form& form, uint64_t first, uint64_t last,
                        std::vector<float>& scratch);
+
+// The argument `values`: a form, where f16 (when it is left out), bf16 and f32 stand for dense
+// ones; and how it is written again.
+Expression values_argument(const Arguments& args);
+void add_values_argument(const Form& values, std::vector<Argument>& args);
 
 // Floats that a dense f16 form can hold: larger ones become the largest, as infinities would be
 // refused by whoever reads them.

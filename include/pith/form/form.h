@@ -15,6 +15,7 @@
 //   a damaged byte string is refused with ErrorKind::kData or gives some form, in bounded memory.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -62,6 +63,14 @@ class Form {
 
 using FormPtr = std::shared_ptr<const Form>;
 
+// Gives the finished form of another tensor, for ref(name); null when there is none of this name.
+// Called in the thread that reads or encodes.
+using Resolver = std::function<FormPtr(std::string_view name)>;
+
+// Vectors that are multiplied at a time: what forms derive from their input is never larger,
+// however long the batch (FlashSVD, Shao et al. 2025).
+inline constexpr uint64_t kMostBatch = 64;
+
 // y = x Wᵀ: x holds one input vector a row, y gets one output vector a row.
 void apply(const Form& form, MatrixView x, Matrix& y, int threads = 1);
 // The same for several forms that take the same vectors: what is derived from these is made once,
@@ -76,12 +85,14 @@ Bytes write(const Form& form);
 uint64_t bits(const Form& form);
 // The reverse; arrays stay where they are, and `owner` is kept with them (null: the caller keeps
 // `bytes` alive as long as the form).
-FormPtr read(ByteView bytes, std::shared_ptr<const void> owner);
+FormPtr read(ByteView bytes, std::shared_ptr<const void> owner, const Resolver& resolver = {});
 
 // The form that the expression names, with the numbers nearest to the matrix in squared error as
 // far as each part finds them by itself: later terms of a sum get what earlier ones left. Throws
 // ErrorKind::kUsage for an expression that names no form or parameters it does not have, kData with
 // the place of the first NaN or infinity where a form cannot hold it.
 FormPtr encode(const Expression& expression, MatrixView matrix);
+// The same among other tensors, to which ref(name) may refer.
+FormPtr encode(const Expression& expression, MatrixView matrix, const Resolver& resolver);
 
 }  // namespace pith::form
