@@ -4,6 +4,7 @@
 
 #include "bindings.h"
 #include "buffers.h"
+#include "form.h"
 #include "interruptible.h"
 #include "pith/archive/reader.h"
 
@@ -68,6 +69,23 @@ void read_rows_into(const Archive& a, size_t t, uint64_t first, uint64_t last,
   const Buffer buffer(out, true);
   py::gil_scoped_release unlocked;
   a.read_rows(t, first, last, buffer.writable());
+}
+
+// None: stored losslessly.
+std::optional<PyForm> form(const Archive& a, size_t t, bool checked) {
+  py::gil_scoped_release unlocked;
+  form::FormPtr found = a.form(t, checked);
+  if (!found) return std::nullopt;
+  return PyForm{std::move(found)};
+}
+
+py::object form_info(const Archive& a, size_t t) {
+  const archive::TensorInfo& tensor = a.tensors().at(t);
+  if (!tensor.form) return py::none();
+  const auto elements = static_cast<double>(archive::matrix_shape(tensor.region).size());
+  return py::make_tuple(tensor.form->expression, tensor.form->bytes,
+                        8 * static_cast<double>(tensor.form->bytes) / elements, tensor.form->error,
+                        tensor.form->max_error);
 }
 
 py::tuple detail(const Archive& a, size_t t) {
@@ -136,6 +154,8 @@ void bind_archive(py::module_& m) {
       .def("read_rows_into", &read_rows_into, py::arg("index"), py::arg("first"), py::arg("last"),
            py::arg("out"))
       .def("detail", &detail, py::arg("index"))
+      .def("form", &form, py::arg("index"), py::arg("checked"), py::keep_alive<0, 1>())
+      .def("form_info", &form_info, py::arg("index"))
       .def("verify", &verify, py::arg("threads"), py::arg("progress"))
       .def("extract_all", &extract_all, py::arg("folder"), py::arg("threads"), py::arg("overwrite"),
            py::arg("progress"))

@@ -28,6 +28,7 @@ TensorsSource::Part part_of(const py::object& data, std::vector<Buffer>& buffers
     const archive::TensorInfo& tensor = pair.first->tensors().at(pair.second);
     part.archive = pair.first;
     part.file = tensor.file;
+    part.tensor = pair.second;
     part.offset = tensor.region.offset;
     part.size = tensor.region.size;
   } else {
@@ -78,6 +79,22 @@ pith::Buffer TensorsSource::get(uint64_t offset, uint64_t n) {
     at += count;
   }
   return {*joined, joined};
+}
+
+std::optional<archive::StoredForm> TensorsSource::form(const io::TensorRegion& tensor) {
+  const auto part = std::ranges::lower_bound(parts_, tensor.offset, {}, &Part::begin);
+  const bool found = part != parts_.end() && part->archive && part->begin == tensor.offset &&
+                     part->size == tensor.size;
+  if (!found) return std::nullopt;
+  const io::TensorRegion& there = part->archive->tensors()[part->tensor].region;
+  if (there.dtype != tensor.dtype || there.shape != tensor.shape) return std::nullopt;
+  return archive::archive_source(*part->archive, part->file)->form(there);
+}
+
+bool TensorsSource::has_forms() const {
+  return std::ranges::any_of(parts_, [](const Part& part) {
+    return part.archive && part.archive->tensors()[part.tensor].form;
+  });
 }
 
 void TensorsSource::write(const std::function<void(ByteView)>& sink) {

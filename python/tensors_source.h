@@ -27,7 +27,7 @@ class TensorsSource : public archive::Source {
   struct Part {
     ByteView bytes;
     std::shared_ptr<const archive::Archive> archive;
-    size_t file = 0;
+    size_t file = 0, tensor = 0;
     uint64_t offset = 0;
     uint64_t begin = 0, size = 0;  // in this source
   };
@@ -38,6 +38,9 @@ class TensorsSource : public archive::Source {
   io::Layout layout() override { return layout_; }
   std::optional<uint64_t> size() const override { return size_; }
   pith::Buffer get(uint64_t offset, uint64_t n) override;
+  // Tensors that their archive has in a form stay in it.
+  std::optional<archive::StoredForm> form(const io::TensorRegion& tensor) override;
+  bool has_forms() const override;
   // The whole file, in pieces.
   void write(const std::function<void(ByteView)>& sink);
 

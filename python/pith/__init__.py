@@ -1,11 +1,12 @@
-"""Pith: lossless compression of AI model files.
+"""Pith: compression of AI model files, lossless or in forms that compute as they are.
 
 >>> with pith.open(example) as archive:
 ...     archive['layer.weight'][0].tolist()
 [0.0, 1.0, 2.0, 3.0]
 
 `open` reads archives, `compress` and `save` write them, `decompress` restores the original files,
-`compress_bytes` codes a buffer, and `pith.safetensors` stands in for the safetensors package.
+`compress_bytes` codes a buffer, `form` makes a compressed form of a matrix, and
+`pith.safetensors` stands in for the safetensors package.
 """
 
 from . import _errors  # noqa: F401, first: the extension looks its exceptions up there
@@ -13,6 +14,7 @@ from ._archive import Archive, Base, File, open
 from ._bits import Bits, bfloat16
 from ._dtypes import DTYPES, DType
 from ._errors import BaseError, DataError, Error, IoError, LimitError, MissingError, UsageError
+from ._form import Form, FormInfo, form
 from ._frame import compress_bytes, decompress_bytes
 from ._pith import __version__
 from ._tensor import Tensor
@@ -21,7 +23,7 @@ from . import safetensors
 
 __all__ = [
     "Archive", "Base", "BaseError", "Bits", "DTYPES", "DType", "DataError", "Error", "File",
-    "IoError", "LimitError", "MissingError", "Report", "StoredFile", "Tensor", "UsageError",
+    "Form", "FormInfo", "IoError", "LimitError", "MissingError", "Report", "StoredFile", "Tensor", "UsageError",
     "__version__", "bfloat16", "compress", "compress_bytes", "decompress", "decompress_bytes",
-    "open", "safetensors", "save",
+    "form", "open", "safetensors", "save",
 ]  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _pith
 from ._errors import DataError, LimitError, MissingError, UsageError
+from ._form import Form, FormInfo
 from ._tensor import Tensor
 
 Path = Union[str, "os.PathLike[str]"]
@@ -169,6 +170,22 @@ class Archive(Mapping):
         except UsageError as error:
             raise MissingError(str(error)) from None
 
+    def form(self, name: str, checked: bool = True) -> "Form | None":
+        """The form that the tensor is stored in, on the archive's mapped bytes; None where it is
+        stored losslessly. Indexing the archive gives the form's numbers, rounded to the tensor's
+        type.
+
+        checked: its bytes are read once to compare their checksum; without, a damaged one may
+          multiply wrongly.
+        """
+        core = self._open().form(self[name]._index, checked)
+        return None if core is None else Form(core)
+
+    def form_info(self, name: str) -> "FormInfo | None":
+        """What is recorded of the tensor's form, without reading it."""
+        fields = self._open().form_info(self[name]._index)
+        return None if fields is None else FormInfo(*fields)
+
     def verify(self, threads: int = 0, progress: "Progress | None" = None) -> None:
         """Decodes everything and compares every checksum; DataError lists what is damaged."""
         problems = self._open().verify(threads, progress)
@@ -180,7 +197,7 @@ class Archive(Mapping):
 
     def extract(self, folder: Path, overwrite: bool = False, threads: int = 0,
                 progress: "Progress | None" = None) -> None:  # fmt: skip
-        """Restores the original files below `folder`, bit for bit."""
+        """Restores the original files below `folder`, bit for bit but for tensors in lossy forms."""
         self._open().extract_all(os.fspath(folder), threads, overwrite, progress)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -12,7 +12,11 @@ from . import _dtypes, _pith
 from ._archive import Archive, Bases, Path, Progress, base_paths, open
 from ._bits import Bits
 from ._errors import IoError, UsageError
+from ._form import rules
 from ._tensor import Tensor
+
+
+Forms = Union[None, str, Mapping[str, Optional[str]]]
 
 
 class StoredFile(NamedTuple):
@@ -53,13 +57,17 @@ def level_of(name: str) -> _pith.Level:
 
 def compress(paths: "Path | Iterable[Path]", out: Path, level: str = "default",
              base: Bases = None, threads: int = 0, overwrite: bool = False,
-             progress: "Progress | None" = None) -> Report:  # fmt: skip
+             progress: "Progress | None" = None, forms: Forms = None) -> Report:  # fmt: skip
     """Writes files and folders into one archive.
 
     base: an archive or files; tensors that have the same name, type and shape there are stored as
       differences where that is smaller. The base is needed again to read the archive.
     progress: called as progress(done, total) in bytes, from this thread; an exception that it
       raises, or Ctrl-C, stops the work and leaves no file behind.
+    forms: stores matrices of floats in a compressed form, with losses: an expression (docs/forms.md),
+      or a mapping from regular expressions over tensor names to expressions, None for what stays
+      exact; the last one that is found in a name counts, and '' is found in all. Tensors of one
+      dimension stay exact unless a key is their very name.
 
     >>> report = pith.compress(folder / 'model.safetensors', folder / 'again.pith')
     >>> report.files[0].format
@@ -69,12 +77,12 @@ def compress(paths: "Path | Iterable[Path]", out: Path, level: str = "default",
         paths = [paths]
     _refuse_existing(out, overwrite)
     return _report(_pith.compress([os.fspath(p) for p in paths], os.fspath(out), level_of(level),
-                                  base_paths(base), threads, overwrite, progress))  # fmt: skip
+                                  base_paths(base), threads, overwrite, rules(forms), progress))  # fmt: skip
 
 
 def decompress(path: "Path | Archive", out: Path, base: Bases = None, threads: int = 0,
                overwrite: bool = False, progress: "Progress | None" = None) -> None:  # fmt: skip
-    """Restores the original files of an archive, bit for bit.
+    """Restores the original files of an archive, bit for bit but for tensors in lossy forms.
 
     An archive of one file restores it as the file `out`; one of several, or any when `out` is a
     folder already, below the folder `out`.
@@ -92,11 +100,13 @@ def decompress(path: "Path | Archive", out: Path, base: Bases = None, threads: i
 
 def save(path: Path, tensors: "Mapping[str, Any]", metadata: "Mapping[str, str] | None" = None,
          level: str = "default", base: Bases = None, overwrite: bool = False, threads: int = 0,
-         progress: "Progress | None" = None) -> Report:  # fmt: skip
+         progress: "Progress | None" = None, forms: Forms = None) -> Report:  # fmt: skip
     """Writes an archive that holds the safetensors file of these tensors.
 
     tensors: NumPy arrays, PyTorch tensors, tensors of an open archive (which are not decoded as a
-      whole), `pith.bfloat16(...)`, or pairs of bits and type, `(array_of_uint16, 'bf16')`.
+      whole, and stay in their form), `pith.bfloat16(...)`, or pairs of bits and type,
+      `(array_of_uint16, 'bf16')`.
+    forms: as for `compress`.
 
     >>> report = pith.save(folder / 'new.pith', {'w': np.zeros((2, 3), np.float32)})
     >>> pith.open(folder / 'new.pith')['w'].shape
@@ -107,7 +117,7 @@ def save(path: Path, tensors: "Mapping[str, Any]", metadata: "Mapping[str, str] 
     return _report(_pith.save(os.fspath(path), entry.removesuffix(".safetensors") + ".safetensors",
                               tensor_arguments(tensors), metadata_pairs(metadata),
                               level_of(level), base_paths(base), threads, overwrite,
-                              progress))  # fmt: skip
+                              rules(forms), progress))  # fmt: skip
 
 
 def tensor_arguments(tensors: "Mapping[str, Any]") -> "list[tuple[str, str, tuple, Any]]":
