@@ -4,15 +4,20 @@
 #include <array>
 
 #include "hadamard.h"
+#include "pca_basis.h"
 #include "permutation.h"
 #include "scale_basis.h"
 #include "storage.h"
+#include "transform_basis.h"
 
 namespace pith::form {
 namespace {
 
 constexpr std::array kBases = {
     BasisKind{"hadamard", HadamardBasis::read, HadamardBasis::make},
+    BasisKind{"dct", DctBasis::read, DctBasis::make},
+    BasisKind{"wavelet", WaveletBasis::read, WaveletBasis::make},
+    BasisKind{"pca", PcaBasis::read, PcaBasis::make},
     BasisKind{"permutation", PermutationBasis::read, PermutationBasis::make},
     BasisKind{"scale", ScaleBasis::read, ScaleBasis::make},
 };

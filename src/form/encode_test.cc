@@ -118,7 +118,7 @@ TEST(Encode, RefusesWithThePlace) {
             std::string::npos);
   EXPECT_NE(message("dense(f16) > zip").find("no coder is called `zip`"), std::string::npos);
   EXPECT_NE(message("$any").find("$any stands for nothing here"), std::string::npos);
-  EXPECT_NE(message("dct | dense(f16)").find("no basis is called `dct`"), std::string::npos);
+  EXPECT_NE(message("dft | dense(f16)").find("no basis is called `dft`"), std::string::npos);
 }
 
 TEST(Encode, ZeroSizesAreForms) {

@@ -32,7 +32,14 @@ class RandomCombinator {
   }
 
   Expression basis() const {
-    switch (number(0, 2)) {
+    switch (number(0, 5)) {
+      case 3:
+        return number(0, 1) ? call("dct") : call("dct", {{"block", Value(number(1, 70))}});
+      case 4:
+        return number(0, 1) ? call("wavelet", {{"", Value(call("db4"))}})
+                            : call("wavelet", {{"levels", Value(number(1, 5))}});
+      case 5:
+        return number(0, 1) ? call("pca") : call("pca", {{"block", Value(number(1, 20))}});
       case 0:
         return call("permutation", {{"seed", Value(number(0, 3))}});
       case 1:
