@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "pith/base/random.h"
 #include "pith/form/arguments.h"
-#include "random_words.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -64,7 +64,7 @@ void HadamardBasis::write_body(BodyWriter& to) const { to.varint(seed_); }
 void HadamardBasis::flip(float* x) const {
   if (seed_ == 0) return;
   for (uint64_t i = 0; i < size(); i += 64) {
-    const uint64_t signs = random_word(seed_, i / 64);
+    const uint64_t signs = random_bits(seed_, i / 64);
     for (uint64_t j = i; j < std::min(i + 64, size()); ++j)
       x[j] = signs >> (j - i) & 1 ? -x[j] : x[j];
   }

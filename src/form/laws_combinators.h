@@ -23,29 +23,32 @@ class RandomCombinator {
       case 2:
         return blockdiag();
       case 3:
-        return number(0, 1)   ? call("zeros")
-               : number(0, 1) ? call("constant")
-                              : call("constant", {{"", 0.1}});
+        return constant();
       default:
         return product();
     }
   }
 
   Expression basis() const {
-    switch (number(0, 5)) {
-      case 3:
-        return number(0, 1) ? call("dct") : call("dct", {{"block", Value(number(1, 70))}});
-      case 4:
-        return number(0, 1) ? call("wavelet", {{"", Value(call("db4"))}})
-                            : call("wavelet", {{"levels", Value(number(1, 5))}});
-      case 5:
-        return number(0, 1) ? call("pca") : call("pca", {{"block", Value(number(1, 20))}});
+    switch (number(0, 8)) {
       case 0:
         return call("permutation", {{"seed", Value(number(0, 3))}});
       case 1:
         return call("permutation", {{"stride", Value(number(1, 9))}});
-      default:
+      case 2:
         return call("permutation", {{"by", Value(call("norm"))}});
+      case 3:
+        return call("dct");
+      case 4:
+        return call("dct", {{"block", Value(number(1, 70))}});
+      case 5:
+        return call("wavelet", {{"", Value(call("db4"))}});
+      case 6:
+        return call("wavelet", {{"levels", Value(number(1, 5))}});
+      case 7:
+        return call("pca");
+      default:
+        return call("pca", {{"block", Value(number(1, 20))}});
     }
   }
 
@@ -61,6 +64,17 @@ class RandomCombinator {
     if (rows) args.push_back({"rows", Value(*rows)});
     if (cols) args.push_back({"cols", Value(*cols)});
     return call("part", std::move(args));
+  }
+
+  Expression constant() const {
+    switch (number(0, 2)) {
+      case 0:
+        return call("zeros");
+      case 1:
+        return call("constant");
+      default:
+        return call("constant", {{"", 0.1}});
+    }
   }
 
   Expression tiles() const {

@@ -4,8 +4,8 @@
 #include <array>
 #include <numeric>
 
+#include "pith/base/random.h"
 #include "pith/form/arguments.h"
-#include "random_words.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -24,7 +24,7 @@ void check_size(uint64_t size) {
 std::vector<uint32_t> shuffled(uint64_t size, uint64_t seed) {
   std::vector<uint32_t> order(size);
   std::iota(order.begin(), order.end(), 0u);
-  for (uint64_t i = size; i > 1; --i) std::swap(order[i - 1], order[random_word(seed, i) % i]);
+  for (uint64_t i = size; i > 1; --i) std::swap(order[i - 1], order[random_bits(seed, i) % i]);
   return order;
 }
 

@@ -79,7 +79,9 @@ TEST(Wavelet, KeepsLengthsAndComesBack) {
         std::vector<float> x = from;
         wavelet_forward(w, levels, x.data(), n);
         EXPECT_NEAR(norm(x), norm(from), 1e-5 * (1 + norm(from)));
-        if (levels > 0 && n > 1) EXPECT_NE(x, from);
+        if (levels > 0 && n > 1) {
+          EXPECT_NE(x, from);
+        }
         wavelet_inverse(w, levels, x.data(), n);
         for (uint64_t i = 0; i < n; ++i) EXPECT_NEAR(x[i], from[i], 1e-5) << n;
       }
