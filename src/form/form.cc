@@ -6,6 +6,7 @@
 #include "float_product.h"
 #include "kinds.h"
 #include "pith/base/parallel.h"
+#include "quantized_vectors.h"
 #include "ref.h"
 #include "storage.h"
 
@@ -52,6 +53,10 @@ Activations& Activations::derive(const Form& form, const std::function<Matrix(Ma
 }
 
 const Activations& Activations::derived(const Form& form) const { return *derived_.at(&form); }
+
+void Activations::quantize() {
+  if (!quantized_) quantized_ = std::make_shared<const QuantizedVectors>(quantize_vectors(vectors_));
+}
 
 void apply(const Form& form, MatrixView x, Matrix& y, int threads) {
   const Form* const forms[] = {&form};

@@ -25,8 +25,9 @@ constexpr Simple kSimple[] = {
 };
 constexpr uint64_t kBlock = 32;
 
-const Simple* type_of(const UniformParameters& p) {
-  const std::vector<float> levels = levels_of(p);
+const Simple* type_of(const UniformForm& form) {
+  const UniformParameters& p = form.parameters();
+  const std::vector<float>& levels = form.levels();
   for (const float l : levels) {
     if (l != std::round(l)) return nullptr;
   }
@@ -42,7 +43,7 @@ const Simple* type_of(const UniformParameters& p) {
 class UniformBlocks {
  public:
   UniformBlocks(const UniformForm& form, const Simple& type)
-      : form_(form), type_(type), levels_(levels_of(form.parameters())) {}
+      : form_(form), type_(type), levels_(form.levels()) {}
 
   // Nothing where a number does not fit; what fits is checked by decoding it.
   std::optional<GgmlTensor> convert() {
@@ -51,7 +52,7 @@ class UniformBlocks {
     Bytes out;
     out.reserve(shape.size() / kBlock * info(type_.type).block_bytes);
     for (uint64_t r = 0; r < shape.rows; ++r) {
-      form_.codes(r, codes.data());
+      form_.matrix()->codes(r, codes.data());
       for (uint64_t at = 0; at < shape.cols; at += kBlock) {
         if (!block(r, at, codes.data() + at, out)) return std::nullopt;
       }
@@ -67,7 +68,7 @@ class UniformBlocks {
       if (levels[j] < type_.least || levels[j] > type_.most) return false;
     }
     ByteWriter to(out);
-    for (const float v : form_.scale_and_zero(row, at)) {
+    for (const float v : form_.matrix()->scale_and_zero(row, at)) {
       const uint16_t half = f16_from_float(v);
       if (std::bit_cast<uint32_t>(float_from_f16(half)) != std::bit_cast<uint32_t>(v)) return false;
       to.u16(half);
@@ -93,7 +94,7 @@ class UniformBlocks {
 
   const UniformForm& form_;
   const Simple& type_;
-  std::vector<float> levels_;
+  const std::vector<float>& levels_;
 };
 
 // Whether both decode to the same floats.
@@ -112,7 +113,7 @@ std::optional<GgmlTensor> blocks_of(const UniformForm& form) {
   const UniformParameters& p = form.parameters();
   const uint64_t cols = form.shape().cols;
   const bool whole = p.group == kRowGroup || p.group == kTensorGroup || p.group % kBlock == 0;
-  const Simple* type = whole && cols % kBlock == 0 ? type_of(p) : nullptr;
+  const Simple* type = whole && cols % kBlock == 0 ? type_of(form) : nullptr;
   if (!type) return std::nullopt;
   auto tensor = UniformBlocks(form, *type).convert();
   if (!tensor || !same(form, GgmlForm(form.shape(), tensor->type, tensor->data))) {

@@ -90,7 +90,7 @@ int grid_bits(std::string_view name) {
 }
 
 bool is_grid(std::string_view name, int bits) {
-  return name == "uniform" || name == "gaussian" ||
+  return name == "uniform" || name == "positive" || name == "gaussian" ||
          (grid_bits(name) != 0 && grid_bits(name) == bits);
 }
 
@@ -98,9 +98,9 @@ std::vector<float> grid_levels(std::string_view name, int bits, bool around_zero
   if (const int own = grid_bits(name); own != 0 && own != bits) {
     fail(ErrorKind::kUsage, "the grid {} has {} bits, not {}", name, own, bits);
   }
-  if (name == "uniform") {
+  if (name == "uniform" || name == "positive") {
     std::vector<float> levels;
-    const int n = 1 << bits, first = around_zero ? -n / 2 : 0;
+    const int n = 1 << bits, first = around_zero && name == "uniform" ? -n / 2 : 0;
     for (int i = 0; i < n; ++i) levels.push_back(static_cast<float>(first + i));
     return levels;
   }
@@ -111,7 +111,7 @@ std::vector<float> grid_levels(std::string_view name, int bits, bool around_zero
   if (name == "ternary") return {-1, 0, 1};
   if (name == "binary") return {-1, 1};
   fail(ErrorKind::kUsage,
-       "no grid is called {}; there are uniform, gaussian, nf4, fp4, fp8, ternary and binary",
+       "no grid is called {}; there are uniform, positive, gaussian, nf4, fp4, fp8, ternary and binary",
        name);
 }
 

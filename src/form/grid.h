@@ -9,6 +9,7 @@ namespace pith::form {
 
 // Named grids:
 //   uniform    0, 1, … 2^bits - 1 with a zero point; around zero, -2^(bits-1) … 2^(bits-1) - 1
+//   positive   0, 1, … 2^bits - 1
 //   gaussian   least squared error for a normal variable (Max 1960; Lloyd 1982), 2 to 8 bits
 //   nf4        equal mass under a normal density, with zero (Dettmers et al., QLoRA 2023)
 //   fp4        sign, two exponent bits, one mantissa bit (OCP MX specification 2023)

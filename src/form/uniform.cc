@@ -1,22 +1,41 @@
 #include "uniform.h"
 
 #include <algorithm>
+#include <cmath>
 
-#include "codes.h"
 #include "grid.h"
 #include "scales.h"
 #include "storage.h"
-#include "uniform_kernel.h"
 
 namespace pith::form {
 namespace {
 
-uint64_t scales_size(const UniformParameters& p, Shape shape) {
-  return checked_mul(groups_of(p, shape), (p.zero ? 2 : 1) * scale_bytes(p.scale));
+uint64_t codes_size(const UniformParameters& p, Shape shape) {
+  return checked_mul(shape.rows, panel_row_bytes(shape.cols, p.bits));
 }
 
-uint64_t codes_size(const UniformParameters& p, Shape shape) {
-  return checked_mul(shape.rows, code_row_bytes(shape.cols, p.bits));
+uint64_t scales_size(const UniformParameters& p, Shape shape) {
+  const Shape groups = groups_of(p, shape);
+  return checked_mul(checked_mul(groups.rows, groups.cols), scale_bytes(p.scale));
+}
+
+// Levels of all codes, 2^bits of them: codes that a grid does not have go on where it ends.
+std::vector<float> all_levels(const UniformParameters& p, const std::vector<float>& own) {
+  std::vector<float> levels = own.empty() ? grid_levels(p.grid, p.bits, !p.zero) : own;
+  while (levels.size() < size_t{1} << p.bits)
+    levels.push_back(2 * levels.back() - levels[levels.size() - 2]);
+  return levels;
+}
+
+GroupFloats floats_of(const UniformParameters& p, Shape shape, const GroupValues& values) {
+  const Shape groups = groups_of(p, shape);
+  if (groups.size() == 0) return {};
+  if (values.coded) {
+    if (values.coded->shape() != groups) fail(ErrorKind::kData, "uniform: scales of another shape");
+    return GroupFloats(values.coded->matrix());
+  }
+  if (p.group == kTensorGroup) return {p.scale, values.plain};
+  return {groups, p.scale, values.plain};
 }
 
 }  // namespace
@@ -25,101 +44,39 @@ uint64_t group_length(const UniformParameters& p, uint64_t cols) {
   return p.group == kRowGroup ? cols : std::min(p.group, cols);
 }
 
-uint64_t groups_of_row(const UniformParameters& p, uint64_t cols) {
-  const uint64_t length = group_length(p, cols);
-  return length == 0 ? 0 : cols / length + (cols % length != 0);
+Shape groups_of(const UniformParameters& p, Shape shape) {
+  if (shape.size() == 0) return {};
+  if (p.group == kTensorGroup) return {1, 1};
+  const uint64_t length = group_length(p, shape.cols);
+  return {shape.rows, shape.cols / length + (shape.cols % length != 0)};
 }
 
-uint64_t groups_of(const UniformParameters& p, Shape shape) {
-  if (p.group == kTensorGroup) return shape.size() > 0 ? 1 : 0;
-  return checked_mul(shape.rows, groups_of_row(p, shape.cols));
-}
-
-std::vector<float> levels_of(const UniformParameters& p) {
-  std::vector<float> levels = grid_levels(p.grid, p.bits, !p.zero);
-  while (levels.size() < size_t{1} << p.bits)
-    levels.push_back(2 * levels.back() - levels[levels.size() - 2]);
-  return levels;
-}
-
-UniformForm::UniformForm(Shape shape, UniformParameters parameters, Buffer codes, Buffer scales)
+UniformForm::UniformForm(Shape shape, UniformParameters parameters, std::vector<float> levels,
+                         Buffer codes, GroupValues scales, GroupValues zeros)
     : Form(shape),
       parameters_(std::move(parameters)),
-      levels_(levels_of(parameters_)),
-      codes_(std::move(codes)),
-      scales_(std::move(scales)) {
-  if (codes_.size() != codes_size(parameters_, shape) ||
-      scales_.size() != scales_size(parameters_, shape)) {
-    fail(ErrorKind::kData, "uniform: codes or scales of the wrong size");
-  }
-}
-
-void UniformForm::codes(uint64_t row, uint8_t* out) const {
-  const uint64_t bytes = code_row_bytes(shape().cols, parameters_.bits);
-  unpack_row(codes_.data() + row * bytes, shape().cols, parameters_.bits, out);
-}
-
-std::array<float, 2> UniformForm::scale_and_zero(uint64_t row, uint64_t col) const {
-  const UniformParameters& p = parameters_;
-  const uint64_t cols = shape().cols, width = p.zero ? 2 : 1;
-  const uint64_t group =
-      p.group == kTensorGroup ? 0 : row * groups_of_row(p, cols) + col / group_length(p, cols);
-  return {load_scale(scales_.data(), group * width, p.scale),
-          p.zero ? load_scale(scales_.data(), group * width + 1, p.scale) : 0};
-}
-
-void UniformForm::decode_row(uint64_t row, float* out) const {
-  const uint64_t cols = shape().cols, width = parameters_.zero ? 2 : 1;
-  const uint64_t length = group_length(parameters_, cols);
-  const uint64_t before =
-      parameters_.group == kTensorGroup ? 0 : row * groups_of_row(parameters_, cols);
-  thread_local std::vector<uint8_t> unpacked;
-  unpacked.resize(cols);
-  codes(row, unpacked.data());
-  for (uint64_t g = 0, at = 0; at < cols; ++g, at += length) {
-    const uint64_t index = (before + g) * width;
-    const float scale = load_scale(scales_.data(), index, parameters_.scale);
-    const float zero =
-        parameters_.zero ? load_scale(scales_.data(), index + 1, parameters_.scale) : 0;
-    for (uint64_t i = at; i < std::min(at + length, cols); ++i)
-      out[i] = scale * levels_[unpacked[i]] + zero;
-  }
+      own_levels_(std::move(levels)),
+      scales_(std::move(scales)),
+      zeros_(std::move(zeros)) {
+  const uint64_t group = std::max<uint64_t>(1, group_length(parameters_, shape.cols));
+  matrix_ = std::make_shared<PanelMatrix>(
+      shape, parameters_.bits, all_levels(parameters_, own_levels_), group, std::move(codes),
+      floats_of(parameters_, shape, scales_),
+      parameters_.zero ? floats_of(parameters_, shape, zeros_) : GroupFloats());
 }
 
 void UniformForm::decode(uint64_t first, uint64_t last, float* out) const {
-  for (uint64_t r = first; r < last; ++r) decode_row(r, out + (r - first) * shape().cols);
+  matrix_->decode(first, last, out);
 }
 
-bool UniformForm::is_spaced() const {
-  const float step = levels_[1] - levels_[0];
-  for (size_t i = 2; i < levels_.size(); ++i) {
-    if (levels_[i] - levels_[i - 1] != step) return false;
-  }
-  return group_length(parameters_, shape().cols) % kCodeBlock == 0 ||
-         group_length(parameters_, shape().cols) == shape().cols;
+void UniformForm::prepare(Activations& x) const {
+  if (matrix_->multiplies()) x.quantize();
 }
 
 void UniformForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                            uint64_t stride) const {
-  if (!is_spaced()) return Form::multiply(x, first, last, out, stride);
-  const uint64_t cols = shape().cols, blocks = (cols + kCodeBlock - 1) / kCodeBlock;
-  const uint64_t width = parameters_.zero ? 2 : 1, length = group_length(parameters_, cols);
-  const float step = levels_[1] - levels_[0];
-  std::vector<float> scales(blocks), zeros(parameters_.zero ? blocks : 0), sums(x.batch());
-  CodedRow row{nullptr, parameters_.bits, -levels_[0] / step, scales.data(),
-               parameters_.zero ? zeros.data() : nullptr};
-  for (uint64_t r = first; r < last; ++r) {
-    const uint64_t before =
-        parameters_.group == kTensorGroup ? 0 : r * groups_of_row(parameters_, cols);
-    for (uint64_t b = 0; b < blocks; ++b) {
-      const uint64_t index = (before + b * kCodeBlock / length) * width;
-      scales[b] = step * load_scale(scales_.data(), index, parameters_.scale);
-      if (parameters_.zero) zeros[b] = load_scale(scales_.data(), index + 1, parameters_.scale);
-    }
-    row.codes = codes_.data() + r * code_row_bytes(cols, parameters_.bits);
-    multiply_row(row, cols, x.vectors(), sums.data());
-    for (uint64_t b = 0; b < x.batch(); ++b) out[b * stride + r - first] = sums[b];
-  }
+  if (!matrix_->multiplies()) return Form::multiply(x, first, last, out, stride);
+  matrix_->multiply(x.quantized(), first, last, out, stride);
 }
 
 void UniformForm::write_body(BodyWriter& to) const {
@@ -127,9 +84,17 @@ void UniformForm::write_body(BodyWriter& to) const {
   to.varint(parameters_.group);
   to.varint(parameters_.zero);
   to.string(parameters_.grid);
-  to.varint(static_cast<uint64_t>(parameters_.scale));
-  to.array(scales_.bytes);
-  to.array(codes_.bytes);
+  for (const float level : own_levels_) to.f32(level);
+  to.varint(parameters_.coded_scales.has_value());
+  if (parameters_.coded_scales) {
+    to.form(*scales_.coded);
+    if (parameters_.zero) to.form(*zeros_.coded);
+  } else {
+    to.varint(static_cast<uint64_t>(parameters_.scale));
+    to.array(scales_.plain.bytes);
+    if (parameters_.zero) to.array(zeros_.plain.bytes);
+  }
+  to.array(matrix_->packed().bytes);
 }
 
 FormPtr UniformForm::read(Shape shape, BodyReader& in) {
@@ -139,15 +104,62 @@ FormPtr UniformForm::read(Shape shape, BodyReader& in) {
   if (p.group != kTensorGroup && p.group > kMostElements) in.bad("groups of impossible size");
   p.zero = in.varint(0, 1, "zero") != 0;
   p.grid = in.string();
-  if (!is_grid(p.grid, p.bits)) in.bad("no such grid");
-  const DTypeInfo* scale = find_dtype(static_cast<uint8_t>(in.varint(0, 255, "scales")));
-  if (!scale || !is_scale_type(scale->dtype) || (p.zero && scale->dtype == DType::kF8E8M0)) {
-    in.bad("scales of a type that cannot be");
+  std::vector<float> levels;
+  if (p.grid == "kmeans") {
+    for (int i = 0; i < 1 << p.bits; ++i) {
+      levels.push_back(in.f32());
+      if (!std::isfinite(levels.back())) in.bad("a level that is no number");
+    }
+  } else if (!is_grid(p.grid, p.bits)) {
+    in.bad("no such grid");
   }
-  p.scale = scale->dtype;
-  Buffer scales = in.array(scales_size(p, shape));
+  GroupValues scales, zeros;
+  if (in.varint(0, 1, "coded scales") != 0) {
+    if (shape.size() == 0 || p.group == kTensorGroup) in.bad("coded scales of nothing");
+    const auto coded = [&] {
+      auto form = std::dynamic_pointer_cast<const UniformForm>(in.form());
+      if (!form || form->shape() != groups_of(p, shape)) in.bad("scales that do not fit");
+      return form;
+    };
+    scales.coded = coded();
+    p.coded_scales = scales.coded->expression();
+    if (p.zero) zeros.coded = coded();
+    if (p.zero && zeros.coded->expression() != *p.coded_scales) in.bad("zero points of another form");
+  } else {
+    const DTypeInfo* scale = find_dtype(static_cast<uint8_t>(in.varint(0, 255, "scales")));
+    if (!scale || !is_scale_type(scale->dtype) || (p.zero && scale->dtype == DType::kF8E8M0)) {
+      in.bad("scales of a type that cannot be");
+    }
+    p.scale = scale->dtype;
+    scales.plain = in.array(scales_size(p, shape));
+    if (p.zero) zeros.plain = in.array(scales_size(p, shape));
+  }
   Buffer codes = in.array(codes_size(p, shape));
-  return std::make_shared<UniformForm>(shape, std::move(p), std::move(codes), std::move(scales));
+  return std::make_shared<UniformForm>(shape, std::move(p), std::move(levels), std::move(codes),
+                                       std::move(scales), std::move(zeros));
+}
+
+Expression UniformForm::expression() const {
+  const UniformParameters& p = parameters_;
+  std::vector<Argument> args = {{"", p.bits}};
+  const auto add = [&](std::string key, Value v) {
+    args.push_back({std::move(key), std::move(v)});
+  };
+  if (p.group == kRowGroup) {
+    add("group", Expression::call("row"));
+  } else if (p.group == kTensorGroup) {
+    add("group", Expression::call("tensor"));
+  } else {
+    add("group", p.group);
+  }
+  if (p.zero) add("zero", Expression::call("true"));
+  if (p.grid != "uniform") add("grid", Expression::call(p.grid));
+  if (p.coded_scales) {
+    add("scales", *p.coded_scales);
+  } else if (p.scale != DType::kF16) {
+    add("scales", Expression::call(std::string(info(p.scale).name)));
+  }
+  return Expression::call("uniform", std::move(args));
 }
 
 }  // namespace pith::form

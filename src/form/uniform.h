@@ -3,9 +3,11 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "panel_matrix.h"
 #include "pith/base/buffer.h"
 #include "pith/base/dtype.h"
 #include "pith/form/form.h"
@@ -18,52 +20,56 @@ struct UniformParameters {
   int bits = 4;                  // of a code, 1 to 8
   uint64_t group = 64;           // elements of a row that share a scale, kRowGroup or kTensorGroup
   bool zero = false;             // groups have a zero point
-  std::string grid = "uniform";  // of levels (grid.h)
-  DType scale = DType::kF16;
+  std::string grid = "uniform";  // of levels (grid.h), or "kmeans": levels fitted to the tensor
+  DType scale = DType::kF16;     // of scales and zero points, unless
+  std::optional<Expression> coded_scales;  // these are a uniform form themselves
   bool operator==(const UniformParameters&) const = default;
 };
 
-// Element = scale * level[code] (+ zero). Zero points are stored in the scale's type.
+// Scales or zero points: a plain array in the order of panels (group_floats.h), or a form with a row
+// for each row and a column for each group.
+struct GroupValues {
+  Buffer plain;
+  std::shared_ptr<const class UniformForm> coded;
+};
+
+// Element = scale * level[code] (+ zero).
 class UniformForm final : public Form {
  public:
-  // codes: rows of code_row_bytes(cols, bits). scales: one for each group, row by row, and with a
-  // zero point that after it. Throws ErrorKind::kData unless both have their size.
-  UniformForm(Shape shape, UniformParameters parameters, Buffer codes, Buffer scales);
+  // codes: by panel.h. levels: of a k-means grid, else empty. Throws ErrorKind::kData unless all
+  // have their sizes.
+  UniformForm(Shape shape, UniformParameters parameters, std::vector<float> levels, Buffer codes,
+              GroupValues scales, GroupValues zeros);
 
   Expression expression() const override;
   void decode(uint64_t first, uint64_t last, float* out) const override;
+  void prepare(Activations& x) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
   std::string_view kind() const override { return "uniform"; }
   void write_body(BodyWriter& to) const override;
 
   const UniformParameters& parameters() const { return parameters_; }
-  // The codes of a row, one a byte.
-  void codes(uint64_t row, uint8_t* out) const;
-  // Of the group of an element; without zero points 0 is the second.
-  std::array<float, 2> scale_and_zero(uint64_t row, uint64_t col) const;
+  const std::shared_ptr<const PanelMatrix>& matrix() const { return matrix_; }
+  // Of all codes, 2^bits of them: codes that a grid does not have go on where it ends.
+  const std::vector<float>& levels() const { return matrix_->levels(); }
 
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
 
  private:
-  void decode_row(uint64_t row, float* out) const;
-  // Whether the kernel for equally spaced levels will do.
-  bool is_spaced() const;
-
   UniformParameters parameters_;
-  std::vector<float> levels_;  // of every code
-  Buffer codes_, scales_;
+  std::vector<float> own_levels_;
+  GroupValues scales_, zeros_;
+  std::shared_ptr<const PanelMatrix> matrix_;
 };
 
-// Groups of a row, and of a whole matrix.
-uint64_t groups_of_row(const UniformParameters& p, uint64_t cols);
-uint64_t groups_of(const UniformParameters& p, Shape shape);
+// Groups of a row: a row and a column for each scale, or a single one.
+Shape groups_of(const UniformParameters& p, Shape shape);
 // Elements of a row that its first group covers.
 uint64_t group_length(const UniformParameters& p, uint64_t cols);
 
-// Levels of all codes of these parameters, 2^bits of them: codes that a grid does not have go on
-// where it ends.
-std::vector<float> levels_of(const UniformParameters& p);
+// The parameters that a call names, without those of coded scales, which are read when these are.
+UniformParameters uniform_parameters(const Expression& call);
 
 }  // namespace pith::form

@@ -4,9 +4,9 @@
 #include <array>
 #include <cmath>
 
-#include "codes.h"
 #include "grid.h"
 #include "kinds.h"
+#include "panel.h"
 #include "pith/form/arguments.h"
 #include "scales.h"
 #include "storage.h"
@@ -15,8 +15,8 @@
 namespace pith::form {
 namespace {
 
-constexpr std::array<std::string_view, 7> kGrids = {"uniform", "gaussian", "nf4",   "fp4",
-                                                    "fp8",     "ternary",  "binary"};
+constexpr std::array<std::string_view, 9> kGrids = {
+    "uniform", "positive", "gaussian", "kmeans", "nf4", "fp4", "fp8", "ternary", "binary"};
 constexpr auto kMostGroup = static_cast<int64_t>(kMostElements);
 // Scales that are tried, as shares of the one that fits the largest element.
 constexpr std::array kShares = {1.0f, 0.95f, 0.9f, 0.85f, 0.8f, 0.7f, 0.6f, 0.5f, 0.4f};
@@ -34,27 +34,42 @@ uint64_t group_of(const Arguments& args) {
   throw args.wrong("group", "a number of elements, `row` or `tensor`");
 }
 
-DType scale_type(const Arguments& args) {
-  const DTypeInfo* type = find_dtype(args.name("scales", "f16"));
-  if (!type || !is_scale_type(type->dtype)) throw args.wrong("scales", "f32, f16, bf16 or f8_e8m0");
-  return type->dtype;
+// `scales` is a type or a form.
+void set_scales(const Arguments& args, UniformParameters& p) {
+  const Value* scales = args.find("scales");
+  if (!scales) return;
+  const auto* form = scales->get_if<Expression>();
+  if (form && form->is_call() && form->name() == "uniform") {
+    if (p.group == kTensorGroup) throw args.wrong("scales", "a type, as there is a single one");
+    p.coded_scales = *form;
+    uniform_parameters(*form);  // its errors come first
+    return;
+  }
+  const DTypeInfo* type = form && form->is_name() ? find_dtype(form->name()) : nullptr;
+  if (!type || !is_scale_type(type->dtype))
+    throw args.wrong("scales", "f32, f16, bf16, f8_e8m0 or uniform(...)");
+  p.scale = type->dtype;
+  if (p.zero && p.scale == DType::kF8E8M0) throw args.wrong("scales", "of a type with zero points");
 }
 
-UniformParameters parameters_of(const Expression& call) {
+}  // namespace
+
+UniformParameters uniform_parameters(const Expression& call) {
   const Arguments args(call, {"bits", "group", "zero", "grid", "scales"});
   UniformParameters p;
   p.grid = kGrids[args.choice("grid", kGrids, 0)];
   const int own = grid_bits(p.grid);
   p.bits = static_cast<int>(
       args.integer("bits", 1, 8, own != 0 ? std::optional<int64_t>(own) : std::nullopt));
-  if (!is_grid(p.grid, p.bits))
+  if (p.grid != "kmeans" && !is_grid(p.grid, p.bits))
     throw args.wrong("bits", fmt::format("{}, as the grid {} has", own, p.grid));
   p.group = group_of(args);
   p.zero = args.flag("zero", false);
-  p.scale = scale_type(args);
-  if (p.zero && p.scale == DType::kF8E8M0) throw args.wrong("scales", "of a type with zero points");
+  set_scales(args, p);
   return p;
 }
+
+namespace {
 
 // The elements of one group, which lie one after the other in one row or in all.
 struct Fit {
@@ -64,8 +79,8 @@ struct Fit {
 
 class GroupFitter {
  public:
-  explicit GroupFitter(const UniformParameters& p)
-      : p_(p), levels_(grid_levels(p.grid, p.bits, !p.zero)), nearest_(levels_) {}
+  GroupFitter(const UniformParameters& p, std::vector<float> levels)
+      : p_(p), levels_(std::move(levels)), nearest_(levels_) {}
 
   // The best scale and zero point found.
   Fit fit(std::span<const float> w) const {
@@ -87,7 +102,7 @@ class GroupFitter {
         // The grid may reach further down than up: the largest element is put at either end.
         const float largest = std::max(std::fabs(low), std::fabs(high)) * share;
         if (levels_.back() > 0) attempt(largest / levels_.back(), 0);
-        if (p_.scale != DType::kF8E8M0 && levels_.front() < 0) {
+        if ((p_.coded_scales || p_.scale != DType::kF8E8M0) && levels_.front() < 0) {
           const float signed_largest = (std::fabs(low) > std::fabs(high) ? low : high) * share;
           attempt(signed_largest / levels_.front(), 0);
         }
@@ -102,7 +117,8 @@ class GroupFitter {
 
  private:
   Fit rounded(float scale, float zero) const {
-    return {rounded_scale(scale, p_.scale), p_.zero ? rounded_scale(zero, p_.scale) : 0, 0};
+    const DType type = p_.coded_scales ? DType::kF32 : p_.scale;  // coded later
+    return {rounded_scale(scale, type), p_.zero ? rounded_scale(zero, type) : 0, 0};
   }
 
   void measure(std::span<const float> w, Fit& f) const {
@@ -144,55 +160,135 @@ class GroupFitter {
   NearestLevel nearest_;
 };
 
+// Group by group in the order of panels: f(row, group, elements).
+template <class Function>
+void for_each_group(const UniformParameters& p, MatrixView matrix, Function&& f) {
+  const uint64_t cols = matrix.shape.cols, length = group_length(p, cols);
+  for (uint64_t first = 0; first < matrix.shape.rows && cols > 0; first += kPanelRows) {
+    const uint64_t last = std::min(first + kPanelRows, matrix.shape.rows);
+    for (uint64_t g = 0; g * length < cols; ++g) {
+      for (uint64_t r = first; r < last; ++r) {
+        f(r, g, matrix.row(r).subspan(g * length, std::min(length, cols - g * length)));
+      }
+    }
+  }
+}
+
+// Levels for elements as shares of the largest of their group: Lloyd's iteration over a histogram.
+std::vector<float> fitted_levels(const UniformParameters& p, MatrixView matrix) {
+  constexpr int kBins = 1 << 14, kRounds = 60;
+  std::vector<double> count(kBins), sum(kBins);
+  for_each_group(p, matrix, [&](uint64_t, uint64_t, std::span<const float> w) {
+    const auto [low, high] = std::ranges::minmax(w);
+    const float largest = std::max(std::fabs(low), std::fabs(high));
+    for (const float v : w) {
+      const double share = largest > 0 ? v / largest : 0;
+      const auto bin = static_cast<size_t>((share + 1) / 2 * (kBins - 1) + 0.5);
+      count[bin] += 1;
+      sum[bin] += share;
+    }
+  });
+  double all = 0;
+  for (const double c : count) all += c;
+  const size_t n = size_t{1} << p.bits;
+  std::vector<double> levels;
+  double seen = 0;
+  for (size_t bin = 0; bin < kBins; ++bin) {  // quantiles to begin with
+    seen += count[bin];
+    while (levels.size() < n && all > 0 &&
+           seen >= all * (static_cast<double>(levels.size()) + 0.5) / static_cast<double>(n)) {
+      levels.push_back(sum[bin] / count[bin]);
+    }
+  }
+  levels.resize(n, 0);
+  for (int round = 0; round < kRounds; ++round) {
+    size_t bin = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const double high = i + 1 < n ? (levels[i] + levels[i + 1]) / 2 : 2;
+      double mass = 0, total = 0;
+      for (; bin < kBins && 2.0 * static_cast<double>(bin) / (kBins - 1) - 1 <= high; ++bin) {
+        mass += count[bin];
+        total += sum[bin];
+      }
+      if (mass > 0) levels[i] = total / mass;
+    }
+  }
+  std::ranges::sort(levels);
+  return {levels.begin(), levels.end()};
+}
+
+// One value of each group, as a matrix with a row for each row.
+struct Fits {
+  Matrix scales, zeros;
+};
+
+Fits fit_groups(const UniformParameters& p, MatrixView matrix, const GroupFitter& fitter) {
+  const Shape groups = groups_of(p, matrix.shape);
+  Fits fits{Matrix(groups), Matrix(groups)};
+  const auto put = [&](uint64_t r, uint64_t g, const Fit& f) {
+    fits.scales.row(r)[g] = f.scale;
+    fits.zeros.row(r)[g] = f.zero;
+  };
+  if (groups.size() == 0) return fits;
+  if (p.group == kTensorGroup) {
+    put(0, 0, fitter.fit({matrix.data, matrix.shape.size()}));
+    return fits;
+  }
+  for_each_group(p, matrix,
+                 [&](uint64_t r, uint64_t g, std::span<const float> w) { put(r, g, fitter.fit(w)); });
+  return fits;
+}
+
+// Stores the values, and makes them what will be read.
+GroupValues store(const UniformParameters& p, Matrix& values) {
+  if (p.coded_scales && values.shape.size() > 0) {
+    const FormPtr form = UniformForm::encode(*p.coded_scales, values.view());
+    values = form::decode(*form);
+    return {{}, std::static_pointer_cast<const UniformForm>(form)};
+  }
+  Bytes plain;
+  for (uint64_t first = 0; first < values.shape.rows; first += kPanelRows) {
+    const uint64_t last = std::min(first + kPanelRows, values.shape.rows);
+    for (uint64_t g = 0; g < values.shape.cols; ++g) {
+      for (uint64_t r = first; r < last; ++r) append_scale(values.row(r)[g], p.scale, plain);
+    }
+  }
+  return {Buffer(std::move(plain)), nullptr};
+}
+
 }  // namespace
 
 FormPtr UniformForm::encode(const Expression& call, MatrixView matrix) {
-  const UniformParameters p = parameters_of(call);
+  UniformParameters p = uniform_parameters(call);
   require_finite(matrix, "uniform");
   const Shape shape = matrix.shape;
-  const GroupFitter fitter(p);
-  const uint64_t length = group_length(p, shape.cols),
-                 row_bytes = code_row_bytes(shape.cols, p.bits);
-  Bytes codes(shape.rows * row_bytes), scales, row(shape.cols);
-  const auto append = [&](const Fit& f) {
-    append_scale(f.scale, p.scale, scales);
-    if (p.zero) append_scale(f.zero, p.scale, scales);
-  };
-  Fit whole;
-  if (p.group == kTensorGroup && shape.size() > 0) {
-    whole = fitter.fit({matrix.data, shape.size()});
-    append(whole);
-  }
-  for (uint64_t r = 0; r < shape.rows && shape.cols > 0; ++r) {
-    for (uint64_t at = 0; at < shape.cols; at += length) {
-      const auto group = matrix.row(r).subspan(at, std::min(length, shape.cols - at));
-      const Fit f = p.group == kTensorGroup ? whole : fitter.fit(group);
-      if (p.group != kTensorGroup) append(f);
-      for (size_t i = 0; i < group.size(); ++i) row[at + i] = fitter.code(group[i], f);
-    }
-    pack_row(row.data(), shape.cols, p.bits, codes.data() + r * row_bytes);
-  }
-  return std::make_shared<UniformForm>(shape, p, Buffer(std::move(codes)),
-                                       Buffer(std::move(scales)));
-}
+  if (shape.size() == 0) p.coded_scales.reset();
+  std::vector<float> own_levels;
+  if (p.grid == "kmeans") own_levels = fitted_levels(p, matrix);
+  const GroupFitter fitter(p, own_levels.empty() ? grid_levels(p.grid, p.bits, !p.zero) : own_levels);
+  Fits fits = fit_groups(p, matrix, fitter);
+  GroupValues scales = store(p, fits.scales), zeros;
+  if (p.zero) zeros = store(p, fits.zeros);
+  if (scales.coded) p.coded_scales = scales.coded->expression();
 
-Expression UniformForm::expression() const {
-  const UniformParameters& p = parameters_;
-  std::vector<Argument> args = {{"", p.bits}};
-  const auto add = [&](std::string key, Value v) {
-    args.push_back({std::move(key), std::move(v)});
-  };
-  if (p.group == kRowGroup) {
-    add("group", Expression::call("row"));
-  } else if (p.group == kTensorGroup) {
-    add("group", Expression::call("tensor"));
-  } else {
-    add("group", p.group);
+  const uint64_t length = group_length(p, shape.cols),
+                 row_bytes = panel_row_bytes(shape.cols, p.bits);
+  Bytes codes(shape.rows * row_bytes), rows(kPanelRows * shape.cols);
+  for (uint64_t first = 0; first < shape.rows && shape.cols > 0; first += kPanelRows) {
+    const uint64_t n = std::min(kPanelRows, shape.rows - first);
+    for (uint64_t r = 0; r < n; ++r) {
+      for (uint64_t c = 0; c < shape.cols; ++c) {
+        const uint64_t row = p.group == kTensorGroup ? 0 : first + r,
+                       group = p.group == kTensorGroup ? 0 : c / length;
+        const Fit f{fits.scales.row(row)[group], p.zero ? fits.zeros.row(row)[group] : 0, 0};
+        rows[r * shape.cols + c] = fitter.code(matrix.row(first + r)[c], f);
+      }
+    }
+    pack_panel(rows.data(), shape.cols, n, shape.cols, p.bits, codes.data() + first * row_bytes);
   }
-  if (p.zero) add("zero", Expression::call("true"));
-  if (p.grid != "uniform") add("grid", Expression::call(p.grid));
-  if (p.scale != DType::kF16) add("scales", Expression::call(std::string(info(p.scale).name)));
-  return Expression::call("uniform", std::move(args));
+  return std::make_shared<UniformForm>(shape, std::move(p), std::move(own_levels),
+                                       Buffer(std::move(codes)), std::move(scales),
+                                       std::move(zeros));
 }
 
 }  // namespace pith::form

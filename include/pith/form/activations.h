@@ -10,6 +10,7 @@
 namespace pith::form {
 
 class Form;
+struct QuantizedVectors;
 
 // A batch of input vectors, one in each row, and what forms have derived from it: made once, then
 // shared by all rows of a form and all forms that take the same input.
@@ -25,9 +26,15 @@ class Activations {
   // What derive() made; it must have been called.
   const Activations& derived(const Form& form) const;
 
+  // The vectors as bytes, for products with small integers; the first call makes them, in the
+  // preparing thread.
+  void quantize();
+  const QuantizedVectors& quantized() const { return *quantized_; }
+
  private:
   MatrixView vectors_;
   Matrix own_;
+  std::shared_ptr<const QuantizedVectors> quantized_;
   std::map<const Form*, std::unique_ptr<Activations>> derived_;
 };
 

@@ -1,0 +1,255 @@
+#include "panel_matrix.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "pith/base/error.h"
+
+namespace pith::form {
+namespace {
+
+// Columns whose scales are made floats at a time, and vectors whose totals are kept: both stay in
+// the first-level cache.
+constexpr uint64_t kSpanBlocks = 32, kMostVectors = 64;
+constexpr size_t kTableSize = 16;
+
+uint64_t round_up_to_block(uint64_t n) { return panel_blocks(n) * kBlockCols; }
+
+// Zeros, on the stack if they are few.
+class Floats {
+ public:
+  float* zeros(uint64_t n) {
+    float* const data = n <= few_.size() ? few_.data() : (many_.resize(n), many_.data());
+    std::fill_n(data, n, 0.0f);
+    return data;
+  }
+
+ private:
+  std::array<float, 2 * kSpanBlocks * kPanelRows> few_;
+  std::vector<float> many_;
+};
+
+// The least factor that makes bytes of all levels, or 0.
+float integer_factor(std::span<const float> levels) {
+  for (const float factor : {1.0f, 2.0f}) {
+    const bool all = std::ranges::all_of(levels, [&](float l) {
+      return std::fabs(l * factor) <= 127 && l * factor == std::round(l * factor);
+    });
+    if (all) return factor;
+  }
+  return 0;
+}
+
+}  // namespace
+
+PanelMatrix::PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group,
+                         Buffer codes, GroupFloats scales, GroupFloats zeros)
+    : shape_(shape),
+      bits_(bits),
+      levels_(std::move(levels)),
+      group_(group),
+      codes_(std::move(codes)),
+      scales_(std::move(scales)),
+      zeros_(std::move(zeros)) {
+  if (codes_.size() != checked_mul(shape.rows, panel_row_bytes(shape.cols, bits))) {
+    fail(ErrorKind::kData, "codes of the wrong size");
+  }
+  // Groups of whole rows end where blocks do.
+  if (group_ >= shape.cols) group_ = std::max<uint64_t>(1, panel_blocks(shape.cols)) * kBlockCols;
+  set_levels();
+}
+
+void PanelMatrix::set_levels() {
+  spaced_ = true;
+  for (size_t i = 0; i < levels_.size(); ++i) {
+    const auto level = static_cast<float>(static_cast<double>(i) + levels_[0]);
+    spaced_ = spaced_ && levels_[i] == level && levels_[0] == std::round(levels_[0]);
+  }
+  CodeLevels& k = kernel_levels_;
+  if (spaced_) {
+    k.middle = static_cast<int32_t>(-levels_[0]);
+  } else if (levels_.size() <= kTableSize) {
+    k.table = true;
+    const float factor = integer_factor(levels_);
+    const float most = std::fabs(*std::ranges::max_element(
+        levels_, {}, [](float l) { return std::fabs(l); }));
+    k.wide = factor == 0;
+    k.middle = k.wide ? 32768 : 128;
+    k.unit = k.wide ? most / 32767 : 1 / factor;
+    for (size_t i = 0; i < levels_.size(); ++i) {
+      const auto level = static_cast<int32_t>(std::lround(levels_[i] / k.unit)) + k.middle;
+      k.low[i] = static_cast<uint8_t>(level);
+      k.high[i] = static_cast<uint8_t>(level >> 8);
+    }
+  }
+  multiplies_ = (spaced_ || k.table) && (group_ == kBlockCols / 2 || group_ % kBlockCols == 0);
+}
+
+uint64_t PanelMatrix::rows_of(uint64_t panel) const {
+  return std::min(kPanelRows, shape_.rows - panel * kPanelRows);
+}
+
+Panel PanelMatrix::panel(uint64_t index) const {
+  return {codes_.data() + index * kPanelRows * panel_row_bytes(shape_.cols, bits_), bits_,
+          rows_of(index), shape_.cols};
+}
+
+Panel PanelMatrix::whole_panel(uint64_t index, std::vector<uint8_t>& scratch) const {
+  Panel p = panel(index);
+  if (p.rows == kPanelRows) return p;
+  scratch.resize(kPanelRows * panel_row_bytes(shape_.cols, bits_));
+  pad_panel(p, scratch.data());
+  p.codes = scratch.data();
+  p.rows = kPanelRows;
+  return p;
+}
+
+void PanelMatrix::codes(uint64_t row, uint8_t* out) const {
+  const Panel p = panel(row / kPanelRows);
+  thread_local std::vector<uint8_t> chunks;
+  chunks.resize(panel_blocks(p.cols) * kChunks * kChunk);
+  unpack_panel(p, chunks.data());
+  for (uint64_t c = 0; c < p.cols; ++c) out[c] = chunks[chunk_index(row % kPanelRows, c)];
+}
+
+std::array<float, 2> PanelMatrix::scale_and_zero(uint64_t row, uint64_t col) const {
+  Floats floats;
+  float* const group = floats.zeros(round_up_to_block(1) * kPanelRows);
+  const auto value = [&](const GroupFloats& from) {
+    if (from.empty()) return 0.0f;
+    from.expand(row / kPanelRows, col / group_, 1, group);
+    return group[row % kPanelRows];
+  };
+  return {value(scales_), value(zeros_)};
+}
+
+void PanelMatrix::expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block,
+                         uint64_t last_block, std::vector<float>& groups, float* out) const {
+  const uint64_t most = (shape_.cols + group_ - 1) / group_;
+  if (group_ <= kBlockCols) {
+    const uint64_t each = kBlockCols / group_, first = first_block * each,
+                   last = std::min(last_block * each, most);
+    floats.expand(panel, first, last - first, out);
+    std::fill(out + (last - first) * kPanelRows,
+              out + (last_block - first_block) * each * kPanelRows, 0.0f);
+    return;
+  }
+  const uint64_t first = first_block * kBlockCols / group_,
+                 last = std::min((last_block * kBlockCols - 1) / group_ + 1, most);
+  groups.resize((last - first) * kPanelRows);
+  floats.expand(panel, first, last - first, groups.data());
+  for (uint64_t b = first_block; b < last_block; ++b, out += kPanelRows) {
+    std::copy_n(groups.data() + (b * kBlockCols / group_ - first) * kPanelRows, kPanelRows, out);
+  }
+}
+
+void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t last, float* out,
+                           uint64_t stride) const {
+  if (first == last || x.batch == 0) return;
+  const uint64_t blocks = panel_blocks(shape_.cols);
+  const bool halves = group_ < kBlockCols;
+  const QuantizedVectors::Sums& sums = halves ? x.half_sums : x.block_sums;
+  // Kept by the thread: their sizes hardly change.
+  thread_local std::vector<int32_t> bias;
+  thread_local std::vector<float> scales, zeros, groups, totals;
+  thread_local std::vector<uint8_t> padded;
+  bias.resize(sums.values.size());
+  bias_of(sums, kernel_levels_.middle, bias.data());
+  scales.resize(2 * kSpanBlocks * kPanelRows);
+  zeros.resize(zeros_.empty() ? 0 : scales.size());
+  totals.resize(kMostVectors * kPanelRows);
+
+  PanelProduct p;
+  p.levels = &kernel_levels_;
+  p.scales = scales.data();
+  p.zeros = zeros_.empty() ? nullptr : zeros.data();
+  p.halves = halves;
+  p.x = &x;
+  p.bias = bias.data();
+  p.totals = totals.data();
+  for (uint64_t index = first / kPanelRows; index * kPanelRows < last; ++index) {
+    p.panel = whole_panel(index, padded);
+    const uint64_t row = index * kPanelRows, from = std::max(first, row),
+                   to = std::min(last, row + kPanelRows);
+    for (p.first_vector = 0; p.first_vector < x.batch; p.first_vector = p.last_vector) {
+      p.last_vector = std::min(p.first_vector + kMostVectors, x.batch);
+      std::ranges::fill(totals, 0.0f);
+      for (p.first_block = 0; p.first_block < blocks; p.first_block = p.last_block) {
+        p.last_block = std::min(p.first_block + kSpanBlocks, blocks);
+        expand(scales_, index, p.first_block, p.last_block, groups, scales.data());
+        if (p.zeros) expand(zeros_, index, p.first_block, p.last_block, groups, zeros.data());
+        multiply_panel(p);
+      }
+      for (uint64_t v = p.first_vector; v < p.last_vector; ++v) {
+        const float* total = totals.data() + (v - p.first_vector) * kPanelRows;
+        for (uint64_t r = from; r < to; ++r) out[v * stride + r - first] = total[r - row];
+      }
+    }
+  }
+}
+
+void PanelMatrix::columns(uint64_t index, uint64_t first, uint64_t n, float* out) const {
+  if (n == 0) return;
+  const uint64_t first_block = first / kBlockCols, last_block = (first + n - 1) / kBlockCols + 1;
+  const uint64_t begin = first_block * kBlockCols, end = last_block * kBlockCols;
+  const uint64_t first_group = begin / group_, groups = (end - 1) / group_ + 1 - first_group;
+  // Beyond the last group there are columns that only fill up the block.
+  const uint64_t there = std::min(groups, (shape_.cols + group_ - 1) / group_ - first_group);
+  Floats scale_floats, zero_floats, all;
+  float* const scales = scale_floats.zeros(round_up_to_block(groups) * kPanelRows);
+  scales_.expand(index, first_group, there, scales);
+  float* zeros = nullptr;
+  if (!zeros_.empty()) {
+    zeros = zero_floats.zeros(round_up_to_block(groups) * kPanelRows);
+    zeros_.expand(index, first_group, there, zeros);
+  }
+  float* const to = begin == first ? out : all.zeros((end - begin) * kPanelRows);
+  if (spaced_ && group_ % 4 == 0) {
+    std::vector<uint8_t> padded;
+    PanelColumns p;
+    p.panel = whole_panel(index, padded);
+    p.middle = kernel_levels_.middle;
+    p.first_block = first_block;
+    p.last_block = last_block;
+    p.scales = scales;
+    p.zeros = zeros;
+    p.group = group_;
+    decode_columns(p, to);
+  } else {
+    Panel p = panel(index);
+    p.codes += first_block * p.rows * 4 * static_cast<uint64_t>(bits_);
+    p.cols = end - begin;
+    std::vector<uint8_t> chunks(p.cols / 4 * kChunk);
+    unpack_panel(p, chunks.data());
+    for (uint64_t c = 0; c < p.cols; ++c) {
+      const uint64_t group = ((begin + c) / group_ - first_group) * kPanelRows;
+      for (uint64_t r = 0; r < kPanelRows; ++r) {
+        const float v = scales[group + r] * levels_[chunks[chunk_index(r, c)]];
+        to[c * kPanelRows + r] = zeros ? v + zeros[group + r] : v;
+      }
+    }
+  }
+  if (to != out) std::copy_n(to + (first - begin) * kPanelRows, n * kPanelRows, out);
+}
+
+void PanelMatrix::decode(uint64_t first, uint64_t last, float* out) const {
+  if (shape_.cols == 0) return;
+  constexpr uint64_t kSpan = kSpanBlocks * kBlockCols;
+  std::vector<float> panel(std::min(kSpan, panel_blocks(shape_.cols) * kBlockCols) * kPanelRows);
+  for (uint64_t index = first / kPanelRows; index * kPanelRows < last; ++index) {
+    const uint64_t row = index * kPanelRows, from = std::max(first, row),
+                   to = std::min(last, row + kPanelRows);
+    for (uint64_t at = 0; at < shape_.cols; at += kSpan) {
+      const uint64_t n = std::min(kSpan, shape_.cols - at);
+      columns(index, at, n, panel.data());
+      for (uint64_t r = from; r < to; ++r) {
+        float* to_row = out + (r - first) * shape_.cols + at;
+        for (uint64_t c = 0; c < n; ++c) to_row[c] = panel[c * kPanelRows + r - row];
+      }
+    }
+  }
+}
+
+}  // namespace pith::form

@@ -1,0 +1,63 @@
+// Codes in panels with their levels, scales and zero points: what uniform forms and GGML's blocks
+// are when they run.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "group_floats.h"
+#include "panel_kernel.h"
+#include "pith/base/buffer.h"
+#include "pith/form/activations.h"
+
+namespace pith::form {
+
+// Element = scale * level[code] (+ zero).
+class PanelMatrix {
+ public:
+  // group: columns that share a scale; as many as there are, or more, for one group a row. codes: by
+  // panel.h; ErrorKind::kData unless they have their size. levels: 2^bits of them.
+  PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group, Buffer codes,
+              GroupFloats scales, GroupFloats zeros = {});
+
+  Shape shape() const { return shape_; }
+  const Buffer& packed() const { return codes_; }
+  const std::vector<float>& levels() const { return levels_; }
+  // The codes of a row, one a byte.
+  void codes(uint64_t row, uint8_t* out) const;
+  // Of the group of an element; without zero points 0 is the second.
+  std::array<float, 2> scale_and_zero(uint64_t row, uint64_t col) const;
+
+  // Whether multiply() is there: for groups of 16, of multiples of 32 or of whole rows, and levels
+  // that are integers or at most 16. Its inputs are quantized to bytes.
+  bool multiplies() const { return multiplies_; }
+  void multiply(const QuantizedVectors& x, uint64_t first, uint64_t last, float* out,
+                uint64_t stride) const;
+
+  void decode(uint64_t first, uint64_t last, float* out) const;
+  // out[column][16] for the rows of a panel, columns `first` and on. There must be room for n
+  // columns rounded up to whole blocks; those beyond n are left undefined.
+  void columns(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
+
+ private:
+  uint64_t rows_of(uint64_t panel) const;
+  Panel panel(uint64_t index) const;
+  // The panel with 16 rows; copied to `scratch` if it has fewer.
+  Panel whole_panel(uint64_t index, std::vector<uint8_t>& scratch) const;
+  void set_levels();
+  // The floats of the groups that the blocks' halves or wholes belong to.
+  void expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block, uint64_t last_block,
+              std::vector<float>& groups, float* out) const;
+
+  Shape shape_;
+  int bits_;
+  std::vector<float> levels_;
+  uint64_t group_;
+  Buffer codes_;
+  GroupFloats scales_, zeros_;
+  bool multiplies_ = false, spaced_ = false;
+  CodeLevels kernel_levels_;
+};
+
+}  // namespace pith::form
