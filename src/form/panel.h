@@ -22,7 +22,9 @@ inline constexpr uint64_t kBlockCols = 32;
 // Bytes of a chunk of whole panels, and chunks of a block.
 inline constexpr uint64_t kChunk = 64, kChunks = 8;
 
-constexpr uint64_t panel_blocks(uint64_t cols) { return cols / kBlockCols + (cols % kBlockCols != 0); }
+constexpr uint64_t panel_blocks(uint64_t cols) {
+  return cols / kBlockCols + (cols % kBlockCols != 0);
+}
 constexpr uint64_t panels_of(uint64_t rows) { return rows / kPanelRows + (rows % kPanelRows != 0); }
 
 // Bytes of one row's share; a panel has that many times its rows.

@@ -70,8 +70,7 @@ void run_columns(const PanelColumns& p, float* out) {
   for (uint64_t c = first; c < p.last_block * kBlockCols; ++c) {
     const uint64_t at = (c / p.group - first / p.group) * kPanelRows;
     for (uint64_t r = 0; r < kPanelRows; ++r) {
-      const float v =
-          static_cast<float>(chunks[chunk_index(r, c)] - p.middle) * p.scales[at + r];
+      const float v = static_cast<float>(chunks[chunk_index(r, c)] - p.middle) * p.scales[at + r];
       out[(c - first) * kPanelRows + r] = p.zeros ? v + p.zeros[at + r] : v;
     }
   }
@@ -296,10 +295,10 @@ template <int kBits, bool kTable>
 void run_bits(const PanelProduct& p) {
   if (p.zeros) {
     return p.halves ? Product<kBits, kTable, true, true>::run(p)
-                  : Product<kBits, kTable, false, true>::run(p);
+                    : Product<kBits, kTable, false, true>::run(p);
   }
   return p.halves ? Product<kBits, kTable, true, false>::run(p)
-                : Product<kBits, kTable, false, false>::run(p);
+                  : Product<kBits, kTable, false, false>::run(p);
 }
 
 void run(const PanelProduct& p) {

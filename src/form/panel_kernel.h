@@ -21,8 +21,8 @@ struct CodeLevels {
 };
 
 // totals[vector][16] += the products of blocks first_block <= b < last_block of a panel of 16 rows
-// (pad_panel()) with vectors first_vector <= v < last_vector, where vector first_vector is the first
-// of totals.
+// (pad_panel()) with vectors first_vector <= v < last_vector, where vector first_vector is the
+// first of totals.
 struct PanelProduct {
   Panel panel;
   const CodeLevels* levels = nullptr;

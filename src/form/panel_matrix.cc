@@ -73,8 +73,8 @@ void PanelMatrix::set_levels() {
   } else if (levels_.size() <= kTableSize) {
     k.table = true;
     const float factor = integer_factor(levels_);
-    const float most = std::fabs(*std::ranges::max_element(
-        levels_, {}, [](float l) { return std::fabs(l); }));
+    const float most =
+        std::fabs(*std::ranges::max_element(levels_, {}, [](float l) { return std::fabs(l); }));
     k.wide = factor == 0;
     k.middle = k.wide ? 32768 : 128;
     k.unit = k.wide ? most / 32767 : 1 / factor;
@@ -138,7 +138,7 @@ void PanelMatrix::expand(const GroupFloats& floats, uint64_t panel, uint64_t fir
   }
   const uint64_t first = first_block * kBlockCols / group_,
                  last = std::min((last_block * kBlockCols - 1) / group_ + 1, most);
-  groups.resize((last - first) * kPanelRows);
+  groups.resize(round_up_to_block(last - first) * kPanelRows);
   floats.expand(panel, first, last - first, groups.data());
   for (uint64_t b = first_block; b < last_block; ++b, out += kPanelRows) {
     std::copy_n(groups.data() + (b * kBlockCols / group_ - first) * kPanelRows, kPanelRows, out);

@@ -16,8 +16,8 @@ namespace pith::form {
 // Element = scale * level[code] (+ zero).
 class PanelMatrix {
  public:
-  // group: columns that share a scale; as many as there are, or more, for one group a row. codes: by
-  // panel.h; ErrorKind::kData unless they have their size. levels: 2^bits of them.
+  // group: columns that share a scale; as many as there are, or more, for one group a row. codes:
+  // by panel.h; ErrorKind::kData unless they have their size. levels: 2^bits of them.
   PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group, Buffer codes,
               GroupFloats scales, GroupFloats zeros = {});
 

@@ -124,7 +124,8 @@ FormPtr UniformForm::read(Shape shape, BodyReader& in) {
     scales.coded = coded();
     p.coded_scales = scales.coded->expression();
     if (p.zero) zeros.coded = coded();
-    if (p.zero && zeros.coded->expression() != *p.coded_scales) in.bad("zero points of another form");
+    if (p.zero && zeros.coded->expression() != *p.coded_scales)
+      in.bad("zero points of another form");
   } else {
     const DTypeInfo* scale = find_dtype(static_cast<uint8_t>(in.varint(0, 255, "scales")));
     if (!scale || !is_scale_type(scale->dtype) || (p.zero && scale->dtype == DType::kF8E8M0)) {

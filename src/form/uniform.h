@@ -26,8 +26,8 @@ struct UniformParameters {
   bool operator==(const UniformParameters&) const = default;
 };
 
-// Scales or zero points: a plain array in the order of panels (group_floats.h), or a form with a row
-// for each row and a column for each group.
+// Scales or zero points: a plain array in the order of panels (group_floats.h), or a form with a
+// row for each row and a column for each group.
 struct GroupValues {
   Buffer plain;
   std::shared_ptr<const class UniformForm> coded;

@@ -234,8 +234,9 @@ Fits fit_groups(const UniformParameters& p, MatrixView matrix, const GroupFitter
     put(0, 0, fitter.fit({matrix.data, matrix.shape.size()}));
     return fits;
   }
-  for_each_group(p, matrix,
-                 [&](uint64_t r, uint64_t g, std::span<const float> w) { put(r, g, fitter.fit(w)); });
+  for_each_group(p, matrix, [&](uint64_t r, uint64_t g, std::span<const float> w) {
+    put(r, g, fitter.fit(w));
+  });
   return fits;
 }
 
@@ -265,7 +266,8 @@ FormPtr UniformForm::encode(const Expression& call, MatrixView matrix) {
   if (shape.size() == 0) p.coded_scales.reset();
   std::vector<float> own_levels;
   if (p.grid == "kmeans") own_levels = fitted_levels(p, matrix);
-  const GroupFitter fitter(p, own_levels.empty() ? grid_levels(p.grid, p.bits, !p.zero) : own_levels);
+  const GroupFitter fitter(p,
+                           own_levels.empty() ? grid_levels(p.grid, p.bits, !p.zero) : own_levels);
   Fits fits = fit_groups(p, matrix, fitter);
   GroupValues scales = store(p, fits.scales), zeros;
   if (p.zero) zeros = store(p, fits.zeros);
