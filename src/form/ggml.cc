@@ -1,5 +1,6 @@
 #include "ggml.h"
 
+#include "ggml_panels.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -27,6 +28,17 @@ void GgmlForm::decode(uint64_t first, uint64_t last, float* out) const {
   for (uint64_t i = 0; i < blocks; ++i) {
     decode_ggml_block(type_, from + i * t.block_bytes, out + i * t.block_elements);
   }
+}
+
+void GgmlForm::prepare(Activations& x) const {
+  std::call_once(once_, [&] { panels_ = panels_of_ggml(type_, shape(), blocks_.bytes); });
+  if (panels_) x.quantize();
+}
+
+void GgmlForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                        uint64_t stride) const {
+  if (!panels_) return Form::multiply(x, first, last, out, stride);
+  panels_->multiply(x.quantized(), first, last, out, stride);
 }
 
 void GgmlForm::write_body(BodyWriter& to) const {

@@ -1,6 +1,10 @@
 // Tensors as GGUF files hold them: blocks of 32 or 256 elements, used where they lie.
 #pragma once
 
+#include <memory>
+#include <mutex>
+
+#include "panel_matrix.h"
 #include "pith/base/buffer.h"
 #include "pith/base/dtype.h"
 #include "pith/form/form.h"
@@ -15,6 +19,10 @@ class GgmlForm final : public Form {
 
   Expression expression() const override;
   void decode(uint64_t first, uint64_t last, float* out) const override;
+  // Rearranges the blocks at the first call; multiply() computes with what that made.
+  void prepare(Activations& x) const override;
+  void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
+                uint64_t stride) const override;
   std::string_view kind() const override { return "ggml"; }
   void write_body(BodyWriter& to) const override;
 
@@ -30,6 +38,8 @@ class GgmlForm final : public Form {
 
   DType type_;
   Buffer blocks_;
+  mutable std::once_flag once_;
+  mutable std::shared_ptr<const PanelMatrix> panels_;  // null: decoded to be multiplied
 };
 
 // Types whose blocks can be decoded: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, Q8_K, IQ4_NL,

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "ggml.h"
+#include "ggml_tables.h"
 #include "pith/base/half.h"
 
 namespace pith::form {
@@ -54,9 +55,6 @@ void q8_0(const uint8_t* b, float* y) {
   for (int j = 0; j < 32; ++j) y[j] = times(d, static_cast<int8_t>(b[2 + j]));
 }
 
-constexpr std::array<int, 16> kIq4 = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                      1,    13,   25,  38,  53,  69,  89,  113};
-
 void iq4_nl(const uint8_t* b, float* y) {
   const float d = half_at(b);
   for (int j = 0; j < 16; ++j) {
@@ -64,9 +62,6 @@ void iq4_nl(const uint8_t* b, float* y) {
     y[j + 16] = times(d, kIq4[b[2 + j] >> 4]);
   }
 }
-
-// Twice the values of fp4, with half the power of two.
-constexpr std::array<int, 16> kFp4 = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 void mxfp4(const uint8_t* b, float* y) {
   const float d = std::ldexp(1.0f, b[0] - 128);
@@ -89,16 +84,6 @@ void q2_k(const uint8_t* b, float* y) {
   }
 }
 
-// Sixteen scales of 6 bits in 12 bytes: the low nibbles of all, then their two high bits.
-std::array<int, 16> q3_scales(const uint8_t* p) {
-  std::array<int, 16> scales;
-  for (int i = 0; i < 16; ++i) {
-    const int low = i < 8 ? p[i] & 15 : p[i - 8] >> 4;
-    scales[static_cast<size_t>(i)] = (low | (p[8 + i % 4] >> (i / 4 * 2) & 3) << 4) - 32;
-  }
-  return scales;
-}
-
 void q3_k(const uint8_t* b, float* y) {
   const uint8_t *high = b, *q = b + 32;
   const std::array<int, 16> scales = q3_scales(b + 96);
@@ -112,15 +97,6 @@ void q3_k(const uint8_t* b, float* y) {
           times(scale, (from[i] >> shift & 3) - (high[first + i] >> bit & 1 ? 0 : 4));
     }
   }
-}
-
-// Eight scales and eight minima of 6 bits in 12 bytes.
-struct ScaleMin {
-  int scale, least;
-};
-ScaleMin k4_scale(const uint8_t* p, int i) {
-  if (i < 4) return {p[i] & 63, p[i + 4] & 63};
-  return {(p[i + 4] & 15) | p[i - 4] >> 6 << 4, p[i + 4] >> 4 | p[i] >> 6 << 4};
 }
 
 void q4_k(const uint8_t* b, float* y) {
@@ -179,13 +155,6 @@ void iq4_xs(const uint8_t* b, float* y) {
       y[32 * part + j + 16] = times(dl, kIq4[from[j] >> 4]);
     }
   }
-}
-
-// Five ternary digits in a byte, as the digits of a fraction of 256: times 3^n brings digit n to
-// the top, times 3 out of it.
-int ternary_digit(uint8_t byte, int n) {
-  static constexpr std::array<int, 5> kPower = {1, 3, 9, 27, 81};
-  return (static_cast<uint8_t>(byte * kPower[static_cast<size_t>(n)]) * 3 >> 8) - 1;
 }
 
 void tq1_0(const uint8_t* b, float* y) {

@@ -71,7 +71,10 @@ class Products : public testing::TestWithParam<std::string> {};
 
 // Against the decoded form times what the bytes stand for, in double.
 TEST_P(Products, AreThoseOfTheDecodedForm) {
-  for (const Shape shape : {Shape{16, 32}, {5, 7}, {1, 1}, {33, 100}, {40, 1100}, {17, 4096}}) {
+  const bool blocks = GetParam().starts_with("ggml");  // of 256 at most
+  for (const Shape shape :
+       blocks ? std::vector<Shape>{{16, 256}, {37, 512}, {1, 2304}}
+              : std::vector<Shape>{{16, 32}, {5, 7}, {1, 1}, {33, 100}, {40, 1100}, {17, 4096}}) {
     const Matrix w = random_matrix(shape, 3);
     const FormPtr form = encode(parse(GetParam()), w.view());
     const Matrix decoded = decode(*form);
@@ -97,7 +100,7 @@ TEST_P(Products, AreThoseOfTheDecodedForm) {
 }
 
 TEST_P(Products, AreTheSameOnEveryInstructionSetAndForAnyRowsAtATime) {
-  const Shape shape{37, 150};
+  const Shape shape{37, GetParam().starts_with("ggml") ? uint64_t{512} : uint64_t{150}};
   const Matrix w = random_matrix(shape, 5), x = random_matrix({5, shape.cols}, 6);
   const FormPtr form = encode(parse(GetParam()), w.view());
   Matrix expected, y;
@@ -140,6 +143,13 @@ std::string name_of(const testing::TestParamInfo<std::string>& info) {
   }
   return name;
 }
+
+INSTANTIATE_TEST_SUITE_P(Ggml, Products,
+                         testing::Values("ggml(q4_0)", "ggml(q4_1)", "ggml(q5_0)", "ggml(q5_1)",
+                                         "ggml(q8_0)", "ggml(q2_K)", "ggml(q3_K)", "ggml(q4_K)",
+                                         "ggml(q5_K)", "ggml(q6_K)", "ggml(iq4_nl)", "ggml(iq4_xs)",
+                                         "ggml(mxfp4)", "ggml(tq1_0)", "ggml(tq2_0)"),
+                         name_of);
 
 INSTANTIATE_TEST_SUITE_P(
     Uniform, Products,

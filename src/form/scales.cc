@@ -1,6 +1,7 @@
 #include "scales.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "pith/base/half.h"
@@ -56,7 +57,8 @@ float load_scale(const uint8_t* scales, uint64_t index, DType type) {
     case DType::kBF16:
       return float_from_bf16(load_le<uint16_t>(scales + 2 * index));
     case DType::kF8E8M0:
-      return std::ldexp(1.0f, scales[index] - 127);
+      // 2^(byte - 127), of which the least is subnormal.
+      return std::bit_cast<float>(scales[index] > 0 ? uint32_t{scales[index]} << 23 : 0x400000u);
     default:
       return load_le<float>(scales + 4 * index);
   }
