@@ -90,7 +90,8 @@ bool decode_elements(const DeltaModel& m, ByteView base, size_t first, DeltaSour
   for (size_t i = first; i < raw.size() / sizeof(U); ++i) {
     const U b = load_le<U>(base.data() + i * sizeof(U));
     const size_t c = m.shape.context(b, m.top);
-    const int symbol = static_cast<int8_t>(*from.next[c]++), shift = m.shift[c];
+    const auto symbol = static_cast<int8_t>(*from.next[c]++);
+    const int shift = m.shift[c];
     U v;
     if (symbol == kEscape) [[unlikely]] {
       if (from.escapes == from.escapes_end) return false;

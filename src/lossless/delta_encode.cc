@@ -127,8 +127,8 @@ DeltaModel fit(ByteView raw, ByteView base, const ElementShape& shape) {
     ++moves[c][static_cast<uint8_t>(code_move(v, b, m.shift[c], shape.is_float).symbol)];
     ++wholes[c][static_cast<uint8_t>(code_whole(v, b, whole_shift, ceiling).symbol)];
   }
-  const double scale =
-      static_cast<double>(raw.size() / sizeof(U)) / static_cast<double>(std::max<size_t>(n, 1));
+  const size_t elements = raw.size() / sizeof(U);
+  const double scale = static_cast<double>(elements) / static_cast<double>(std::max<size_t>(n, 1));
   for (size_t c = 0; c < kDeltaContexts && shape.is_float; ++c) {
     const auto bits = [&](const entropy::Histogram& h, int shift) {
       const double escapes = h[static_cast<uint8_t>(kEscape)];
