@@ -8,6 +8,7 @@
 #include "bench_ours.h"
 #include "bench_peers.h"
 #include "bench_report.h"
+#include "bench_rows.h"
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
 #include "pith/base/file.h"
@@ -31,8 +32,8 @@ class DeltaRun {
         scratch_(scratch),
         base_(read_file(base)),
         raw_(read_file(next)),
-        back_(raw_.size()),
-        layout_(io::describe(raw_, next).layout) {}
+        layout_(io::describe(raw_, next).layout),
+        rows_(next, options, report) {}
 
   void run() {
     const io::Layout before = io::describe(base_, base_path_).layout;
@@ -44,31 +45,19 @@ class DeltaRun {
     for (const Level level : {Level::kDefault, Level::kMax}) ours(level, false);
     through_archive(Level::kDefault);
     if (has_zipnn())
-      add(zipnn("ZipNN delta", "bf16", path_.string(), base_path_.string(), options_.runs,
-                options_.clock));
-    add(measured(*xor_zstd_codec("XOR + zstd -3", 3, base_)));
-    if (!options_.quick) add(measured(*xor_zstd_codec("XOR + zstd -19", 19, base_)));
+      rows_.add(zipnn("ZipNN delta", "bf16", path_.string(), base_path_.string(), options_.runs,
+                      options_.clock));
+    rows_.measure(*xor_zstd_codec("XOR + zstd -3", 3, base_), raw_);
+    if (!options_.quick) rows_.measure(*xor_zstd_codec("XOR + zstd -19", 19, base_), raw_);
     print();
   }
 
  private:
-  void add(Measurement m) {
-    if (m.error.empty())
-      rows_.push_back(std::move(m));
-    else
-      report_.note(fmt::format("{}: {}", m.name, m.error));
-  }
-
-  Measurement measured(Codec& codec) {
-    report_.status(fmt::format("{}: {}", path_.filename().string(), codec.name()));
-    return measure(codec, raw_, back_, options_.runs, options_.clock);
-  }
-
   void ours(Level level, bool with_base) {
     Ours codec(fmt::format("pith {}{}", level_name(level), with_base ? " --base" : ""),
                cut(layout_.tensors, raw_.size(), level), level,
                with_base ? ByteView(base_) : ByteView());
-    add(measured(codec));
+    rows_.measure(codec, raw_);
   }
 
   void through_archive(Level level) {
@@ -85,23 +74,16 @@ class DeltaRun {
     });
     if (read_file(restored) != raw_)
       fail(ErrorKind::kData, "{}: a delta does not give the bytes back", path_.string());
-    add(std::move(m));
+    rows_.add(std::move(m));
   }
 
   void print() {
-    const auto reference = std::ranges::find(rows_, "pith default --base", &Measurement::name);
-    const auto ours = static_cast<double>(reference->coded);
-    Table table({"codec", "bytes", "ratio", "compress MB/s", "decompress MB/s",
-                 "size to pith default --base"});
-    for (const Measurement& m : rows_) {
-      const auto coded = static_cast<double>(m.coded);
-      table.add({text(m.name), count(m.coded), ratio(static_cast<double>(m.raw) / coded),
-                 rate(m.raw, m.encode), rate(m.raw, m.decode), change(ours, coded)});
-    }
-    report_.table(table);
-    for (const Measurement& m : rows_) {
+    const std::string reference = "pith default --base";
+    rows_.print(reference);
+    const auto ours = static_cast<double>(rows_.find(reference)->coded);
+    for (const Measurement& m : rows_.all()) {
       if (!m.name.starts_with("XOR") && !m.name.starts_with("ZipNN")) continue;
-      report_.note(fmt::format("pith default --base is {:.1f}% smaller than {}",
+      report_.note(fmt::format("{} is {:.1f}% smaller than {}", reference,
                                (1 - ours / static_cast<double>(m.coded)) * 100, m.name));
     }
   }
@@ -110,9 +92,9 @@ class DeltaRun {
   const Options& options_;
   Report& report_;
   const Scratch& scratch_;
-  Bytes base_, raw_, back_;
+  Bytes base_, raw_;
   io::Layout layout_;
-  std::vector<Measurement> rows_;
+  CodecRows rows_;
 };
 
 std::vector<fs::path> checkpoints() {

@@ -8,6 +8,7 @@
 #include "bench_ours.h"
 #include "bench_peers.h"
 #include "bench_report.h"
+#include "bench_rows.h"
 #include "bench_summary.h"
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
@@ -31,8 +32,8 @@ class LosslessRun {
         scratch_(scratch),
         file_(set.path),
         raw_(file_.bytes().begin(), file_.bytes().end()),
-        back_(raw_.size()),
-        layout_(io::describe(file_.bytes(), set.path).layout) {}
+        layout_(io::describe(file_.bytes(), set.path).layout),
+        rows_(set.path, options, report) {}
 
   void run() {
     const bool no_max = options_.quick && raw_.size() > kQuickMax;
@@ -45,31 +46,19 @@ class LosslessRun {
     zipnn_rows();
     PeerList peers = general_peers(raw_.size(), options_.quick);
     for (auto& peer : peers.codecs) {
-      add(measured(*peer));
+      rows_.measure(*peer, raw_);
       peer.reset();  // its buffers are as large as the file
     }
     for (const std::string& line : peers.missing) report_.note("not measured: " + line);
     print();
   }
-  std::vector<Measurement> take_rows() { return std::move(rows_); }
+  const std::vector<Measurement>& rows() const { return rows_.all(); }
 
  private:
-  void add(Measurement m) {
-    if (m.error.empty())
-      rows_.push_back(std::move(m));
-    else
-      report_.note(fmt::format("{}: {}", m.name, m.error));
-  }
-
-  Measurement measured(Codec& codec) {
-    report_.status(fmt::format("{}: {}", set_.path.filename().string(), codec.name()));
-    return measure(codec, raw_, back_, options_.runs, options_.clock);
-  }
-
   void ours(Level level) {
     codecs_.push_back(std::make_unique<Ours>(fmt::format("pith {}", level_name(level)),
                                              cut(layout_.tensors, raw_.size(), level), level));
-    add(measured(*codecs_.back()));
+    rows_.measure(*codecs_.back(), raw_);
   }
 
   void through_archive(Level level) {
@@ -88,7 +77,7 @@ class LosslessRun {
     if (!std::ranges::equal(MappedFile(restored).bytes(), raw_)) {
       fail(ErrorKind::kData, "{}: {} does not give the bytes back", set_.path.string(), m.name);
     }
-    add(std::move(m));
+    rows_.add(std::move(m));
   }
 
   // ZipNN gets the whole file, and, as its plug-in for safetensors does, the tensors alone: all of
@@ -96,8 +85,8 @@ class LosslessRun {
   void zipnn_rows() {
     if (!has_zipnn()) return;
     report_.status("ZipNN");
-    add(zipnn("ZipNN, whole file", set_.zipnn, set_.path.string(), "", options_.runs,
-              options_.clock));
+    rows_.add(zipnn("ZipNN, whole file", set_.zipnn, set_.path.string(), "", options_.runs,
+                    options_.clock));
     Bytes tensors, rest;
     split(tensors, rest);
     if (tensors.empty()) return;
@@ -109,7 +98,7 @@ class LosslessRun {
         zipnn("ZipNN, tensors", set_.zipnn, path.string(), "", options_.runs, options_.clock);
     m.raw = raw_.size();
     if (!rest.empty()) m.coded += zstd_codec("rest", 3, false, rest.size())->encode(rest);
-    add(std::move(m));
+    rows_.add(std::move(m));
   }
 
   void split(Bytes& tensors, Bytes& rest) const {
@@ -131,18 +120,7 @@ class LosslessRun {
   }
 
   void print() {
-    double reference = 0;
-    for (const Measurement& m : rows_) {
-      if (m.name == "pith default") reference = static_cast<double>(m.coded);
-    }
-    Table table(
-        {"codec", "bytes", "ratio", "compress MB/s", "decompress MB/s", "size to pith default"});
-    for (const Measurement& m : rows_) {
-      const auto coded = static_cast<double>(m.coded);
-      table.add({text(m.name), count(m.coded), ratio(static_cast<double>(m.raw) / coded),
-                 rate(m.raw, m.encode), rate(m.raw, m.decode), change(reference, coded)});
-    }
-    report_.table(table);
+    rows_.print("pith default");
     std::vector<Reached> reached;
     for (const auto& codec : codecs_) {
       reached.push_back({codec->name(), [&codec](DType dtype) { return codec->coded(dtype); }});
@@ -155,10 +133,10 @@ class LosslessRun {
   Report& report_;
   const Scratch& scratch_;
   MappedFile file_;
-  Bytes raw_, back_;
+  Bytes raw_;
   io::Layout layout_;
   std::vector<std::unique_ptr<Ours>> codecs_;
-  std::vector<Measurement> rows_;
+  CodecRows rows_;
 };
 
 }  // namespace
@@ -178,7 +156,7 @@ void bench_lossless(const Options& options) {
     LosslessRun run(set, options, report, scratch);
     run.run();
     summary.files.push_back(set.path.filename().string());
-    summary.rows.push_back(run.take_rows());
+    summary.rows.push_back(run.rows());
   }
   if (summary.files.size() > 1) report_summary(summary, report);
   report.finish();
