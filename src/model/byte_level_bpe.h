@@ -24,6 +24,7 @@ class ByteLevelBpe : public Segmenter {
                int32_t unknown);
 
   void encode(std::string_view section, bool first, std::vector<int32_t>& out) const override;
+  SegmenterParts parts() const override { return {.merges = &merges_, .bytes = &options_}; }
 
  private:
   class Run;

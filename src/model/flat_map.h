@@ -28,6 +28,13 @@ class FlatMap {
     ++size_;
     return true;
   }
+  // use(key, value) of all, in no order.
+  template <class Use>
+  void each(const Use& use) const {
+    for (const Slot& slot : slots_) {
+      if (slot.key != kNoKey) use(slot.key, slot.value);
+    }
+  }
   const Value* find(uint64_t key) const {
     if (slots_.empty()) return nullptr;
     const Slot& slot = slots_[place(key)];

@@ -1,5 +1,8 @@
 #include "ranked_merges.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "pith/base/error.h"
 #include "pith/io/text.h"
 
@@ -29,6 +32,21 @@ void RankedMerges::add(const Vocabulary& vocabulary, std::string_view pair) {
          io::in_quotes(pair));
   }
   add(vocabulary, pair.substr(0, space), pair.substr(space + 1));
+}
+
+std::vector<RankedMerges::Pair> RankedMerges::in_order() const {
+  std::vector<std::pair<uint32_t, Pair>> ranked;
+  ranked.reserve(merges_.size());
+  merges_.each([&](uint64_t key, const FlatMap::Value& merge) {
+    ranked.push_back({merge.first,
+                      {static_cast<int32_t>(key >> 32), static_cast<int32_t>(key & 0xFFFFFFFF),
+                       static_cast<int32_t>(merge.second)}});
+  });
+  std::ranges::sort(ranked, {}, &std::pair<uint32_t, Pair>::first);
+  std::vector<Pair> pairs;
+  pairs.reserve(ranked.size());
+  for (const auto& [rank, pair] : ranked) pairs.push_back(pair);
+  return pairs;
 }
 
 }  // namespace pith::model

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "flat_map.h"
 #include "merge_symbols.h"
@@ -18,6 +19,12 @@ class RankedMerges {
   void add(const Vocabulary& vocabulary, std::string_view left, std::string_view right);
   // The same, from "left right".
   void add(const Vocabulary& vocabulary, std::string_view pair);
+
+  struct Pair {
+    int32_t left, right, whole;
+  };
+  // All of them, the first to be merged first.
+  std::vector<Pair> in_order() const;
 
   Merge find(int32_t left, int32_t right) const {
     if (left < 0 || right < 0) return {};

@@ -19,6 +19,7 @@ class ScoredBpe : public Segmenter {
   // Throws ErrorKind::kData for a score that is no number.
   ScoredBpe(const Vocabulary& vocabulary, SentencePieceText text, BytePieces bytes);
   void encode(std::string_view section, bool first, std::vector<int32_t>& out) const override;
+  SegmenterParts parts() const override { return {.text = &text_}; }
 
  private:
   class Run;
@@ -42,6 +43,7 @@ class EscapedBpe : public Segmenter {
   EscapedBpe(const Vocabulary& vocabulary, SentencePieceText text, BytePieces bytes,
              RankedMerges merges, const Options& options);
   void encode(std::string_view section, bool first, std::vector<int32_t>& out) const override;
+  SegmenterParts parts() const override { return {.merges = &merges_, .text = &text_}; }
 
  private:
   class Run;

@@ -16,6 +16,7 @@ class Unigram : public Segmenter {
   // number.
   Unigram(const Vocabulary& vocabulary, SentencePieceText text, BytePieces bytes);
   void encode(std::string_view section, bool first, std::vector<int32_t>& out) const override;
+  SegmenterParts parts() const override { return {.text = &text_, .unigram = true}; }
 
  private:
   struct End;  // the best way to cut the text up to a place

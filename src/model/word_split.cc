@@ -152,6 +152,22 @@ std::optional<WordRule> word_rule_of_gguf(std::string_view name) {
   return look_up(kGgufNames, name);
 }
 
+std::string_view gguf_name_of(WordRule rule) {
+  switch (rule) {
+    case WordRule::kGpt2:
+      return "gpt-2";
+    case WordRule::kGpt2Digits:
+      return "smollm";
+    case WordRule::kLlama3:
+      return "llama-bpe";
+    case WordRule::kQwen2:
+      return "qwen2";
+    case WordRule::kNone:
+      break;
+  }
+  return {};
+}
+
 size_t word_end(WordRule rule, std::string_view text, size_t at) {
   switch (rule) {
     case WordRule::kGpt2:

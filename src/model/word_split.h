@@ -24,6 +24,9 @@ std::optional<WordRule> word_rule_of_pattern(std::string_view pattern);
 // The rule of a GGUF file's "tokenizer.ggml.pre"; empty for one that is not known.
 std::optional<WordRule> word_rule_of_gguf(std::string_view name);
 
+// The first of the names of a rule there; empty for one that has none.
+std::string_view gguf_name_of(WordRule rule);
+
 // The end of the word that begins at `at` < text.size().
 size_t word_end(WordRule rule, std::string_view text, size_t at);
 

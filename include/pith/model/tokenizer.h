@@ -72,6 +72,8 @@ class Tokenizer {
   std::string_view algorithm() const;        // "SentencePiece BPE", "byte-level BPE", …
   const std::string& chat_template() const;  // Jinja source; empty where there is none
 
+  const TokenizerModel& model() const { return *model_; }  // for the writers
+
  private:
   std::shared_ptr<const TokenizerModel> model_;
 };
