@@ -36,6 +36,7 @@ void add_commands(CLI::App& app) {
   add_recipes(app);
   add_run(app);
   add_eval(app);
+  add_export(app);
   ::add_bench(app);
 }
 
