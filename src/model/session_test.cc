@@ -1,6 +1,7 @@
 #include "pith/model/session.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
 
 #include <cmath>
 #include <limits>
@@ -154,6 +155,56 @@ TEST(Session, RotationOfAPartAndDivisors) {
   expect_right(c);
   c.rope_layout = RopeLayout::kPairs;
   expect_right(c);
+}
+
+// Any sizes, layouts and lists that check() lets through.
+DecoderConfig drawn_config() {
+  const auto upto = [](uint32_t most) { return *rc::gen::inRange<uint32_t>(1, most + 1); };
+  const auto architecture =
+      *rc::gen::element(Architecture::kLlama, Architecture::kQwen2, Architecture::kQwen3,
+                        Architecture::kMixtral, Architecture::kQwen2Moe, Architecture::kQwen3Moe);
+  const bool experts =
+      architecture == Architecture::kMixtral || architecture >= Architecture::kQwen2Moe;
+  DecoderConfig c = experts ? small_experts(architecture) : small_config(architecture);
+  c.layers = upto(3);
+  c.vocabulary = upto(50);
+  c.width = upto(70);
+  c.kv_heads = upto(4);
+  c.heads = c.kv_heads * upto(5);
+  c.head_size = 2 * upto(40);
+  c.rope_size = 2 * upto(c.head_size / 2);
+  c.feed_forward = upto(90);
+  if (experts) {
+    c.experts = upto(6);
+    c.experts_per_token = upto(c.experts);
+    c.expert_feed_forward = upto(40);
+    for (uint32_t l = 0; l < c.layers; ++l) c.dense_layers.push_back(*rc::gen::arbitrary<bool>());
+  }
+  for (uint32_t l = 0; l < c.layers; ++l) c.windows.push_back(upto(20) - 1);
+  c.tied_embeddings = *rc::gen::arbitrary<bool>();
+  c.rope_layout = *rc::gen::element(RopeLayout::kHalves, RopeLayout::kPairs);
+  c.rope_scaling.kind = *rc::gen::element(RopeScaling::Kind::kNone, RopeScaling::Kind::kLlama3,
+                                          RopeScaling::Kind::kYarn);
+  c.rope_scaling.factor = upto(8);
+  return c;
+}
+
+TEST(Session, AnyConfigIsAsTheReference) {
+  const bool holds = rc::check("logits are those of the reference", [] {
+    const DecoderConfig c = drawn_config();
+    check(c);
+    const MemoryWeights source(c, random_tensors(c, *rc::gen::arbitrary<uint32_t>()));
+    const LanguageModel model = make_model(source);
+    const auto ids = some_ids(c, *rc::gen::inRange<size_t>(1, 30));
+    Session session(model, ids.size());
+    // Cut anywhere.
+    const size_t cut = *rc::gen::inRange<size_t>(0, ids.size() + 1);
+    std::vector<float> logits = copied(session.feed(std::span(ids).first(cut), Logits::kAll));
+    const auto more = copied(session.feed(std::span(ids).subspan(cut), Logits::kAll));
+    logits.insert(logits.end(), more.begin(), more.end());
+    RC_ASSERT(error_against_reference(source, ids, logits, ids.size()) < 1e-4);
+  });
+  EXPECT_TRUE(holds);
 }
 
 TEST(Session, TextsLongerThanTilesAndChunks) {
