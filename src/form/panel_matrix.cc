@@ -175,7 +175,7 @@ void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t l
                    to = std::min(last, row + kPanelRows);
     for (p.first_vector = 0; p.first_vector < x.batch; p.first_vector = p.last_vector) {
       p.last_vector = std::min(p.first_vector + kMostVectors, x.batch);
-      std::ranges::fill(totals, 0.0f);
+      std::fill_n(totals.data(), (p.last_vector - p.first_vector) * kPanelRows, 0.0f);
       for (p.first_block = 0; p.first_block < blocks; p.first_block = p.last_block) {
         p.last_block = std::min(p.first_block + kSpanBlocks, blocks);
         expand(scales_, index, p.first_block, p.last_block, groups, scales.data());
