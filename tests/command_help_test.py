@@ -6,9 +6,9 @@ import re
 import subprocess
 import unittest
 
-from command_support import REPOSITORY, CommandTest, gguf, model, next_step, safetensors, weights
+from command_support import REPOSITORY, LanguageModelTest, gguf, model, next_step, safetensors, weights
 
-COMMANDS = ("compress", "decompress", "inspect", "verify", "recover", "recipes")
+COMMANDS = ("compress", "decompress", "inspect", "verify", "recover", "recipes", "run", "eval")
 
 
 def help_examples(text):
@@ -23,7 +23,7 @@ def manual_examples(text):
     return [line for line in lines if line and not line.startswith("#")]
 
 
-class Examples(CommandTest):
+class Examples(LanguageModelTest):
     def prepare(self, command):
         """The files that examples speak of; archives only where they are read, not written."""
         self.write("model.safetensors", self.model)
@@ -36,6 +36,7 @@ class Examples(CommandTest):
         self.write("step-1000.safetensors", self.model)
         self.write("step-2000.safetensors", next_step(self.model))
         self.ok("compress", "step-1000.safetensors", "-o", "step-1000.pith")
+        os.symlink(self.lm, self.dir / "small")
         if "compress" in command.replace("decompress", "") and "--rebase" not in command:
             return
         self.ok("compress", "model.safetensors")

@@ -113,3 +113,22 @@ class CommandTest(unittest.TestCase):
         for name in names:
             self.assertIn(str(name), " ".join(errors))
         return result
+
+
+class LanguageModelTest(CommandTest):
+    """With the reference model as lm, and a short text that it can predict as book.txt."""
+
+    lm = REPOSITORY / "data/lm"
+
+    def setUp(self):
+        super().setUp()
+        os.symlink(self.lm, self.dir / "lm")
+        self.write("book.txt", (REPOSITORY / "LICENSE").read_bytes()[:3000])
+
+    def model_folder(self, name, files):
+        """A folder with some of the reference model's files."""
+        folder = self.dir / name
+        folder.mkdir()
+        for file in files:
+            os.symlink(self.lm / file, folder / file)
+        return folder

@@ -103,7 +103,7 @@ Examples:
   pith eval lm --text book.txt                            loss and perplexity
   pith eval lm --text book.txt --windows 4 --no-bos       of the first four windows, without bos
   pith eval lm --text book.txt --skip-first 256           the second half of each window
-  pith eval small.gguf --against lm --text book.txt       what was lost: KL, agreement, who was hurt most
+  pith eval small --against lm --text book.txt            what was lost: KL, agreement, who was hurt most
   pith eval lm --text book.txt --context 128 --json       for programs)";
 
 }  // namespace
@@ -120,7 +120,7 @@ void add_eval(CLI::App& app) {
   c->add_option("--against", a->against, "a model to compare with, as before compression")
       ->type_name("MODEL");
   const auto number = [&](const char* names, uint64_t& value, const char* help) {
-    return c->add_option(names, value, help)->type_name("N");
+    return c->add_option(names, value, help)->type_name("N")->check(not_negative());
   };
   number("-c,--context", a->context, "predictions in a window")
       ->capture_default_str()
@@ -129,8 +129,7 @@ void add_eval(CLI::App& app) {
   number("--skip-first", a->skip_first, "of each window, so many predictions do not count");
   number("--windows", a->windows, "at most so many, from the beginning; 0: all");
   number("--changed", a->changed, "show so many of the tokens that changed most")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 100000).description(""));
+      ->capture_default_str();
   c->add_flag("--bos", a->bos, "begin windows with the bos token");
   c->add_flag("--no-bos", a->no_bos, "begin windows with text");
   add_threads(c, a->threads);

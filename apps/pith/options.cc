@@ -19,6 +19,12 @@ CLI::Option* add_repeatable(CLI::App* command, const std::string& names,
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+CLI::Validator not_negative() {
+  CLI::Validator validator = CLI::NonNegativeNumber;
+  validator.description("");
+  return validator;
+}
+
 void add_bases(CLI::App* command, std::vector<std::string>& bases, const std::string& meaning) {
   add_repeatable(command, "--base", bases, meaning, "PATH");
 }

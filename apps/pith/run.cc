@@ -52,7 +52,7 @@ model::GenerateOptions generate_options(const RunArguments& a) {
 // The template that a model's answers are made with, unless the text is to be continued as it is.
 std::optional<model::ChatTemplate> chat_of(const RunArguments& a, const model::LanguageModel& m) {
   const bool wanted = a.chat || a.has_system;
-  if (a.no_chat || !a.ids.empty()) {
+  if (a.no_chat || a.has_ids) {
     if (wanted) fail(ErrorKind::kUsage, "--chat and --system do not go with --no-chat and --ids");
     return std::nullopt;
   }
@@ -98,7 +98,7 @@ void run_once(const RunArguments& a, Runner& runner) {
 
 void run(const RunArguments& a) {
   Runner runner = load(a);
-  const bool interactive = !a.has_prompt && a.ids.empty() && stdin_is_terminal() && !a.json;
+  const bool interactive = !a.has_prompt && !a.has_ids && stdin_is_terminal() && !a.json;
   if (!interactive) return run_once(a, runner);
   if (!runner.chat) {
     fail(ErrorKind::kUsage,
@@ -132,9 +132,11 @@ void add_text(CLI::App* c, RunArguments& a) {
   c->add_option("--ids", a.ids, "token ids in place of a text")->type_name("1,2,3");
   c->add_option("-n,--tokens", a.tokens, "write at most so many; 0: until it ends")
       ->type_name("N")
+      ->check(not_negative())
       ->capture_default_str();
   c->add_option("-c,--context", a.context, "positions to have room for; default: what is needed")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(not_negative());
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");
   c->add_flag("--no-chat", a.no_chat, "continue the prompt as it is");
@@ -147,19 +149,19 @@ void add_text(CLI::App* c, RunArguments& a) {
 void add_sampling(CLI::App* c, RunArguments& a) {
   model::SamplerOptions& s = a.sampler;
   const auto number = [&](const char* names, auto& value, const char* help) {
-    c->add_option(names, value, help)->type_name("X")->capture_default_str();
+    return c->add_option(names, value, help)->type_name("X")->capture_default_str();
   };
   number("--temperature", s.temperature, "0: always the most probable token");
-  number("--top-k", s.top_k, "of the k most probable; 0: all");
+  number("--top-k", s.top_k, "of the k most probable; 0: all")->check(not_negative());
   number("--top-p", s.top_p, "of the fewest that have this probability together");
   number("--min-p", s.min_p, "of those with this part of the largest probability");
   number("--typical", s.typical, "of the most typical that have this probability together");
   number("--repeat-penalty", s.repeat_penalty, "divides the logits of recent tokens; 1: none");
   number("--frequency-penalty", s.frequency_penalty, "taken off for each recent occurrence");
   number("--presence-penalty", s.presence_penalty, "taken off once for recent tokens");
-  number("--penalty-window", s.penalty_window, "how many tokens are recent");
+  number("--penalty-window", s.penalty_window, "how many tokens are recent")->check(not_negative());
   add_repeatable(c, "--logit-bias", a.biases, "added to the logit of a token", "ID=X");
-  number("--seed", s.seed, "of the random numbers");
+  number("--seed", s.seed, "of the random numbers")->check(not_negative());
 }
 
 }  // namespace
@@ -176,6 +178,7 @@ void add_run(CLI::App& app) {
   c->footer(kExamples);
   c->callback([a, c] {
     a->has_prompt = c->get_option("prompt")->count() > 0;
+    a->has_ids = c->get_option("--ids")->count() > 0;
     a->has_system = c->get_option("--system")->count() > 0;
     run(*a);
   });

@@ -19,7 +19,8 @@ struct RunArguments {
   uint64_t tokens = 256, context = 0;
   int threads = 0;
   bool chat = false, no_chat = false, special = false, truncate = false, ignore_eos = false;
-  bool has_prompt = false, has_system = false, json = false, quiet = false, timing = false;
+  bool has_prompt = false, has_ids = false, has_system = false, json = false, quiet = false,
+       timing = false;
 };
 
 // A model ready to run, and how to talk to it.

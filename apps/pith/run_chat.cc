@@ -19,12 +19,11 @@ constexpr uint64_t kConversation = 8192;
 std::optional<std::string> read_line() {
   std::fputs("> ", stderr);
   pollfd input{STDIN_FILENO, POLLIN, 0};
-  while (::poll(&input, 1, -1) < 0) {
-    if (interrupted()) {
-      std::fputs("\n", stderr);
-      throw Exit{128 + interrupted()};
-    }
-  }
+  do {  // a signal just before poll() does not end it
+    if (!interrupted()) continue;
+    std::fputs("\n", stderr);
+    throw Exit{128 + interrupted()};
+  } while (::poll(&input, 1, 100) <= 0);
   std::string line;
   if (!std::getline(std::cin, line)) {
     std::fputs("\n", stderr);

@@ -59,7 +59,7 @@ std::vector<int32_t> conversation_ids(const Runner& runner, const std::string& t
 }
 
 Run read_prompt(const RunArguments& a, const Runner& runner) {
-  if (!a.ids.empty()) {
+  if (a.has_ids) {
     if (a.has_prompt) fail(ErrorKind::kUsage, "give a prompt or --ids, not both");
     return {"", parse_ids(a.ids), {}};
   }

@@ -149,6 +149,15 @@ TEST(ChatTemplate, WorkAndDepthAreBounded) {
   EXPECT_EQ(kind_of("{% set n = namespace(x='ab') %}{% for i in range(99) %}"
                     "{% set n.x = n.x + n.x %}{% endfor %}"),
             ErrorKind::kLimit);
+  // Searches that would compare billions of bytes.
+  for (const std::string_view search : {"p in s", "s.find(p)", "s.split(p)", "s | replace(p, '')",
+                                        "s.count(p)", "s.strip(p)", "s | trim(p)"}) {
+    EXPECT_EQ(kind_of(fmt::format("{{% set s = 'a' * 4000000 %}}{{% set p = 'a' * 2000000 ~ 'b' %}}"
+                                  "{{{{ {} }}}}",
+                                  search)),
+              ErrorKind::kLimit)
+        << search;
+  }
   EXPECT_EQ(kind_of("{% set n = namespace() %}{% set n.x = n %}"), ErrorKind::kData);
   EXPECT_EQ(kind_of("{{ [1] | tojson(indent=99999999) }}"), ErrorKind::kData);
   // What a long conversation needs is not too much.

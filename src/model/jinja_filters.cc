@@ -187,6 +187,7 @@ Value text_filter(std::string_view name, const Value& subject, const Arguments& 
   work.spend(text.size());
   if (name == "trim") {
     const Value* set = arguments.get(0, "chars");
+    if (set && set->text()) work.spend_search(text.size(), set->text()->size());
     return strip(text, set && set->text() ? *set->text() : "", true, true);
   }
   if (name == "upper") return upper(text);
@@ -242,7 +243,7 @@ Value attribute(const Value& value, std::string_view name, Work& work) {
 bool contains(const Value& whole, const Value& part, Work& work) {
   if (const std::string* text = whole.text()) {
     if (!part.text()) trouble("`in` of a string wants a string, got {}", part.type());
-    work.spend(text->size());
+    work.spend_search(text->size(), part.text()->size());
     return text->find(*part.text()) != std::string::npos;
   }
   if (const auto* dict = whole.mapping()) {

@@ -182,6 +182,7 @@ std::string title(std::string_view text) {
 std::string replace(std::string_view text, std::string_view old, std::string_view replacement,
                     int64_t count, Work& work) {
   if (old.empty()) trouble("replace() wants something to replace");
+  work.spend_search(text.size(), old.size());
   std::string out;
   for (; count != 0; --count) {
     const size_t at = text.find(old);
@@ -198,6 +199,9 @@ std::string replace(std::string_view text, std::string_view old, std::string_vie
 Value call_text_method(const std::string& text, std::string_view name,
                        std::span<const Value> arguments, Work& work) {
   work.spend(16 + text.size());
+  if (!arguments.empty() && arguments[0].text()) {
+    work.spend_search(text.size(), arguments[0].text()->size());
+  }
   const auto argument = [&](size_t i) -> const std::string& {
     return text_argument(name, arguments, i);
   };

@@ -99,7 +99,7 @@ struct Evaluation {
 // A text of fewer predictions than a window is one window. Throws ErrorKind::kUsage for options
 // outside their ranges, texts of less than two tokens and models of different vocabularies,
 // ErrorKind::kData where a logit is not finite. Memory: the logits of some positions at a time, and
-// four numbers for each token.
+// six numbers for each token.
 Evaluation evaluate(const LogitSource& model, std::span<const int32_t> ids,
                     const PerplexityOptions& options, const LogitSource* reference = nullptr);
 
