@@ -1,7 +1,7 @@
 // Models in GGUF files, one or a set of them ("…-00001-of-00003.gguf").
 #include <algorithm>
 
-#include "mapped_tensors.h"
+#include "named_tensors.h"
 #include "pith/base/error.h"
 #include "pith/io/text.h"
 #include "pith/model/load_tokenizer.h"
@@ -33,32 +33,29 @@ std::vector<fs::path> set_of(const fs::path& first, uint64_t count) {
 
 class GgufWeights final : public WeightSource {
  public:
-  explicit GgufWeights(fs::path path) : path_(std::move(path)) {}
+  explicit GgufWeights(std::string where) : where_(std::move(where)) {}
 
-  void open() {
-    const auto file = tensors_.add(path_, "gguf");
-    try {
-      metadata_ = io::read_gguf_metadata(file->bytes());
+  NamedTensors& tensors() { return tensors_; }
+  const io::GgufMetadata& metadata() const { return metadata_; }
+
+  // The first of the files that have been added.
+  void read_header(ByteView file) {
+    in_file([&] {
+      metadata_ = io::read_gguf_metadata(file);
       config_ = config_from_gguf(metadata_);
-    } catch (const Error& error) {
-      throw error.in(path_.string());
-    }
-    const auto* parts = io::find_as<uint16_t>(metadata_, "split.count");
-    if (parts && *parts > 1) {
-      for (const fs::path& part : set_of(path_, *parts)) {
-        if (part != path_) tensors_.add(part, "gguf");
-      }
-    }
-    try {
+    });
+  }
+
+  // All files have been added.
+  void finish() {
+    in_file([&] {
       complete_config();
       list_names();
-    } catch (const Error& error) {
-      throw error.in(path_.string());
-    }
+    });
   }
 
   const DecoderConfig& config() const override { return config_; }
-  std::string where() const override { return path_.string(); }
+  std::string where() const override { return where_; }
   uint64_t bytes() const override { return tensors_.bytes(); }
 
   std::optional<Tokenizer> tokenizer() const override {
@@ -83,13 +80,22 @@ class GgufWeights final : public WeightSource {
 
  private:
   struct Place {
-    const MappedTensors::Tensor* tensor;
+    const NamedTensors::Tensor* tensor;
     std::optional<uint32_t> expert;
   };
 
+  template <class Step>
+  void in_file(const Step& step) const {
+    try {
+      step();
+    } catch (const Error& error) {
+      throw error.in(where_);
+    }
+  }
+
   // What only the tensors tell.
   void complete_config() {
-    const MappedTensors::Tensor* embedding = tensors_.find("token_embd.weight");
+    const NamedTensors::Tensor* embedding = tensors_.find("token_embd.weight");
     if (!embedding) fail(ErrorKind::kData, "there is no tensor \"token_embd.weight\"");
     const std::vector<uint64_t>& shape = embedding->region.shape;
     if (shape.size() == 2 && shape[0] <= UINT32_MAX) {
@@ -99,12 +105,12 @@ class GgufWeights final : public WeightSource {
     config_.qkv_bias = tensors_.find("blk.0.attn_q.bias") != nullptr;
     config_.output_bias = tensors_.find("blk.0.attn_output.bias") != nullptr;
     config_.mlp_bias = tensors_.find("blk.0.ffn_up.bias") != nullptr;
-    const MappedTensors::Tensor* shared = tensors_.find("blk.0.ffn_up_shexp.weight");
+    const NamedTensors::Tensor* shared = tensors_.find("blk.0.ffn_up_shexp.weight");
     if (shared && config_.shared_feed_forward == 0 && shared->region.shape.size() == 2 &&
         shared->region.shape[0] <= UINT32_MAX) {
       config_.shared_feed_forward = static_cast<uint32_t>(shared->region.shape[0]);
     }
-    if (const MappedTensors::Tensor* rope = tensors_.find("rope_freqs.weight")) {
+    if (const NamedTensors::Tensor* rope = tensors_.find("rope_freqs.weight")) {
       const form::Matrix divisors = form::decode(*form_of(*rope));
       config_.rope_scaling.divisors.assign(divisors.values.begin(), divisors.values.end());
     }
@@ -137,8 +143,8 @@ class GgufWeights final : public WeightSource {
     }
   }
 
-  fs::path path_;
-  MappedTensors tensors_;
+  std::string where_;
+  NamedTensors tensors_;
   io::GgufMetadata metadata_;
   DecoderConfig config_;
   std::map<std::string, Place, std::less<>> places_;
@@ -147,8 +153,24 @@ class GgufWeights final : public WeightSource {
 }  // namespace
 
 std::unique_ptr<WeightSource> open_gguf(const fs::path& path) {
-  auto source = std::make_unique<GgufWeights>(path);
-  source->open();
+  auto source = std::make_unique<GgufWeights>(path.string());
+  source->read_header(source->tensors().add(path, "gguf")->bytes());
+  const auto* parts = io::find_as<uint16_t>(source->metadata(), "split.count");
+  if (parts && *parts > 1) {
+    for (const fs::path& part : set_of(path, *parts)) {
+      if (part != path) source->tensors().add(part, "gguf");
+    }
+  }
+  source->finish();
+  return source;
+}
+
+std::unique_ptr<WeightSource> open_gguf(std::string where, ByteView header,
+                                        const std::function<void(NamedTensors& to)>& add) {
+  auto source = std::make_unique<GgufWeights>(std::move(where));
+  source->read_header(header);
+  add(source->tensors());
+  source->finish();
   return source;
 }
 

@@ -2,7 +2,7 @@
 // that an index lists.
 #include <algorithm>
 
-#include "mapped_tensors.h"
+#include "named_tensors.h"
 #include "pith/base/error.h"
 #include "pith/io/json.h"
 #include "pith/model/load_tokenizer.h"
@@ -17,24 +17,28 @@ constexpr uint64_t kMaxJson = uint64_t{256} << 20;
 
 class HfWeights final : public WeightSource {
  public:
-  explicit HfWeights(fs::path folder) : folder_(std::move(folder)) {}
+  HfWeights(std::unique_ptr<const ModelFolder> folder, AddTensors add)
+      : folder_(std::move(folder)), add_(std::move(add)) {}
 
-  void open(const fs::path& file) {
-    const Bytes config = read_file(folder_ / "config.json", kMaxJson);
-    refuse_quantized(config);
-    config_ = config_from_json(config, optional_file("generation_config.json"));
-    for (const fs::path& part : files(file)) tensors_.add(part, "safetensors");
+  void open(const std::string& file) {
+    const auto config = folder_->read("config.json", kMaxJson);
+    if (!config) {
+      fail(ErrorKind::kIo, "{}: there is no config.json, which says what the model is",
+           folder_->where());
+    }
+    refuse_quantized(*config);
+    config_ = config_from_json(*config,
+                               folder_->read("generation_config.json", kMaxJson).value_or(Bytes()));
+    for (const std::string& part : files(file)) add_(part, tensors_);
   }
 
   const DecoderConfig& config() const override { return config_; }
-  std::string where() const override { return folder_.string(); }
+  std::string where() const override { return folder_->where(); }
   uint64_t bytes() const override { return tensors_.bytes(); }
 
   std::optional<Tokenizer> tokenizer() const override {
-    if (!fs::exists(folder_ / "tokenizer.json") && !fs::exists(folder_ / "tokenizer.model")) {
-      return std::nullopt;
-    }
-    return load_tokenizer(folder_);
+    if (!folder_->has("tokenizer.json") && !folder_->has("tokenizer.model")) return std::nullopt;
+    return load_tokenizer(*folder_);
   }
 
   std::vector<std::string> names() const override {
@@ -44,15 +48,11 @@ class HfWeights final : public WeightSource {
   }
 
   form::FormPtr form(std::string_view name) const override {
-    const MappedTensors::Tensor* tensor = tensors_.find(name);
+    const NamedTensors::Tensor* tensor = tensors_.find(name);
     return tensor ? form_of(*tensor) : nullptr;
   }
 
  private:
-  Bytes optional_file(const char* name) const {
-    return fs::exists(folder_ / name) ? read_file(folder_ / name, kMaxJson) : Bytes();
-  }
-
   static void refuse_quantized(ByteView config) {
     const io::Json root = io::parse_json(config, "config.json");
     const io::Json* quantized = root.find("quantization_config");
@@ -63,51 +63,53 @@ class HfWeights final : public WeightSource {
   }
 
   // The files that hold the weights.
-  std::vector<fs::path> files(const fs::path& file) const {
-    const fs::path index = folder_ / "model.safetensors.index.json";
-    std::vector<fs::path> parts;
-    if (fs::exists(index)) {
-      const Bytes text = read_file(index, kMaxJson);
-      for (const fs::path& part : io::describe(text, index.filename()).parts) {
-        parts.push_back(folder_ / part);
+  std::vector<std::string> files(const std::string& file) const {
+    constexpr std::string_view kIndex = "model.safetensors.index.json";
+    std::vector<std::string> parts;
+    if (const auto index = folder_->read(kIndex, kMaxJson)) {
+      for (const fs::path& part : io::describe(*index, kIndex).parts) {
+        parts.push_back(part.string());
       }
-      const bool listed = file.empty() || std::ranges::any_of(parts, [&](const fs::path& part) {
-                            return part.filename() == file.filename();
-                          });
-      if (parts.empty()) fail(ErrorKind::kData, "{}: it lists no files", index.string());
-      if (listed) return parts;
+      if (parts.empty()) fail(ErrorKind::kData, "{}/{}: it lists no files", where(), kIndex);
+      if (file.empty() || std::ranges::find(parts, file) != parts.end()) return parts;
     }
     if (!file.empty()) return {file};
-    if (fs::exists(folder_ / "model.safetensors")) return {folder_ / "model.safetensors"};
+    if (folder_->has("model.safetensors")) return {"model.safetensors"};
     parts.clear();
-    for (const auto& entry : fs::directory_iterator(folder_)) {
-      if (entry.path().extension() == ".safetensors") parts.push_back(entry.path());
+    for (const std::string& name : folder_->files()) {
+      if (name.ends_with(".safetensors")) parts.push_back(name);
     }
     if (parts.size() == 1) return parts;
-    fail(ErrorKind::kIo, "{}: there is no model.safetensors{}", folder_.string(),
+    fail(ErrorKind::kIo, "{}: there is no model.safetensors{}", where(),
          parts.empty() ? "" : ", and no index says which of the others are the model");
   }
 
-  fs::path folder_;
+  std::unique_ptr<const ModelFolder> folder_;
+  AddTensors add_;
   DecoderConfig config_;
-  MappedTensors tensors_;
+  NamedTensors tensors_;
 };
 
 }  // namespace
 
-std::unique_ptr<WeightSource> open_hf_folder(const fs::path& folder, const fs::path& file) {
-  auto source = std::make_unique<HfWeights>(folder);
-  if (!fs::exists(folder / "config.json")) {
-    fail(ErrorKind::kIo, "{}: there is no config.json, which says what the model is",
-         folder.string());
-  }
+std::unique_ptr<WeightSource> open_hf(std::unique_ptr<const ModelFolder> folder, AddTensors add,
+                                      const std::string& file) {
+  const std::string where = folder->where();
+  auto source = std::make_unique<HfWeights>(std::move(folder), std::move(add));
   try {
     source->open(file);
   } catch (const Error& error) {
     const std::string_view what = error.what();
-    throw what.starts_with(folder.string()) ? error : error.in(folder.string());
+    throw what.starts_with(where) ? error : error.in(where);
   }
   return source;
+}
+
+std::unique_ptr<WeightSource> open_hf_folder(const fs::path& folder, const fs::path& file) {
+  return open_hf(
+      std::make_unique<DiskFolder>(folder),
+      [folder](const std::string& name, NamedTensors& to) { to.add(folder / name, "safetensors"); },
+      file.filename().string());
 }
 
 }  // namespace pith::model

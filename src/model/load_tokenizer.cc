@@ -1,7 +1,6 @@
 #include "pith/model/load_tokenizer.h"
 
 #include "pith/base/error.h"
-#include "pith/base/file.h"
 #include "sentencepiece_model.h"
 #include "tokenizer_json.h"
 #include "tokenizer_settings.h"
@@ -21,37 +20,37 @@ auto in_file(std::string_view name, const Make& make) {
   }
 }
 
-std::unique_ptr<TokenizerModel> load_json(const std::filesystem::path& path,
-                                          const TokenizerSettings& settings) {
-  const Bytes file = read_file(path, kMaxBytes);
-  return in_file(path.string(), [&] { return read_tokenizer_json(file, settings.add_bos); });
-}
-
-std::unique_ptr<TokenizerModel> load_sentencepiece(const std::filesystem::path& path,
+std::unique_ptr<TokenizerModel> load_sentencepiece(ByteView file,
                                                    const TokenizerSettings& settings) {
-  const Bytes file = read_file(path, kMaxBytes);
-  const bool legacy = settings.legacy.value_or(true);
-  auto model = in_file(path.string(), [&] { return read_sentencepiece(file, legacy); });
+  auto model = read_sentencepiece(file, settings.legacy.value_or(true));
   model->adds_bos = settings.add_bos.value_or(model->adds_bos);
   return model;
 }
 
 }  // namespace
 
-Tokenizer load_tokenizer(const std::filesystem::path& directory) {
-  const TokenizerSettings settings = read_settings(directory);
-  const auto json = directory / "tokenizer.json", sentencepiece = directory / "tokenizer.model";
-  const bool has_json = std::filesystem::exists(json);
-  if (!has_json && !std::filesystem::exists(sentencepiece)) {
-    fail(ErrorKind::kIo, "{}: there is no tokenizer.json and no tokenizer.model",
-         directory.string());
+Tokenizer load_tokenizer(const ModelFolder& folder) {
+  const TokenizerSettings settings = read_settings(folder);
+  std::string name = "tokenizer.json";
+  auto file = folder.read(name, kMaxBytes);
+  const bool json = file.has_value();
+  if (!json) file = folder.read(name = "tokenizer.model", kMaxBytes);
+  if (!file) {
+    fail(ErrorKind::kIo, "{}: there is no tokenizer.json and no tokenizer.model", folder.where());
   }
-  auto model = has_json ? load_json(json, settings) : load_sentencepiece(sentencepiece, settings);
-  return in_file(directory.string(), [&] {
+  auto model = in_file(folder.where() + "/" + name, [&] {
+    return json ? read_tokenizer_json(*file, settings.add_bos)
+                : load_sentencepiece(*file, settings);
+  });
+  return in_file(folder.where(), [&] {
     apply(settings, *model);
     model->adds_bos = model->adds_bos && model->bos.has_value();
     return Tokenizer(std::move(model));
   });
+}
+
+Tokenizer load_tokenizer(const std::filesystem::path& directory) {
+  return load_tokenizer(DiskFolder(directory));
 }
 
 Tokenizer tokenizer_from_sentencepiece(ByteView file, std::string_view name) {

@@ -5,7 +5,6 @@
 #include <unordered_set>
 
 #include "pith/base/error.h"
-#include "pith/base/file.h"
 #include "pith/io/text.h"
 
 namespace pith::model {
@@ -87,12 +86,13 @@ std::optional<uint64_t> first_number(const Json* value) {
 }
 
 template <class Use>
-void with_file(const std::filesystem::path& path, const Use& use) {
-  if (!std::filesystem::exists(path)) return;
+void with_file(const ModelFolder& folder, std::string_view name, const Use& use) {
+  const auto file = folder.read(name, kMaxBytes);
+  if (!file) return;
   try {
-    use(io::parse_json(read_file(path, kMaxBytes), "JSON"));
+    use(io::parse_json(*file, "JSON"));
   } catch (const Error& error) {
-    throw error.in(path.string());
+    throw error.in(folder.where() + "/" + std::string(name));
   }
 }
 
@@ -126,20 +126,19 @@ AddedToken added_token(const Json& object, uint64_t id) {
   return token;
 }
 
-TokenizerSettings read_settings(const std::filesystem::path& directory) {
+TokenizerSettings read_settings(const ModelFolder& folder) {
   TokenizerSettings settings;
-  with_file(directory / "tokenizer_config.json",
+  with_file(folder, "tokenizer_config.json",
             [&](const Json& root) { take_config(root, settings); });
-  with_file(directory / "special_tokens_map.json",
+  with_file(folder, "special_tokens_map.json",
             [&](const Json& root) { take_names(root, settings); });
-  with_file(directory / "added_tokens.json", [&](const Json& root) { take_added(root, settings); });
-  with_file(directory / "config.json", [&](const Json& root) {
+  with_file(folder, "added_tokens.json", [&](const Json& root) { take_added(root, settings); });
+  with_file(folder, "config.json", [&](const Json& root) {
     settings.bos_id = first_number(root.find("bos_token_id"));
     settings.eos_id = first_number(root.find("eos_token_id"));
   });
-  const auto jinja = directory / "chat_template.jinja";
-  if (std::filesystem::exists(jinja)) {
-    settings.chat_template = io::as_text(read_file(jinja, kMaxBytes));
+  if (const auto jinja = folder.read("chat_template.jinja", kMaxBytes)) {
+    settings.chat_template = io::as_text(*jinja);
   }
   return settings;
 }

@@ -1,12 +1,12 @@
 // What the small JSON files beside a tokenizer say about it.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "pith/io/json.h"
+#include "pith/model/model_folder.h"
 #include "tokenizer_model.h"
 
 namespace pith::model {
@@ -21,7 +21,7 @@ struct TokenizerSettings {
 };
 
 // Reads those of a folder that are there. Throws ErrorKind::kData naming the file and the place.
-TokenizerSettings read_settings(const std::filesystem::path& directory);
+TokenizerSettings read_settings(const ModelFolder& folder);
 
 // Adds the tokens, then sets bos, eos and the chat template, which go before what the tokenizer's
 // own file says. Does not touch adds_bos.

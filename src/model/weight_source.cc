@@ -2,17 +2,20 @@
 
 #include <fstream>
 
+#include "pith/archive/reader.h"
 #include "pith/base/error.h"
 #include "weight_files.h"
 
 namespace pith::model {
 namespace {
 
-bool begins_as_gguf(const std::filesystem::path& path) {
+// The bytes that formats are known by.
+std::string beginning(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
-  char magic[4] = {};
-  in.read(magic, sizeof magic);
-  return in && std::string_view(magic, sizeof magic) == "GGUF";
+  std::string bytes(64, '\0');
+  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<size_t>(in.gcount()));
+  return bytes;
 }
 
 }  // namespace
@@ -22,13 +25,16 @@ std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path) {
     fail(ErrorKind::kIo, "{}: no such file or folder", path.string());
   }
   if (std::filesystem::is_directory(path)) return open_hf_folder(path);
-  if (begins_as_gguf(path)) return open_gguf(path);
+  const std::string begins = beginning(path);
+  if (begins.starts_with("GGUF")) return open_gguf(path);
+  if (archive::Archive::is_archive(as_bytes(begins))) return open_archive(path);
   if (path.extension() == ".safetensors" || path.extension() == ".json") {
     const bool json = path.extension() == ".json";
     return open_hf_folder(path.has_parent_path() ? path.parent_path() : ".",
                           json ? std::filesystem::path() : path);
   }
-  fail(ErrorKind::kData, "{}: it is neither a GGUF file, nor safetensors, nor a model's folder",
+  fail(ErrorKind::kData,
+       "{}: it is neither a GGUF file, nor safetensors, nor an archive, nor a model's folder",
        path.string());
 }
 

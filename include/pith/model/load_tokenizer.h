@@ -9,6 +9,7 @@
 
 #include "pith/base/bytes.h"
 #include "pith/io/gguf_metadata.h"
+#include "pith/model/model_folder.h"
 #include "pith/model/tokenizer.h"
 
 namespace pith::model {
@@ -17,6 +18,7 @@ namespace pith::model {
 // tokenizer.model; names of bos and eos, further tokens and the chat template from
 // tokenizer_config.json, special_tokens_map.json, added_tokens.json, config.json and
 // chat_template.jinja, all optional.
+Tokenizer load_tokenizer(const ModelFolder& folder);
 Tokenizer load_tokenizer(const std::filesystem::path& directory);
 
 // The tokenizer in the metadata of a GGUF file (io::read_gguf_metadata), models "llama" and "gpt2".
