@@ -4,12 +4,14 @@
 #include <array>
 
 #include "exponent.h"
+#include "uniform.h"
 
 namespace pith::form {
 namespace {
 
 constexpr std::array kCoders = {
     Coder{"exponent", ExponentForm::code},
+    Coder{"rans", UniformForm::code},
 };
 
 std::string names() {

@@ -216,7 +216,7 @@ struct Codes {
     pack_panel(codes, shape.cols, rows, shape.cols, bits,
                bytes.data() + panel * kPanelRows * panel_row_bytes(shape.cols, bits));
   }
-  Buffer take() { return Buffer(std::move(bytes)); }
+  PanelCodes take() { return {shape, bits, Buffer(std::move(bytes))}; }
 
   Shape shape;
   int bits;

@@ -31,6 +31,7 @@ class NearestLevel {
 
  private:
   std::vector<float> middles_;
+  bool spaced_ = false;  // by one, so that the index can be computed
 };
 
 }  // namespace pith::form

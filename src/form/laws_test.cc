@@ -114,7 +114,8 @@ Expression random_form(int depth) {
       return Expression::call("sparse", {{"", Value(Ratio{number(1, m), m})}});
     }
     case 3:
-      return random_uniform();
+      if (number(0, 2) != 0) return random_uniform();
+      return Expression::coder(random_uniform(), Expression::call("rans"));
     case 4:
       return Expression::sum({random_form(depth - 1), random_form(depth - 1)});
     case 5:

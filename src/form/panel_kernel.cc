@@ -310,8 +310,10 @@ void run(const PanelProduct& p) {
         return run_bits<2, true>(p);
       case 3:
         return run_bits<3, true>(p);
-      default:
+      case 4:
         return run_bits<4, true>(p);
+      default:  // that were decoded to bytes
+        return run_bits<8, true>(p);
     }
   }
   switch (p.panel.bits) {

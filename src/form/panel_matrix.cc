@@ -45,7 +45,7 @@ float integer_factor(std::span<const float> levels) {
 }  // namespace
 
 PanelMatrix::PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group,
-                         Buffer codes, GroupFloats scales, GroupFloats zeros)
+                         PanelCodes codes, GroupFloats scales, GroupFloats zeros)
     : shape_(shape),
       bits_(bits),
       levels_(std::move(levels)),
@@ -53,9 +53,6 @@ PanelMatrix::PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint6
       codes_(std::move(codes)),
       scales_(std::move(scales)),
       zeros_(std::move(zeros)) {
-  if (codes_.size() != checked_mul(shape.rows, panel_row_bytes(shape.cols, bits))) {
-    fail(ErrorKind::kData, "codes of the wrong size");
-  }
   // Groups of whole rows end where blocks do.
   if (group_ >= shape.cols) group_ = std::max<uint64_t>(1, panel_blocks(shape.cols)) * kBlockCols;
   set_levels();
@@ -87,31 +84,10 @@ void PanelMatrix::set_levels() {
   multiplies_ = (spaced_ || k.table) && (group_ == kBlockCols / 2 || group_ % kBlockCols == 0);
 }
 
-uint64_t PanelMatrix::rows_of(uint64_t panel) const {
-  return std::min(kPanelRows, shape_.rows - panel * kPanelRows);
-}
-
-Panel PanelMatrix::panel(uint64_t index) const {
-  return {codes_.data() + index * kPanelRows * panel_row_bytes(shape_.cols, bits_), bits_,
-          rows_of(index), shape_.cols};
-}
-
-Panel PanelMatrix::whole_panel(uint64_t index, std::vector<uint8_t>& scratch) const {
-  Panel p = panel(index);
-  if (p.rows == kPanelRows) return p;
-  scratch.resize(kPanelRows * panel_row_bytes(shape_.cols, bits_));
-  pad_panel(p, scratch.data());
-  p.codes = scratch.data();
-  p.rows = kPanelRows;
-  return p;
-}
-
 void PanelMatrix::codes(uint64_t row, uint8_t* out) const {
-  const Panel p = panel(row / kPanelRows);
-  thread_local std::vector<uint8_t> chunks;
-  chunks.resize(panel_blocks(p.cols) * kChunks * kChunk);
-  unpack_panel(p, chunks.data());
-  for (uint64_t c = 0; c < p.cols; ++c) out[c] = chunks[chunk_index(row % kPanelRows, c)];
+  std::vector<uint8_t> scratch, chunks(panel_blocks(shape_.cols) * kChunks * kChunk);
+  unpack_panel(codes_.whole(row / kPanelRows, scratch), chunks.data());
+  for (uint64_t c = 0; c < shape_.cols; ++c) out[c] = chunks[chunk_index(row % kPanelRows, c)];
 }
 
 std::array<float, 2> PanelMatrix::scale_and_zero(uint64_t row, uint64_t col) const {
@@ -170,7 +146,7 @@ void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t l
   p.bias = bias.data();
   p.totals = totals.data();
   for (uint64_t index = first / kPanelRows; index * kPanelRows < last; ++index) {
-    p.panel = whole_panel(index, padded);
+    p.panel = codes_.whole(index, padded);
     const uint64_t row = index * kPanelRows, from = std::max(first, row),
                    to = std::min(last, row + kPanelRows);
     for (p.first_vector = 0; p.first_vector < x.batch; p.first_vector = p.last_vector) {
@@ -209,7 +185,7 @@ void PanelMatrix::columns(uint64_t index, uint64_t first, uint64_t n, float* out
   if (spaced_ && group_ % 4 == 0) {
     std::vector<uint8_t> padded;
     PanelColumns p;
-    p.panel = whole_panel(index, padded);
+    p.panel = codes_.whole(index, padded);
     p.middle = kernel_levels_.middle;
     p.first_block = first_block;
     p.last_block = last_block;
@@ -218,8 +194,9 @@ void PanelMatrix::columns(uint64_t index, uint64_t first, uint64_t n, float* out
     p.group = group_;
     decode_columns(p, to);
   } else {
-    Panel p = panel(index);
-    p.codes += first_block * p.rows * 4 * static_cast<uint64_t>(bits_);
+    std::vector<uint8_t> scratch;
+    Panel p = codes_.whole(index, scratch);
+    p.codes += first_block * p.rows * 4 * static_cast<uint64_t>(p.bits);
     p.cols = end - begin;
     std::vector<uint8_t> chunks(p.cols / 4 * kChunk);
     unpack_panel(p, chunks.data());

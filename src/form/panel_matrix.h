@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "group_floats.h"
+#include "panel_codes.h"
 #include "panel_kernel.h"
-#include "pith/base/buffer.h"
 #include "pith/form/activations.h"
 
 namespace pith::form {
@@ -18,11 +18,11 @@ class PanelMatrix {
  public:
   // group: columns that share a scale; as many as there are, or more, for one group a row. codes:
   // by panel.h; ErrorKind::kData unless they have their size. levels: 2^bits of them.
-  PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group, Buffer codes,
+  PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group, PanelCodes codes,
               GroupFloats scales, GroupFloats zeros = {});
 
   Shape shape() const { return shape_; }
-  const Buffer& packed() const { return codes_; }
+  const PanelCodes& packed() const { return codes_; }
   const std::vector<float>& levels() const { return levels_; }
   // The codes of a row, one a byte.
   void codes(uint64_t row, uint8_t* out) const;
@@ -41,10 +41,6 @@ class PanelMatrix {
   void columns(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
 
  private:
-  uint64_t rows_of(uint64_t panel) const;
-  Panel panel(uint64_t index) const;
-  // The panel with 16 rows; copied to `scratch` if it has fewer.
-  Panel whole_panel(uint64_t index, std::vector<uint8_t>& scratch) const;
   void set_levels();
   // The floats of the groups that the blocks' halves or wholes belong to.
   void expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block, uint64_t last_block,
@@ -54,7 +50,7 @@ class PanelMatrix {
   int bits_;
   std::vector<float> levels_;
   uint64_t group_;
-  Buffer codes_;
+  PanelCodes codes_;
   GroupFloats scales_, zeros_;
   bool multiplies_ = false, spaced_ = false;
   CodeLevels kernel_levels_;

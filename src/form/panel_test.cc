@@ -162,8 +162,45 @@ INSTANTIATE_TEST_SUITE_P(
         "uniform(4, grid=fp4, group=32, scales=f8_e8m0)", "uniform(3, grid=gaussian)",
         "uniform(4, grid=kmeans)", "uniform(4, group=32, zero=true, scales=uniform(6, group=8))",
         "uniform(3, group=16, scales=uniform(3, zero=true, group=16, scales=uniform(8)))",
-        "uniform(4, grid=fp4, group=16, scales=uniform(8, grid=fp8, group=row))"),
+        "uniform(4, grid=fp4, group=16, scales=uniform(8, grid=fp8, group=row))",
+        "uniform(4, group=32) > rans", "uniform(8, group=row) > rans",
+        "uniform(3, grid=gaussian, group=16) > rans"),
     name_of);
+
+TEST(PanelCodes, TakeWhatTheirEntropyIs) {
+  const Matrix w = random_matrix({64, 4096}, 8);
+  const FormPtr form = encode(parse("uniform(4, group=row) > rans"), w.view());
+  // The codes of 4 bits and a scale for rows: the entropy of a normal variable in such steps.
+  const Matrix plain = decode(*encode(parse("uniform(4, group=row)"), w.view()));
+  EXPECT_EQ(decode(*form).values, plain.values);
+  std::map<float, double> counts;
+  double entropy = 0;
+  for (uint64_t r = 0; r < 64; ++r) {
+    counts.clear();
+    for (const float v : plain.view().row(r)) counts[v] += 1;
+    for (const auto& [value, count] : counts) entropy -= count * std::log2(count / 4096);
+  }
+  EXPECT_LT(static_cast<double>(bits(*form)), entropy * 1.02 + 64 * 16 + 64 * 64);
+  EXPECT_LT(static_cast<double>(bits(*form)), 3.7 * 64 * 4096);
+}
+
+TEST(PanelCodes, OfDamagedStreamsAreRefusedWhenTheyAreRead) {
+  const Matrix w = random_matrix({20, 300}, 9);
+  const FormPtr form = encode(parse("uniform(3, group=row) > rans"), w.view());
+  const Bytes stored = write(*form);
+  int refused = 0;
+  for (size_t at = 0; at < stored.size(); ++at) {
+    Bytes damaged = stored;
+    damaged[at] ^= 0x41;
+    try {
+      decode(*read(damaged, nullptr));
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kData);
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 100);
+}
 
 TEST(Products, OfWhatIsNotFiniteAreNotEither) {
   const Matrix w = random_matrix({16, 64}, 7);

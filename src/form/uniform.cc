@@ -4,15 +4,12 @@
 #include <cmath>
 
 #include "grid.h"
+#include "pith/form/arguments.h"
 #include "scales.h"
 #include "storage.h"
 
 namespace pith::form {
 namespace {
-
-uint64_t codes_size(const UniformParameters& p, Shape shape) {
-  return checked_mul(shape.rows, panel_row_bytes(shape.cols, p.bits));
-}
 
 uint64_t scales_size(const UniformParameters& p, Shape shape) {
   const Shape groups = groups_of(p, shape);
@@ -38,6 +35,15 @@ GroupFloats floats_of(const UniformParameters& p, Shape shape, const GroupValues
   return {groups, p.scale, values.plain};
 }
 
+PanelCodes read_codes(const UniformParameters& p, Shape shape, BodyReader& in) {
+  if (in.varint(0, 1, "coded") == 0) {
+    return {shape, p.bits, in.array(checked_mul(shape.rows, panel_row_bytes(shape.cols, p.bits)))};
+  }
+  Buffer ends = in.array(checked_mul(panels_of(shape.rows), sizeof(uint64_t)));
+  Buffer streams = in.array(in.varint());
+  return {shape, p.bits, std::move(ends), std::move(streams)};
+}
+
 }  // namespace
 
 uint64_t group_length(const UniformParameters& p, uint64_t cols) {
@@ -52,7 +58,7 @@ Shape groups_of(const UniformParameters& p, Shape shape) {
 }
 
 UniformForm::UniformForm(Shape shape, UniformParameters parameters, std::vector<float> levels,
-                         Buffer codes, GroupValues scales, GroupValues zeros)
+                         PanelCodes codes, GroupValues scales, GroupValues zeros)
     : Form(shape),
       parameters_(std::move(parameters)),
       own_levels_(std::move(levels)),
@@ -94,7 +100,13 @@ void UniformForm::write_body(BodyWriter& to) const {
     to.array(scales_.plain.bytes);
     if (parameters_.zero) to.array(zeros_.plain.bytes);
   }
-  to.array(matrix_->packed().bytes);
+  const PanelCodes& codes = matrix_->packed();
+  to.varint(codes.is_coded());
+  if (codes.is_coded()) {
+    to.array(codes.ends().bytes);
+    to.varint(codes.bytes().size());
+  }
+  to.array(codes.bytes().bytes);
 }
 
 FormPtr UniformForm::read(Shape shape, BodyReader& in) {
@@ -135,7 +147,7 @@ FormPtr UniformForm::read(Shape shape, BodyReader& in) {
     scales.plain = in.array(scales_size(p, shape));
     if (p.zero) zeros.plain = in.array(scales_size(p, shape));
   }
-  Buffer codes = in.array(codes_size(p, shape));
+  PanelCodes codes = read_codes(p, shape, in);
   return std::make_shared<UniformForm>(shape, std::move(p), std::move(levels), std::move(codes),
                                        std::move(scales), std::move(zeros));
 }
@@ -160,7 +172,20 @@ Expression UniformForm::expression() const {
   } else if (p.scale != DType::kF16) {
     add("scales", Expression::call(std::string(info(p.scale).name)));
   }
-  return Expression::call("uniform", std::move(args));
+  Expression uniform = Expression::call("uniform", std::move(args));
+  if (!matrix_->packed().is_coded()) return uniform;
+  return Expression::coder(std::move(uniform), Expression::call("rans"));
+}
+
+FormPtr UniformForm::code(const Expression& coder, const FormPtr& form) {
+  const Arguments none(coder, {});
+  const auto* uniform = dynamic_cast<const UniformForm*>(form.get());
+  if (!uniform || uniform->matrix_->packed().is_coded()) {
+    throw coder.place().error(ErrorKind::kUsage, "rans codes the integers of a uniform form");
+  }
+  return std::make_shared<UniformForm>(form->shape(), uniform->parameters_, uniform->own_levels_,
+                                       uniform->matrix_->packed().coded(), uniform->scales_,
+                                       uniform->zeros_);
 }
 
 }  // namespace pith::form

@@ -36,10 +36,9 @@ struct GroupValues {
 // Element = scale * level[code] (+ zero).
 class UniformForm final : public Form {
  public:
-  // codes: by panel.h. levels: of a k-means grid, else empty. Throws ErrorKind::kData unless all
-  // have their sizes.
-  UniformForm(Shape shape, UniformParameters parameters, std::vector<float> levels, Buffer codes,
-              GroupValues scales, GroupValues zeros);
+  // levels: of a k-means grid, else empty. Throws ErrorKind::kData unless all have their sizes.
+  UniformForm(Shape shape, UniformParameters parameters, std::vector<float> levels,
+              PanelCodes codes, GroupValues scales, GroupValues zeros);
 
   Expression expression() const override;
   void decode(uint64_t first, uint64_t last, float* out) const override;
@@ -56,6 +55,8 @@ class UniformForm final : public Form {
 
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
+  // `form > rans`, of a uniform form.
+  static FormPtr code(const Expression& coder, const FormPtr& form);
 
  private:
   UniformParameters parameters_;

@@ -288,9 +288,9 @@ FormPtr UniformForm::encode(const Expression& call, MatrixView matrix) {
     }
     pack_panel(rows.data(), shape.cols, n, shape.cols, p.bits, codes.data() + first * row_bytes);
   }
+  PanelCodes packed(shape, p.bits, Buffer(std::move(codes)));
   return std::make_shared<UniformForm>(shape, std::move(p), std::move(own_levels),
-                                       Buffer(std::move(codes)), std::move(scales),
-                                       std::move(zeros));
+                                       std::move(packed), std::move(scales), std::move(zeros));
 }
 
 }  // namespace pith::form
