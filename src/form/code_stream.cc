@@ -3,19 +3,21 @@
 #include <algorithm>
 #include <array>
 
+#include "codebook_kernel.h"
 #include "codes.h"
 
 namespace pith::form {
 namespace {
 
 void unpack_wide(const uint8_t* packed, int bits, uint16_t* codes) {
-  std::array<uint8_t, kCodeBlock> part;
-  unpack_block(packed, std::min(bits, 8), part.data());
-  std::ranges::copy(part, codes);
-  if (bits <= 8) return;
-  unpack_block(packed + kCodeBlock, bits - 8, part.data());
-  for (uint64_t i = 0; i < kCodeBlock; ++i)
-    codes[i] = static_cast<uint16_t>(codes[i] | part[i] << 8);
+  std::array<uint8_t, kCodeBlock> low, high;
+  unpack_code_blocks(packed, std::min(bits, 8), 1, low.data());
+  if (bits <= 8) {
+    std::ranges::copy(low, codes);
+    return;
+  }
+  unpack_code_blocks(packed + kCodeBlock, bits - 8, 1, high.data());
+  for (uint64_t i = 0; i < kCodeBlock; ++i) codes[i] = static_cast<uint16_t>(low[i] | high[i] << 8);
 }
 
 }  // namespace

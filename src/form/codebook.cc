@@ -133,7 +133,6 @@ void CodebookForm::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* 
     decode_run(row, begin + i, some, out + i);
     i += some;
   }
-  scales_.apply(row, begin, n, out);
 }
 
 // All in one block of the codebook.
@@ -190,30 +189,27 @@ void CodebookForm::multiply(const Activations& x, uint64_t first, uint64_t last,
 void CodebookForm::multiply_tables(const float* tables, uint64_t first, uint64_t last,
                                    float* out) const {
   const CodebookShape& s = parameters_.codebook;
-  const uint64_t of_row = s.stages * runs_, entries = s.named();
+  const uint64_t of_row = s.stages * runs_, entries = s.named(), rows = last - first;
   const uint64_t most = std::max<uint64_t>(1, kTableBytes / (entries * sizeof(float)));
-  thread_local std::vector<uint16_t> wide;
-  thread_local std::vector<uint8_t> codes;
-  const uint8_t* all = codes_.stored().data() + first * of_row;  // of 8 bits they lie there
-  if (s.bits() != 8) {
-    wide.resize((last - first) * of_row);
-    codes_.get(first * of_row, wide.size(), wide.data());
-    codes.assign(wide.begin(), wide.end());
-    all = codes.data();
-  }
-  std::fill_n(out, last - first, 0.0f);
+  const bool scaled = scales_.groups().length != ScaleGroups::kNone;
+  thread_local std::vector<uint8_t> unpacked;
+  const uint64_t skip = first * of_row % kCodeBlock;
+  const uint64_t blocks = ceil_divided(skip + rows * of_row, kCodeBlock);
+  unpacked.resize(blocks * kCodeBlock);
+  unpack_code_blocks(codes_.block(first * of_row - skip), s.bits(), blocks, unpacked.data());
+  const uint8_t* codes = unpacked.data() + skip;
+  std::vector<float> sums(rows);
+  std::fill_n(out, rows, 0.0f);
   for (uint64_t run = 0; run < runs_;) {
     const uint64_t in_group = ceil_divided(scales_.groups().left(shape(), run * s.dim), s.dim);
     const uint64_t some = std::min(most, in_group);
-    for (uint64_t r = first; r < last; ++r) {
-      float sum = 0;
-      for (uint64_t stage = 0; stage < s.stages; ++stage) {
-        const uint64_t at = stage * runs_ + run;
-        sum +=
-            sum_of_products(tables + at * entries, entries, all + (r - first) * of_row + at, some);
-      }
-      out[r - first] += scales_.at(r, run * s.dim) * sum;
+    std::ranges::fill(sums, 0.0f);
+    for (uint64_t stage = 0; stage < s.stages; ++stage) {
+      const uint64_t at = stage * runs_ + run;
+      add_products({tables + at * entries, entries, some}, codes + at, of_row, rows, sums.data());
     }
+    for (uint64_t r = 0; r < rows; ++r)
+      out[r] += scaled ? scales_.at(first + r, run * s.dim) * sums[r] : sums[r];
     run += some;
   }
 }

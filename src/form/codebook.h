@@ -80,6 +80,7 @@ class CodebookForm final : public TiledForm {
  protected:
   void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const override;
   uint64_t tile_unit() const override { return parameters_.codebook.dim; }
+  const GroupScales& scales() const override { return scales_; }
 
  private:
   // The codebook of an element, and the columns from it on that have the same.

@@ -4,11 +4,14 @@
 #include <array>
 
 #include "codes.h"
+#include "pith/base/bytes.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/codebook_kernel.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "code_planes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pith::form::HWY_NAMESPACE {
@@ -18,31 +21,6 @@ using DF = hn::CappedTag<float, 16>;
 using DI = hn::RebindToSigned<DF>;
 using D8 = hn::Rebind<uint8_t, DF>;
 using VF = hn::Vec<DF>;
-
-// The planes of codes.h for widths known when compiled: shifts and masks of whole vectors.
-template <int kBits, int kWidth, int kFirst>
-HWY_INLINE const uint8_t* add_plane(const uint8_t* packed, uint8_t* HWY_RESTRICT codes) {
-  if constexpr (kBits & kWidth) {
-    constexpr int kBytes = 8 * kWidth, kMask = (1 << kWidth) - 1;
-    for (int k = 0; k * kWidth < 8; ++k) {
-      for (int j = 0; j < kBytes; ++j) {
-        const auto part = static_cast<uint8_t>((packed[j] >> (k * kWidth) & kMask) << kFirst);
-        uint8_t& code = codes[j + k * kBytes];
-        code = kFirst == 0 ? part : static_cast<uint8_t>(code | part);
-      }
-    }
-    return packed + kBytes;
-  } else {
-    return packed;
-  }
-}
-
-template <int kBits>
-HWY_INLINE void unpack(const uint8_t* packed, uint8_t* HWY_RESTRICT codes) {
-  packed = add_plane<kBits, 4, 0>(packed, codes);
-  packed = add_plane<kBits, 2, kBits & 4>(packed, codes);
-  add_plane<kBits, 1, kBits & 6>(packed, codes);
-}
 
 // Sixteen floats in as many registers as they take; codes choose among them.
 class RegisterTable {
@@ -82,7 +60,7 @@ HWY_INLINE void scalars_of(const uint8_t* packed, const float* table, uint64_t n
   const RegisterTable in_registers(padded.data());
   alignas(64) std::array<uint8_t, kCodeBlock> codes;
   for (uint64_t at = 0; at < n; at += kCodeBlock, packed += 8 * kBits) {
-    unpack<kBits>(packed, codes.data());
+    unpack_codes<kBits>(packed, codes.data());
     if (n - at >= kCodeBlock) {
       look_up_block(codes.data(), in_registers, padded.data(), out + at);
     } else {
@@ -159,14 +137,49 @@ void products(EntryTable table, uint64_t entries, const float* x, uint64_t n,
   }
 }
 
-float sum_of(const float* products, uint64_t entries, const uint8_t* codes, uint64_t n) {
+HWY_INLINE float sum_of(const float* HWY_RESTRICT products, uint64_t entries,
+                        const uint8_t* HWY_RESTRICT codes, uint64_t n) {
   float sum[4] = {};
   uint64_t i = 0;
-  for (; i + 4 <= n; i += 4, products += 4 * entries) {
-    for (uint64_t k = 0; k < 4; ++k) sum[k] += products[k * entries + codes[i + k]];
+  for (; i + 8 <= n; i += 8, products += 8 * entries) {
+    const auto eight = load_le<uint64_t>(codes + i);
+    for (uint64_t k = 0; k < 8; ++k) sum[k % 4] += products[k * entries + (eight >> 8 * k & 255)];
   }
   for (; i < n; ++i, products += entries) sum[0] += products[codes[i]];
   return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+void sums_of(const EntryProducts& p, const uint8_t* codes, uint64_t stride, uint64_t rows,
+             float* sums) {
+  for (uint64_t r = 0; r < rows; ++r)
+    sums[r] += sum_of(p.values, p.entries, codes + r * stride, p.runs);
+}
+
+template <int kBits>
+HWY_INLINE void unpack_blocks_of(const uint8_t* packed, uint64_t blocks, uint8_t* out) {
+  for (uint64_t i = 0; i < blocks; ++i)
+    unpack_codes<kBits>(packed + i * 8 * kBits, out + i * kCodeBlock);
+}
+
+void unpack_blocks(const uint8_t* packed, int bits, uint64_t blocks, uint8_t* out) {
+  switch (bits) {
+    case 1:
+      return unpack_blocks_of<1>(packed, blocks, out);
+    case 2:
+      return unpack_blocks_of<2>(packed, blocks, out);
+    case 3:
+      return unpack_blocks_of<3>(packed, blocks, out);
+    case 4:
+      return unpack_blocks_of<4>(packed, blocks, out);
+    case 5:
+      return unpack_blocks_of<5>(packed, blocks, out);
+    case 6:
+      return unpack_blocks_of<6>(packed, blocks, out);
+    case 7:
+      return unpack_blocks_of<7>(packed, blocks, out);
+    default:
+      return unpack_blocks_of<8>(packed, blocks, out);
+  }
 }
 
 }  // namespace pith::form::HWY_NAMESPACE
@@ -178,7 +191,8 @@ namespace pith::form {
 HWY_EXPORT(scalars);
 HWY_EXPORT(vectors);
 HWY_EXPORT(products);
-HWY_EXPORT(sum_of);
+HWY_EXPORT(sums_of);
+HWY_EXPORT(unpack_blocks);
 
 void look_up_scalars(const uint8_t* packed, int bits, const float* table, uint64_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(scalars)(packed, bits, table, n, out);
@@ -193,8 +207,13 @@ void entry_products(EntryTable table, uint64_t entries, const float* x, uint64_t
   HWY_DYNAMIC_DISPATCH(products)(table, entries, x, n, products);
 }
 
-float sum_of_products(const float* products, uint64_t entries, const uint8_t* codes, uint64_t n) {
-  return HWY_DYNAMIC_DISPATCH(sum_of)(products, entries, codes, n);
+void add_products(const EntryProducts& products, const uint8_t* codes, uint64_t stride,
+                  uint64_t rows, float* sums) {
+  HWY_DYNAMIC_DISPATCH(sums_of)(products, codes, stride, rows, sums);
+}
+
+void unpack_code_blocks(const uint8_t* packed, int bits, uint64_t blocks, uint8_t* codes) {
+  HWY_DYNAMIC_DISPATCH(unpack_blocks)(packed, bits, blocks, codes);
 }
 
 }  // namespace pith::form

@@ -23,7 +23,17 @@ void look_up_vectors(EntryTable table, const uint16_t* codes, uint64_t n, bool a
 void entry_products(EntryTable table, uint64_t entries, const float* x, uint64_t n,
                     float* products);
 
-// The sum over i < n of products[i * entries + codes[i]].
-float sum_of_products(const float* products, uint64_t entries, const uint8_t* codes, uint64_t n);
+// Products of an input with all entries, for each of so many runs.
+struct EntryProducts {
+  const float* values;  // runs * entries
+  uint64_t entries, runs;
+};
+
+// sums[r] += the products that the codes of row r name; `stride` codes from row to row.
+void add_products(const EntryProducts& products, const uint8_t* codes, uint64_t stride,
+                  uint64_t rows, float* sums);
+
+// 64 codes, one a byte, from each block of codes.h, of 1 to 8 bits.
+void unpack_code_blocks(const uint8_t* packed, int bits, uint64_t blocks, uint8_t* codes);
 
 }  // namespace pith::form

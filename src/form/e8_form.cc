@@ -130,7 +130,6 @@ void E8Form::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) c
     const E8Codes codes{codes_[s].data(), first, parameters_.is_short(s)};
     decode_e8(codes, n, kUnit * static_cast<float>(weights_[s]), s > 0, out);
   }
-  scales_.apply(row, begin, n, out);
 }
 
 Expression E8Form::expression() const {

@@ -34,6 +34,7 @@ class E8Form final : public TiledForm {
  protected:
   void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const override;
   uint64_t tile_unit() const override { return 8; }
+  const GroupScales& scales() const override { return scales_; }
 
  private:
   E8Parameters parameters_;

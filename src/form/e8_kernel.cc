@@ -15,7 +15,9 @@ HWY_BEFORE_NAMESPACE();
 namespace pith::form::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr uint64_t kTogether = 8;  // codes, whose elements fill 64 bytes
+// Codes that are looked up before the first of them is used: what was stored as words is then no
+// longer on its way to memory when it is loaded as vectors.
+constexpr uint64_t kTogether = 32;
 constexpr uint64_t kElements = kTogether * kE8;
 
 using DF = hn::CappedTag<float, 16>;
@@ -28,15 +30,17 @@ struct Words {
 
 HWY_INLINE void look_up(const E8Codes& codes, uint64_t at, uint64_t n, Words& w) {
   const E8Tables& t = e8_tables();
-  for (uint64_t i = 0; i < n; ++i) {
-    if (codes.is_short) {
+  if (codes.is_short) {
+    for (uint64_t i = 0; i < n; ++i) {
       w.points[i] = t.short_vectors[codes.stored[at + i]];
       w.shifts[i] = 0;
-    } else {
-      const auto code = load_le<uint16_t>(codes.stored + 2 * (at + i));
-      w.points[i] = t.patterns[code & 255] ^ t.flips[code >> 8];
-      w.shifts[i] = t.shifts[code >> 8];
     }
+    return;
+  }
+  for (uint64_t i = 0; i < n; ++i) {
+    const auto code = load_le<uint16_t>(codes.stored + 2 * (at + i));
+    w.points[i] = t.patterns[code & 255] ^ t.flips[code >> 8];
+    w.shifts[i] = t.shifts[code >> 8];
   }
 }
 

@@ -42,6 +42,7 @@ Pyramid::Pyramid(uint64_t dim, uint64_t pulses)
   if (bits_ > kMostBits)
     fail(ErrorKind::kLimit, "pyramid: an index of {} elements and {} pulses has over {} bits", dim,
          pulses, kMostBits);
+  if (bits_ < 63) small_counts_.assign(counts_.begin(), counts_.end());
 }
 
 uint64_t Pyramid::pulses_for(uint64_t dim, int bits) {
@@ -71,24 +72,29 @@ PyramidIndex Pyramid::index(std::span<const int> point) const {
 
 void Pyramid::point(PyramidIndex index, int* out) const {
   index = std::min(index, size() - 1);
-  uint64_t left = pulses_;
-  for (uint64_t i = 0; i < dim_; ++i) {
-    const uint64_t rest = dim_ - 1 - i;
-    out[i] = 0;
-    PyramidIndex n = count(rest, left);
-    if (left == 0 || index < n) continue;
-    index -= n;
-    uint64_t size = 1;
-    while (size < left && index >= 2 * count(rest, left - size)) {
-      index -= 2 * count(rest, left - size);
-      ++size;
+  if (small_counts_.empty()) return point_of(index, counts_, out);
+  point_of(static_cast<uint64_t>(index), small_counts_, out);
+}
+
+template <class Index>
+void Pyramid::point_of(Index index, const std::vector<Index>& counts, int* out) const {
+  uint64_t left = pulses_, i = 0;
+  for (; i < dim_ && left > 0; ++i) {
+    // Of the elements after this one, by their pulses.
+    const Index* n = counts.data() + (dim_ - 1 - i) * (pulses_ + 1) + left;
+    if (index < *n) {
+      out[i] = 0;
+      continue;
     }
-    n = count(rest, left - size);
-    const bool negative = index >= n;
-    if (negative) index -= n;
-    out[i] = negative ? -static_cast<int>(size) : static_cast<int>(size);
-    left -= size;
+    index -= *n--;
+    int size = 1;
+    for (; index >= 2 * *n; --n, ++size) index -= 2 * *n;
+    const bool negative = index >= *n;
+    if (negative) index -= *n;
+    out[i] = negative ? -size : size;
+    left -= static_cast<uint64_t>(size);
   }
+  std::fill(out + i, out + dim_, 0);
 }
 
 void Pyramid::nearest(std::span<const float> x, int* out) const {

@@ -39,9 +39,13 @@ class Pyramid {
     return counts_[dim * (pulses_ + 1) + pulses];
   }
 
+  template <class Index>
+  void point_of(Index index, const std::vector<Index>& counts, int* out) const;
+
   uint64_t dim_, pulses_;
   int bits_;
-  std::vector<PyramidIndex> counts_;  // of points, by dim and pulses; kTooMany where too large
+  std::vector<PyramidIndex> counts_;    // of points, by dim and pulses; kTooMany where too large
+  std::vector<uint64_t> small_counts_;  // the same where all that matter have 64 bits
 };
 
 }  // namespace pith::form

@@ -99,7 +99,6 @@ void PyramidForm::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* o
     for (uint64_t i = 0; i < std::min(dim, n - at); ++i)
       out[at + i] = gain * static_cast<float>(point[i]);
   }
-  scales_.apply(row, begin, n, out);
 }
 
 Expression PyramidForm::expression() const {

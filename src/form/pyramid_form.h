@@ -32,6 +32,7 @@ class PyramidForm final : public TiledForm {
  protected:
   void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const override;
   uint64_t tile_unit() const override { return parameters_.dim; }
+  const GroupScales& scales() const override { return scales_; }
 
  private:
   PyramidParameters parameters_;

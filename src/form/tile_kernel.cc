@@ -57,28 +57,38 @@ HWY_INLINE void products(const Tile& tile, const float* x, uint64_t stride, floa
       const float* input = x + static_cast<uint64_t>(v) * stride;
       float total = hn::GetLane(hn::SumOfLanes(df, sum[r][v]));
       for (uint64_t k = i; k < tile.cols; ++k) total += w[k] * input[k];
-      sums[static_cast<uint64_t>(v) * kTileRows + static_cast<uint64_t>(r)] += total;
+      sums[static_cast<uint64_t>(v) * kTileRows + static_cast<uint64_t>(r)] +=
+          tile.scales[r] * total;
     }
   }
 }
 
 void multiply(const Tile& tile, const TileInputs& x, float* sums) {
   if (tile.rows == 1 && x.batch == 1) {
-    sums[0] += dot(tile.weights, x.vectors, tile.cols);
+    sums[0] += tile.scales[0] * dot(tile.weights, x.vectors, tile.cols);
     return;
   }
-  uint64_t b = 0;
-  if (tile.rows == kTileRows) {
-    for (; b + 4 <= x.batch; b += 4)
-      products<kTileRows, 4>(tile, x.vectors + b * x.stride, x.stride, sums + b * kTileRows);
-    for (; b < x.batch; ++b)
-      products<kTileRows, 1>(tile, x.vectors + b * x.stride, x.stride, sums + b * kTileRows);
-    return;
-  }
-  for (; b < x.batch; ++b) {
-    for (uint64_t r = 0; r < tile.rows; ++r)
-      sums[b * kTileRows + r] +=
-          dot(tile.weights + r * tile.stride, x.vectors + b * x.stride, tile.cols);
+  constexpr uint64_t kTogether = 4;
+  for (uint64_t b = 0; b < x.batch;) {
+    const uint64_t vectors = x.batch - b >= kTogether ? kTogether : 1;
+    const float* input = x.vectors + b * x.stride;
+    uint64_t r = 0;
+    for (; r + kTogether <= tile.rows; r += kTogether) {
+      float* to = sums + b * kTileRows + r;
+      const Tile some{tile.weights + r * tile.stride, tile.stride, kTogether, tile.cols,
+                      tile.scales + r};
+      if (vectors == kTogether) {
+        products<kTogether, kTogether>(some, input, x.stride, to);
+      } else {
+        products<kTogether, 1>(some, input, x.stride, to);
+      }
+    }
+    for (; r < tile.rows; ++r) {
+      for (uint64_t v = 0; v < vectors; ++v)
+        sums[(b + v) * kTileRows + r] +=
+            tile.scales[r] * dot(tile.weights + r * tile.stride, input + v * x.stride, tile.cols);
+    }
+    b += vectors;
   }
 }
 

@@ -5,13 +5,15 @@
 
 namespace pith::form {
 
-inline constexpr uint64_t kTileRows = 4;
+// Rows that use inputs while these are in the first-level cache.
+inline constexpr uint64_t kTileRows = 8;
 
 struct Tile {
   const float* weights;  // rows, `stride` apart
   uint64_t stride;
   uint64_t rows;  // 1 to kTileRows
   uint64_t cols;
+  const float* scales;  // of each row's sum
 };
 
 struct TileInputs {
@@ -20,7 +22,7 @@ struct TileInputs {
   uint64_t batch;
 };
 
-// sums[b * kTileRows + r] += dot(row r, vector b). For one vector and one row sums is one float.
+// sums[b * kTileRows + r] += scale r * dot(row r, vector b).
 void multiply_tile(const Tile& tile, const TileInputs& x, float* sums);
 
 }  // namespace pith::form

@@ -2,6 +2,7 @@
 // multiplied from there by every vector of the batch, so that no decoded row goes through memory.
 #pragma once
 
+#include "group_scales.h"
 #include "pith/form/form.h"
 
 namespace pith::form {
@@ -15,10 +16,11 @@ class TiledForm : public Form {
                 uint64_t stride) const override;
 
  protected:
-  // Elements begin <= column < begin + n of a row; begin is a multiple of tile_unit(), and so is n
-  // unless the row ends there.
+  // Elements begin <= column < begin + n of a row, before they are scaled; begin is a multiple of
+  // tile_unit().
   virtual void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const = 0;
   virtual uint64_t tile_unit() const { return 1; }
+  virtual const GroupScales& scales() const = 0;
 };
 
 }  // namespace pith::form

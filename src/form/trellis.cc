@@ -84,7 +84,6 @@ void TrellisForm::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* o
   const TrellisRow codes{codes_.data() + row * trellis_row_bytes(parameters_, shape().cols),
                          codes_.data() + codes_.size(), parameters_.bits, parameters_.window};
   decode_trellis(codes, begin, n, out);
-  scales_.apply(row, begin, n, out);
 }
 
 Expression TrellisForm::expression() const {

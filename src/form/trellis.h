@@ -33,6 +33,7 @@ class TrellisForm final : public TiledForm {
  protected:
   void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const override;
   uint64_t tile_unit() const override { return 16; }
+  const GroupScales& scales() const override { return scales_; }
 
  private:
   TrellisParameters parameters_;

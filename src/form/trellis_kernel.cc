@@ -75,20 +75,17 @@ void decode(const TrellisRow& row, uint64_t begin, uint64_t n, float* out) {
   const uint32_t mask = (uint32_t{1} << row.window) - 1;
   const auto step = 2 * static_cast<uint64_t>(row.bits);
   const uint8_t* codes = row.codes + begin / kTogether * step;
-  for (uint64_t at = 0; at < n; at += kTogether, codes += step) {
+  uint64_t at = 0;
+  for (; at + kTogether <= n && row.end - codes >= static_cast<int64_t>(kBytes); at += kTogether) {
+    decode_some(codes, windows, mask, out + at);
+    codes += step;
+  }
+  for (; at < n; at += kTogether, codes += step) {
     std::array<uint8_t, kBytes> last{};
-    const uint8_t* from = codes;
-    if (row.end - codes < static_cast<int64_t>(kBytes)) {
-      std::copy(codes, row.end, last.begin());
-      from = last.data();
-    }
-    if (n - at >= kTogether) {
-      decode_some(from, windows, mask, out + at);
-    } else {
-      std::array<float, kTogether> some;
-      decode_some(from, windows, mask, some.data());
-      std::copy_n(some.begin(), n - at, out + at);
-    }
+    std::copy_n(codes, std::min<int64_t>(kBytes, row.end - codes), last.begin());
+    std::array<float, kTogether> some;
+    decode_some(last.data(), windows, mask, some.data());
+    std::copy_n(some.begin(), std::min(kTogether, n - at), out + at);
   }
 }
 
