@@ -31,8 +31,8 @@ void TiledForm::multiply(const Activations& x, uint64_t first, uint64_t last, fl
   const uint64_t width = std::max(unit, kTileColumns / unit * unit);
   const uint64_t group = scales().groups().length;
   // Tiles end with their groups, and sums are scaled; only of short groups the elements are.
-  const bool scaled_sums = group == ScaleGroups::kRow ||
-                           (group >= kLeastScaled && (group % unit == 0 || group > cols));
+  const bool scaled_sums =
+      group == ScaleGroups::kRow || (group >= kLeastScaled && (group % unit == 0 || group > cols));
   // One vector does not use decoded weights twice: more rows would only take cache.
   const uint64_t together = batch == 1 ? 1 : kTileRows;
   std::vector<float> tile(together * width), sums(kTileRows * batch);
