@@ -1,5 +1,5 @@
-// Products with sparse forms, factors and bases beside the dense form that they stand for: weights a
-// second, whether kept or not, and what is read of memory for them.
+// Products with sparse forms, factors and bases beside the dense form that they stand for: weights
+// a second, whether kept or not, and what is read of memory for them.
 #include <benchmark/benchmark.h>
 
 #include <map>
@@ -36,13 +36,27 @@ void multiply(benchmark::State& state, const std::string& expression, uint64_t b
 }
 
 const bool registered = [] {
-  for (const std::string expression :
-       {"dense(f32)", "dense(f16)", "sparse(50%)", "sparse(30%)", "sparse(10%)", "sparse(2:4)",
-        "sparse(1:4)", "sparse(2:16)", "sparse(2:4, values=uniform(4))", "sparse(1%)",
-        "sparse(5%)", "sparse(50%, block=16)", "sparse(50%, block=16, height=16)",
-        "sparse(50%, pattern=rows)", "sparse(50%, pattern=columns)", "lowrank(64)",
-        "blockdiag(64, values=f32)", "dct(block=64) | dense(f16)", "dct | dense(f16)",
-        "wavelet(db4) | dense(f16)", "hadamard | dense(f16)"}) {
+  for (const std::string expression : {"dense(f32)",
+                                       "dense(f16)",
+                                       "sparse(50%)",
+                                       "sparse(30%)",
+                                       "sparse(10%)",
+                                       "sparse(2:4)",
+                                       "sparse(1:4)",
+                                       "sparse(2:16)",
+                                       "sparse(2:4, values=uniform(4))",
+                                       "sparse(1%)",
+                                       "sparse(5%)",
+                                       "sparse(50%, block=16)",
+                                       "sparse(50%, block=16, height=16)",
+                                       "sparse(50%, pattern=rows)",
+                                       "sparse(50%, pattern=columns)",
+                                       "lowrank(64)",
+                                       "blockdiag(64, values=f32)",
+                                       "dct(block=64) | dense(f16)",
+                                       "dct | dense(f16)",
+                                       "wavelet(db4) | dense(f16)",
+                                       "hadamard | dense(f16)"}) {
     for (const uint64_t batch : {1, 8, 64})
       benchmark::RegisterBenchmark((expression + "/" + std::to_string(batch)).c_str(),
                                    [=](benchmark::State& s) { multiply(s, expression, batch); });

@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <bit>
 
-#include "segment_kernel.h"
+#include "float_product.h"
+#include "sparse_kernel.h"
 #include "sparse_values.h"
 #include "storage.h"
 
 namespace pith::form {
 namespace {
+
+// Blocks of more rows do not set the size of tiles.
+constexpr uint64_t kTallest = 64;
 
 struct Grid {
   uint64_t width, height, across, down;
@@ -55,32 +59,38 @@ bool BlocksForm::kept(uint64_t block_row, uint64_t block) const {
 }
 
 template <class Function>
-void BlocksForm::for_each_block(uint64_t first, uint64_t last, Function&& f) const {
+void BlocksForm::for_each_band(uint64_t first, uint64_t last, Function&& f) const {
   if (across_ == 0) return;
   std::vector<float> lines;
+  std::vector<uint64_t> columns;
   for (uint64_t g = first / height_; g * height_ < last; ++g) {
-    const uint64_t begin = begins_[g], end = begins_[g + 1], size = width_ * height_;
+    const uint64_t begin = begins_[g], end = begins_[g + 1];
     if (begin == end) continue;
-    lines.resize((end - begin) * size);
+    lines.resize((end - begin) * width_ * height_);
     values().decode(begin, end, lines.data());
-    const float* line = lines.data();
-    const uint64_t top = std::max(first, g * height_), skipped = top - g * height_;
-    const uint64_t bottom = std::min(last, (g + 1) * height_);
-    for (uint64_t i = 0; i < across_; ++i) {
-      if (!kept(g, i)) continue;
-      f(Block{top, i * width_, bottom - top, std::min(width_, shape().cols - i * width_), width_,
-              line + skipped * width_});
-      line += size;
+    columns.clear();
+    const uint64_t bytes = (across_ + 7) / 8;
+    for (uint64_t i = 0; i < bytes; ++i) {
+      for (uint32_t left = mask_.data()[g * bytes + i]; left != 0; left &= left - 1)
+        columns.push_back((8 * i + static_cast<uint64_t>(std::countr_zero(left))) * width_);
     }
+    const uint64_t top = std::max(first, g * height_);
+    f(Band{top, std::min(last, (g + 1) * height_), lines.data() + (top - g * height_) * width_,
+           columns});
   }
 }
 
 void BlocksForm::decode(uint64_t first, uint64_t last, float* out) const {
   const uint64_t cols = shape().cols;
   std::fill_n(out, (last - first) * cols, 0.0f);
-  for_each_block(first, last, [&](const Block& b) {
-    for (uint64_t r = 0; r < b.rows; ++r)
-      std::copy_n(b.values + r * b.stride, b.cols, out + (b.row - first + r) * cols + b.col);
+  for_each_band(first, last, [&](const Band& band) {
+    for (size_t i = 0; i < band.columns.size(); ++i) {
+      const uint64_t column = band.columns[i], n = std::min(width_, cols - column);
+      const float* block = band.values + i * width_ * height_;
+      for (uint64_t r = band.top; r < band.bottom; ++r) {
+        std::copy_n(block + (r - band.top) * width_, n, out + (r - first) * cols + column);
+      }
+    }
   });
 }
 
@@ -105,11 +115,28 @@ void BlocksForm::multiply(const Activations& x, uint64_t first, uint64_t last, f
   for (uint64_t b = 0; b < x.batch(); ++b) std::fill_n(out + b * stride, last - first, 0.0f);
   if (across_ == 0) return;
   if (options().pattern == SparsePattern::kRows) return multiply_rows(x, first, last, out, stride);
-  const MatrixView v = x.vectors();
-  for_each_block(first, last, [&](const Block& b) {
-    add_products({b.values, b.rows, b.stride}, {v.data + b.col, v.shape.rows, v.shape.cols}, b.cols,
-                 out + (b.row - first), stride);
+  if (x.batch() > 1) return multiply_expanded(x, first, last, out, stride);
+  for_each_band(first, last, [&](const Band& band) {
+    BlockRow row{band.columns.data(), band.columns.size(), width_, shape().cols, width_ * height_};
+    for (uint64_t r = band.top; r < band.bottom; ++r) {
+      out[r - first] = blocks_dot(band.values + (r - band.top) * width_, row, x.vectors().data);
+    }
   });
+}
+
+// Tiles hold whole blocks where these are not taller than tiles, so that none is decoded twice.
+void BlocksForm::multiply_expanded(const Activations& x, uint64_t first, uint64_t last, float* out,
+                                   uint64_t stride) const {
+  const uint64_t cols = shape().cols, fitting = tile_rows(cols, x.batch());
+  const uint64_t step = height_ <= kTallest ? (fitting + height_ - 1) / height_ * height_ : fitting;
+  std::vector<float> tile(step * cols);
+  for (uint64_t r = first; r < last;) {
+    const uint64_t end = std::min(last, (r / step + 1) * step);
+    decode(r, end, tile.data());
+    multiply_floats({DType::kF32, reinterpret_cast<const uint8_t*>(tile.data()), end - r, cols},
+                    x.vectors(), out + (r - first), stride);
+    r = end;
+  }
 }
 
 void BlocksForm::write_places(BodyWriter& to) const { to.array(mask_.bytes); }

@@ -23,14 +23,17 @@ class BlocksForm final : public SparseForm {
   static FormPtr encode(const SparseOptions& options, const Expression& values, MatrixView matrix);
 
  private:
-  // A kept block within rows that are asked for: its first row and column, and its elements from
-  // there, rows of `stride` of which `cols` are the matrix's.
-  struct Block {
-    uint64_t row, col, rows, cols, stride;
+  // Rows top <= r < bottom of one row of blocks: the first columns of those that are kept, and the
+  // elements of the first one from row `top` on, the next ones' width * height floats after it.
+  struct Band {
+    uint64_t top, bottom;
     const float* values;
+    const std::vector<uint64_t>& columns;
   };
   template <class Function>
-  void for_each_block(uint64_t first, uint64_t last, Function&& f) const;
+  void for_each_band(uint64_t first, uint64_t last, Function&& f) const;
+  void multiply_expanded(const Activations& x, uint64_t first, uint64_t last, float* out,
+                         uint64_t stride) const;
   void multiply_rows(const Activations& x, uint64_t first, uint64_t last, float* out,
                      uint64_t stride) const;
   void write_places(BodyWriter& to) const override;

@@ -47,4 +47,13 @@ inline constexpr uint64_t kBatchLanes = 16;
 // vectors of the batch side by side, in a multiple of kBatchLanes.
 void indexed_products(const IndexedRow& row, MatrixView turned, float* sums);
 
+// A row that is zero but for blocks of `length` columns from columns[i] on, as far as there are.
+struct BlockRow {
+  const uint64_t* columns = nullptr;
+  uint64_t count = 0, length = 0, cols = 0;
+  uint64_t stride = 0;  // from the values of one block to those of the next
+};
+
+float blocks_dot(const float* values, const BlockRow& row, const float* x);
+
 }  // namespace pith::form

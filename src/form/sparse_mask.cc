@@ -116,14 +116,27 @@ void MaskForm::unpack_indices(uint64_t row, std::vector<uint64_t>& mask) const {
   const uint64_t cols = shape().cols, bits = index_bits(o), most = (uint64_t{1} << bits) - 1;
   const uint8_t* p = places_.data() + row * row_bytes_;
   mask.assign(words_of(cols), 0);
-  uint64_t at = 0, i = 0;
+  uint64_t at = 0;
   if (o.n == 1 && o.m == 4) {
-    for (; at + kWord <= cols; at += kWord, p += 4) {
-      mask[at / kWord] = kMaskOfByte[p[0]] | uint64_t{kMaskOfByte[p[1]]} << 16 |
-                         uint64_t{kMaskOfByte[p[2]]} << 32 | uint64_t{kMaskOfByte[p[3]]} << 48;
+    for (; at + kWord <= cols; at += kWord) {
+      const uint8_t* q = p + at / 16;
+      mask[at / kWord] = kMaskOfByte[q[0]] | uint64_t{kMaskOfByte[q[1]]} << 16 |
+                         uint64_t{kMaskOfByte[q[2]]} << 32 | uint64_t{kMaskOfByte[q[3]]} << 48;
     }
   }
-  for (; at < cols; at += o.m) {
+  if (kWord % o.m == 0) {
+    // Blocks lie within words, which are put together in a register.
+    uint64_t bit = at / o.m * o.n * bits;
+    for (; at + kWord <= cols; at += kWord) {
+      uint64_t word = 0;
+      for (uint64_t block = 0; block < kWord; block += o.m) {
+        for (uint64_t k = 0; k < o.n; ++k, bit += bits)
+          word |= uint64_t{1} << (block + (load_le<uint16_t>(p + bit / 8) >> bit % 8 & most));
+      }
+      mask[at / kWord] = word;
+    }
+  }
+  for (uint64_t i = at / o.m * o.n; at < cols; at += o.m) {
     for (uint64_t k = 0; k < std::min(o.n, cols - at); ++k, ++i) {
       const uint64_t c = at + (load_le<uint16_t>(p + i * bits / 8) >> (i * bits % 8) & most);
       mask[c / kWord] |= uint64_t{1} << (c % kWord);
