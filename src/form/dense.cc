@@ -2,8 +2,8 @@
 
 #include "float_product.h"
 #include "kinds.h"
-#include "pith/base/half.h"
 #include "pith/form/arguments.h"
+#include "scales.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -16,19 +16,7 @@ uint64_t values_size(Shape shape, DType type) {
 Bytes converted(MatrixView matrix, DType type) {
   Bytes out;
   out.reserve(values_size(matrix.shape, type));
-  ByteWriter w(out);
-  for (uint64_t i = 0; i < matrix.shape.size(); ++i) {
-    switch (type) {
-      case DType::kF16:
-        w.u16(f16_from_float(matrix.data[i]));
-        break;
-      case DType::kBF16:
-        w.u16(bf16_from_float(matrix.data[i]));
-        break;
-      default:
-        w.u32(std::bit_cast<uint32_t>(matrix.data[i]));
-    }
-  }
+  for (uint64_t i = 0; i < matrix.shape.size(); ++i) append_float(matrix.data[i], type, out);
   return out;
 }
 

@@ -35,7 +35,7 @@ GroupFloats::GroupFloats(std::shared_ptr<const PanelMatrix> codes)
 void GroupFloats::expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const {
   if (kind_ == Kind::kCodes) return codes_->columns(panel, first, n, out);
   if (kind_ == Kind::kOne) {
-    std::fill_n(out, n * kPanelRows, load_scale(values_.data(), 0, type_));
+    std::fill_n(out, n * kPanelRows, load_float(values_.data(), 0, type_));
     return;
   }
   const uint64_t rows = std::min(kPanelRows, shape_.rows - panel * kPanelRows);
@@ -46,7 +46,7 @@ void GroupFloats::expand(uint64_t panel, uint64_t first, uint64_t n, float* out)
   for (uint64_t g = 0; g < n; ++g) {
     for (uint64_t r = 0; r < kPanelRows; ++r) {
       out[g * kPanelRows + r] =
-          r < rows ? load_scale(values_.data(), begin + g * rows + r, type_) : 0;
+          r < rows ? load_float(values_.data(), begin + g * rows + r, type_) : 0;
     }
   }
 }

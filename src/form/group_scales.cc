@@ -97,7 +97,7 @@ GroupScales GroupScales::read(Shape shape, ScaleGroups groups, BodyReader& in) {
 
 float GroupScales::at(uint64_t row, uint64_t column) const {
   if (groups_.length == ScaleGroups::kNone) return 1;
-  return load_scale(stored_.data(), groups_.index(shape_, row, column), groups_.type);
+  return load_float(stored_.data(), groups_.index(shape_, row, column), groups_.type);
 }
 
 void GroupScales::apply(uint64_t row, uint64_t begin, uint64_t n, float* values) const {
@@ -172,7 +172,7 @@ double ScaleFit::finish() {
 
 Buffer ScaleFit::stored() const {
   Bytes out;
-  for (const float s : scales_) append_scale(s, groups_.type, out);
+  for (const float s : scales_) append_float(s, groups_.type, out);
   return Buffer(std::move(out));
 }
 

@@ -55,8 +55,6 @@ std::string names() {
 
 }  // namespace
 
-std::span<const Kind> kinds() { return kKinds; }
-
 const Kind* find_kind(std::string_view name) {
   const auto* found = std::ranges::find(kKinds, name, &Kind::name);
   return found == kKinds.end() ? nullptr : found;

@@ -2,7 +2,6 @@
 // line in kinds.cc.
 #pragma once
 
-#include <span>
 #include <string_view>
 
 #include "pith/form/form.h"
@@ -17,7 +16,6 @@ struct Kind {
   FormPtr (*encode)(const Expression& call, MatrixView matrix);
 };
 
-std::span<const Kind> kinds();
 const Kind* find_kind(std::string_view name);
 
 // The first value that is not finite is refused, with its place.

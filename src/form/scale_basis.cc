@@ -14,7 +14,7 @@ ScaleBasis::ScaleBasis(std::vector<float> scales)
 
 void ScaleBasis::write_body(BodyWriter& to) const {
   Bytes stored;
-  for (const float s : scales_) append_scale(s, DType::kF16, stored);
+  for (const float s : scales_) append_float(s, DType::kF16, stored);
   to.array(stored);
 }
 
@@ -30,7 +30,7 @@ BasisPtr ScaleBasis::read(uint64_t size, BodyReader& in) {
   const Buffer stored = in.array(2 * size);
   std::vector<float> scales(size);
   for (uint64_t i = 0; i < size; ++i) {
-    scales[i] = load_scale(stored.data(), i, DType::kF16);
+    scales[i] = load_float(stored.data(), i, DType::kF16);
     if (!std::isfinite(scales[i]) || scales[i] == 0) in.bad("a scale that is zero or not finite");
   }
   return std::make_shared<ScaleBasis>(std::move(scales));

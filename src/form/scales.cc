@@ -36,7 +36,7 @@ float rounded_scale(float v, DType type) {
   }
 }
 
-void append_scale(float v, DType type, Bytes& to) {
+void append_float(float v, DType type, Bytes& to) {
   ByteWriter w(to);
   switch (type) {
     case DType::kF16:
@@ -50,17 +50,17 @@ void append_scale(float v, DType type, Bytes& to) {
   }
 }
 
-float load_scale(const uint8_t* scales, uint64_t index, DType type) {
+float load_float(const uint8_t* floats, uint64_t index, DType type) {
   switch (type) {
     case DType::kF16:
-      return float_from_f16(load_le<uint16_t>(scales + 2 * index));
+      return float_from_f16(load_le<uint16_t>(floats + 2 * index));
     case DType::kBF16:
-      return float_from_bf16(load_le<uint16_t>(scales + 2 * index));
+      return float_from_bf16(load_le<uint16_t>(floats + 2 * index));
     case DType::kF8E8M0:
       // 2^(byte - 127), of which the least is subnormal.
-      return std::bit_cast<float>(scales[index] > 0 ? uint32_t{scales[index]} << 23 : 0x400000u);
+      return std::bit_cast<float>(floats[index] > 0 ? uint32_t{floats[index]} << 23 : 0x400000u);
     default:
-      return load_le<float>(scales + 4 * index);
+      return load_le<float>(floats + 4 * index);
   }
 }
 

@@ -16,8 +16,8 @@ uint64_t scale_bytes(DType type);
 // The nearest value of the type that is finite.
 float rounded_scale(float v, DType type);
 
-// Appends a value that is one of the type's.
-void append_scale(float v, DType type, Bytes& to);
-float load_scale(const uint8_t* scales, uint64_t index, DType type);
+// Appends the nearest value of the type; of f8_e8m0, v must be one.
+void append_float(float v, DType type, Bytes& to);
+float load_float(const uint8_t* floats, uint64_t index, DType type);
 
 }  // namespace pith::form

@@ -251,7 +251,7 @@ GroupValues store(const UniformParameters& p, Matrix& values) {
   for (uint64_t first = 0; first < values.shape.rows; first += kPanelRows) {
     const uint64_t last = std::min(first + kPanelRows, values.shape.rows);
     for (uint64_t g = 0; g < values.shape.cols; ++g) {
-      for (uint64_t r = first; r < last; ++r) append_scale(values.row(r)[g], p.scale, plain);
+      for (uint64_t r = first; r < last; ++r) append_float(values.row(r)[g], p.scale, plain);
     }
   }
   return {Buffer(std::move(plain)), nullptr};
