@@ -8,7 +8,7 @@ import unittest
 
 from command_support import REPOSITORY, LanguageModelTest, gguf, model, next_step, safetensors, weights
 
-COMMANDS = ("compress", "decompress", "inspect", "verify", "recover", "recipes", "run", "eval")
+COMMANDS = ("compress", "decompress", "inspect", "verify", "recover", "recipes", "run", "eval", "export")
 
 
 def help_examples(text):

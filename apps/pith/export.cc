@@ -72,9 +72,9 @@ void add_export(CLI::App& app) {
 hold is an error. Other types are rounded to with least squared error.
 
 Examples:
-  pith export SmolLM2-135M -o smollm2.gguf                as it is, for llama.cpp
-  pith export SmolLM2-135M -o smollm2-q4.gguf --type q4_K
-  pith export model-f16.gguf -o model-q6.gguf --type q6_K)");
+  pith export small -o small.gguf                   as it is, for llama.cpp
+  pith export small -o small-q4.gguf --type q4_K    matrices in 4.5 bits a weight
+  pith export model.gguf -o again.gguf              the same file again)");
   c->callback([a] { run(*a); });
 }
 
