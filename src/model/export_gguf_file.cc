@@ -1,9 +1,10 @@
 #include <algorithm>
 
 #include "export_plan.h"
-#include "mapped_tensors.h"
 #include "pith/base/error.h"
+#include "pith/base/file.h"
 #include "pith/form/tensor.h"
+#include "pith/io/layout.h"
 #include "pith/io/text.h"
 
 namespace pith::model {
@@ -28,14 +29,15 @@ class Opaque final : public form::Form {
   void write_body(form::BodyWriter&) const override {}
 };
 
-ExportTensor tensor_of(const MappedTensors::Tensor& mapped, const ExportOptions& options,
-                       std::vector<std::string>& notes) {
-  const io::TensorRegion& region = mapped.region;
+using File = std::shared_ptr<const MappedFile>;
+
+ExportTensor tensor_of(const File& file, const io::TensorRegion& region,
+                       const ExportOptions& options, std::vector<std::string>& notes) {
   ExportTensor tensor{region.name, region.name, region.shape, region.dtype, {}};
   const uint64_t cols = region.shape.empty() ? 1 : region.shape.back();
   uint64_t rows = 1;
   for (size_t i = 0; i + 1 < region.shape.size(); ++i) rows = checked_mul(rows, region.shape[i]);
-  const Buffer bytes(mapped.file->bytes().subspan(region.offset, region.size), mapped.file);
+  const Buffer bytes(file->bytes().subspan(region.offset, region.size), file);
   ExportTensor::Part part;
   if (form::is_tensor_type(region.dtype)) {
     part.form = form::from_tensor(region.dtype, {rows, cols}, bytes);
@@ -60,21 +62,20 @@ void check_file(const io::GgufMetadata& metadata, const std::filesystem::path& p
 }  // namespace
 
 ExportPlan plan_gguf(const std::filesystem::path& path, const ExportOptions& options) {
-  MappedTensors files;
-  const auto file = files.add(path, "gguf");
+  const auto file = std::make_shared<const MappedFile>(path);
+  const io::Layout layout = io::describe(file->bytes(), path.filename()).layout;
+  if (layout.format != "gguf" || !layout.notes.empty()) {
+    fail(ErrorKind::kData, "{}: {}", path.string(),
+         layout.notes.empty() ? "it is no GGUF file" : layout.notes.front());
+  }
   ExportPlan plan;
   plan.metadata = io::read_gguf_metadata(file->bytes());
   check_file(plan.metadata, path);
-  std::vector<const MappedTensors::Tensor*> order;
-  for (const auto& [name, tensor] : files.tensors()) {
-    if (tensor.region.big_endian) {
+  for (const io::TensorRegion& region : layout.tensors) {  // in the order of the file
+    if (region.big_endian) {
       fail(ErrorKind::kUsage, "{}: big-endian files are not exported", path.string());
     }
-    order.push_back(&tensor);
-  }
-  std::ranges::sort(order, {}, [](const auto* t) { return t->region.offset; });
-  for (const MappedTensors::Tensor* tensor : order) {
-    plan.tensors.push_back(tensor_of(*tensor, options, plan.notes));
+    plan.tensors.push_back(tensor_of(file, region, options, plan.notes));
   }
   if (options.type) {
     std::erase_if(plan.metadata,
