@@ -119,18 +119,9 @@ std::vector<float> grid_levels(std::string_view name, int bits, bool around_zero
 NearestLevel::NearestLevel(std::span<const float> levels) {
   for (size_t i = 0; i + 1 < levels.size(); ++i)
     middles_.push_back((levels[i] + levels[i + 1]) / 2);
-  spaced_ = !middles_.empty();
-  for (size_t i = 0; i < middles_.size(); ++i) {
-    spaced_ = spaced_ && middles_[i] == middles_[0] + static_cast<float>(i);
-  }
 }
 
 uint8_t NearestLevel::operator()(float v) const {
-  if (spaced_) {
-    // The middles below v; ties are not below.
-    const float below = std::ceil(v - middles_[0]);
-    return static_cast<uint8_t>(std::clamp(below, 0.0f, static_cast<float>(middles_.size())));
-  }
   return static_cast<uint8_t>(std::ranges::lower_bound(middles_, v) - middles_.begin());
 }
 

@@ -31,7 +31,6 @@ class NearestLevel {
 
  private:
   std::vector<float> middles_;
-  bool spaced_ = false;  // by one, so that the index can be computed
 };
 
 }  // namespace pith::form

@@ -9,6 +9,7 @@
 #include "panel.h"
 #include "pith/form/arguments.h"
 #include "scales.h"
+#include "spaced_fit.h"
 #include "storage.h"
 #include "uniform.h"
 
@@ -80,18 +81,25 @@ struct Fit {
 class GroupFitter {
  public:
   GroupFitter(const UniformParameters& p, std::vector<float> levels)
-      : p_(p), levels_(std::move(levels)), nearest_(levels_) {}
+      : p_(p), levels_(std::move(levels)), nearest_(levels_) {
+    for (size_t i = 0; i < levels_.size(); ++i) {
+      spaced_ = spaced_ && levels_[i] == levels_[0] + static_cast<float>(i);
+    }
+  }
 
   // The best scale and zero point found.
   Fit fit(std::span<const float> w) const {
     const auto [low, high] = std::ranges::minmax(w);
     const float span = levels_.back() - levels_.front();
+    double sum = 0;
+    for (const float v : w) sum += v;
     Fit best{0, 0, INFINITY};
     const auto attempt = [&](float scale, float zero) {
       Fit f = rounded(scale, zero);
-      measure(w, f);
+      const LevelSums sums = measure(w, f);
       if (f.error < best.error) best = f;
-      const Fit better = least_squares(w, f);
+      Fit better = least_squares(static_cast<double>(w.size()), sum, sums, f);
+      measure(w, better);
       if (better.error < best.error) best = better;
     };
     for (const float share : kShares) {
@@ -111,53 +119,67 @@ class GroupFitter {
     return best;
   }
 
+  void codes(std::span<const float> w, const Fit& f, uint8_t* out) const {
+    if (spaced_) return spaced_codes(w, {levels_.front(), levels_.back()}, f.scale, f.zero, out);
+    for (size_t i = 0; i < w.size(); ++i) out[i] = code(w[i], f);
+  }
+
+ private:
   uint8_t code(float w, const Fit& f) const {
     return f.scale == 0 ? nearest_(0) : nearest_((w - f.zero) / f.scale);
   }
 
- private:
   Fit rounded(float scale, float zero) const {
     const DType type = p_.coded_scales ? DType::kF32 : p_.scale;  // coded later
     return {rounded_scale(scale, type), p_.zero ? rounded_scale(zero, type) : 0, 0};
   }
 
-  void measure(std::span<const float> w, Fit& f) const {
-    f.error = 0;
-    for (const float v : w) {
-      const double e = v - (f.scale * levels_[code(v, f)] + f.zero);
-      f.error += e * e;
+  // Sets the error.
+  LevelSums measure(std::span<const float> w, Fit& f) const {
+    LevelSums sums;
+    if (spaced_) {
+      // Sums of floats only over so many.
+      constexpr size_t kMost = 4096;
+      for (size_t at = 0; at < w.size(); at += kMost) {
+        const auto part = w.subspan(at, std::min(kMost, w.size() - at));
+        const LevelSums s = spaced_sums(part, {levels_.front(), levels_.back()}, f.scale, f.zero);
+        sums.error += s.error;
+        sums.l += s.l;
+        sums.ll += s.ll;
+        sums.wl += s.wl;
+      }
+    } else {
+      for (const float v : w) {
+        const double level = levels_[code(v, f)], e = v - (f.scale * level + f.zero);
+        sums.error += e * e;
+        sums.l += level;
+        sums.ll += level * level;
+        sums.wl += v * level;
+      }
     }
+    f.error = sums.error;
+    return sums;
   }
 
-  // Of the same codes; then measured with their own.
-  Fit least_squares(std::span<const float> w, const Fit& from) const {
-    double n = 0, sw = 0, sl = 0, sll = 0, swl = 0;
-    for (const float v : w) {
-      const double level = levels_[code(v, from)];
-      n += 1;
-      sw += v;
-      sl += level;
-      sll += level * level;
-      swl += v * level;
-    }
+  // Of the same codes, for n elements of that sum.
+  Fit least_squares(double n, double sum, const LevelSums& s, const Fit& from) const {
     double scale, zero = 0;
     if (p_.zero) {
-      const double spread = n * sll - sl * sl;
+      const double spread = n * s.ll - s.l * s.l;
       if (!(spread > 0)) return from;
-      scale = (n * swl - sw * sl) / spread;
-      zero = (sw - scale * sl) / n;
+      scale = (n * s.wl - sum * s.l) / spread;
+      zero = (sum - scale * s.l) / n;
     } else {
-      if (!(sll > 0)) return from;
-      scale = swl / sll;
+      if (!(s.ll > 0)) return from;
+      scale = s.wl / s.ll;
     }
-    Fit f = rounded(static_cast<float>(scale), static_cast<float>(zero));
-    measure(w, f);
-    return f;
+    return rounded(static_cast<float>(scale), static_cast<float>(zero));
   }
 
   const UniformParameters& p_;
   std::vector<float> levels_;
   NearestLevel nearest_;
+  bool spaced_ = true;  // by one
 };
 
 // Group by group in the order of panels: f(row, group, elements).
@@ -273,17 +295,17 @@ FormPtr UniformForm::encode(const Expression& call, MatrixView matrix) {
   if (p.zero) zeros = store(p, fits.zeros);
   if (scales.coded) p.coded_scales = scales.coded->expression();
 
-  const uint64_t length = group_length(p, shape.cols),
+  const uint64_t length = std::max<uint64_t>(1, group_length(p, shape.cols)),
                  row_bytes = panel_row_bytes(shape.cols, p.bits);
   Bytes codes(shape.rows * row_bytes), rows(kPanelRows * shape.cols);
   for (uint64_t first = 0; first < shape.rows && shape.cols > 0; first += kPanelRows) {
     const uint64_t n = std::min(kPanelRows, shape.rows - first);
     for (uint64_t r = 0; r < n; ++r) {
-      for (uint64_t c = 0; c < shape.cols; ++c) {
-        const uint64_t row = p.group == kTensorGroup ? 0 : first + r,
-                       group = p.group == kTensorGroup ? 0 : c / length;
-        const Fit f{fits.scales.row(row)[group], p.zero ? fits.zeros.row(row)[group] : 0, 0};
-        rows[r * shape.cols + c] = fitter.code(matrix.row(first + r)[c], f);
+      const uint64_t row = p.group == kTensorGroup ? 0 : first + r;
+      for (uint64_t g = 0, c = 0; c < shape.cols; ++g, c += length) {
+        const Fit f{fits.scales.row(row)[g], p.zero ? fits.zeros.row(row)[g] : 0, 0};
+        const auto w = matrix.row(first + r).subspan(c, std::min(length, shape.cols - c));
+        fitter.codes(w, f, rows.data() + r * shape.cols + c);
       }
     }
     pack_panel(rows.data(), shape.cols, n, shape.cols, p.bits, codes.data() + first * row_bytes);
