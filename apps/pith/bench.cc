@@ -60,6 +60,30 @@ void add_large(CLI::App& parent, const std::shared_ptr<Options>& o, const char* 
       ->type_name("SIZE");
 }
 
+void add_data(CLI::App& c, const std::shared_ptr<Options>& o) {
+  c.add_option("--data", o->data, "folder for what is made once: models, matrices")
+      ->type_name("DIR")
+      ->capture_default_str();
+  c.add_flag("--quick", o->quick, "fewer rows");
+}
+
+void add_run(CLI::App& parent, const std::shared_ptr<Options>& o) {
+  CLI::App& c =
+      add(parent, "run", "Language models, prompt and generation, against llama.cpp", bench_run, o);
+  add_data(c, o);
+  c.add_option("--files", o->files, "only types whose name matches this shell pattern")
+      ->type_name("GLOB");
+}
+
+void add_gemv(CLI::App& parent, const std::shared_ptr<Options>& o) {
+  CLI::App& c = add(parent, "gemv", "Matrices in each form times 1 to 64 vectors", bench_gemv, o);
+  add_data(c, o);
+  c.add_option("--form", o->forms, "this one instead of the usual (repeatable)")
+      ->type_name("EXPR")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 void add_kernels(CLI::App& parent) {
   const auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* c = parent.add_subcommand(
@@ -87,6 +111,8 @@ void add_bench(CLI::App& app) {
             bench_threads);
   add_large(*c, options, "random", "One tensor, one row, a hundred rows, against decompressing all",
             bench_random);
+  add_run(*c, options);
+  add_gemv(*c, options);
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);

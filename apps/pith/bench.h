@@ -19,14 +19,17 @@ struct Options {
   int threads = 1;
   uint64_t size = uint64_t{512} << 20;  // bytes of the large input
   bool json = false;
-  bool quick = false;   // leave out what takes minutes
-  bool prepare = true;  // run tools/bench_data.py first
+  bool quick = false;              // leave out what takes minutes
+  bool prepare = true;             // run tools/bench_data.py first
+  std::vector<std::string> forms;  // expressions; empty: a list of common ones
 };
 
 void bench_lossless(const Options& options);
 void bench_delta(const Options& options);
 void bench_threads(const Options& options);
 void bench_random(const Options& options);
+void bench_run(const Options& options);
+void bench_gemv(const Options& options);
 void bench_kernels(const std::vector<std::string>& arguments);
 
 }  // namespace pith::bench

@@ -9,4 +9,7 @@ namespace pith::bench {
 // Processor, cores, compiler and libraries, and the bandwidths measured now, a line each.
 std::vector<std::string> describe_machine();
 
+// Bytes per second that so many threads read at most, summing up 1 GiB.
+double read_bandwidth(int threads);
+
 }  // namespace pith::bench

@@ -25,6 +25,10 @@ std::unique_ptr<Codec> zstd_codec(std::string name, int level, bool long_window,
 // XOR with the base, then zstd.
 std::unique_ptr<Codec> xor_zstd_codec(std::string name, int level, ByteView base);
 
+// A word of a command for the shell; what a command prints.
+std::string quoted(const std::string& word);
+std::string output_of(const std::string& command);
+
 // ZipNN, through the command in $PITH_ZIPNN (tools/peer_zipnn.py says what it must print). `type`:
 // bf16, fp16, fp32, fp8, int8, uint8 or bytes.
 bool has_zipnn();

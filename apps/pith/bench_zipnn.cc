@@ -7,7 +7,6 @@
 #include "bench_peers.h"
 
 namespace pith::bench {
-namespace {
 
 std::string quoted(const std::string& word) {
   std::string out = "'";
@@ -23,8 +22,6 @@ std::string output_of(const std::string& command) {
   pclose(pipe);
   return out;
 }
-
-}  // namespace
 
 bool has_zipnn() {
   const char* const command = std::getenv("PITH_ZIPNN");
