@@ -211,16 +211,24 @@ const Plan* plan_of(DType type) {
 
 // A matrix of codes that is filled panel by panel.
 struct Codes {
-  Codes(Shape s, int b) : shape(s), bits(b), bytes(s.rows * panel_row_bytes(s.cols, b)) {}
+  // In whole cache lines.
+  Codes(Shape s, int b)
+      : shape(s),
+        bits(b),
+        size(s.rows * panel_row_bytes(s.cols, b)),
+        memory(std::make_shared<Bytes>(size + kChunk)),
+        bytes(memory->data() + (-reinterpret_cast<uintptr_t>(memory->data()) & (kChunk - 1))) {}
   void put(uint64_t panel, uint64_t rows, const uint8_t* codes) {
     pack_panel(codes, shape.cols, rows, shape.cols, bits,
-               bytes.data() + panel * kPanelRows * panel_row_bytes(shape.cols, bits));
+               bytes + panel * kPanelRows * panel_row_bytes(shape.cols, bits));
   }
-  PanelCodes take() { return {shape, bits, Buffer(std::move(bytes))}; }
+  PanelCodes take() { return {shape, bits, Buffer(ByteView(bytes, size), memory)}; }
 
   Shape shape;
   int bits;
-  Bytes bytes;
+  uint64_t size;
+  std::shared_ptr<Bytes> memory;
+  uint8_t* bytes;
 };
 
 }  // namespace

@@ -346,15 +346,21 @@ void columns(const PanelColumns& p, float* out) {
   for (size_t part = 0; part < kChunk; part += width) {
     const size_t lane = part / 4;
     const uint8_t* codes = p.panel.codes + p.first_block * kBlockBytes + part;
-    uint64_t col = p.first_block * kBlockCols;
-    const uint64_t first_group = col / p.group;
+    // Columns that are left of the group.
+    uint64_t left = p.group - p.first_block * kBlockCols % p.group, at = lane;
+    VF scale = hn::LoadU(df, p.scales + at);
+    VF zero = p.zeros ? hn::LoadU(df, p.zeros + at) : hn::Zero(df);
     float* to = out + lane;
-    const auto put = [&](V8 chunk) {
-      const uint64_t at = (col / p.group - first_group) * kPanelRows + lane;
-      const VF scale = hn::LoadU(df, p.scales + at);
-      const VF zero = p.zeros ? hn::LoadU(df, p.zeros + at) : hn::Zero(df);
+    const auto put = [&](V8 chunk) HWY_ATTR {
+      if (left == 0) {
+        left = p.group;
+        at += kPanelRows;
+        scale = hn::LoadU(df, p.scales + at);
+        if (p.zeros) zero = hn::LoadU(df, p.zeros + at);
+      }
+      left -= 4;
       const VI four = hn::BitCast(di, chunk);
-      const auto column = [&](VI code) {
+      const auto column = [&](VI code) HWY_ATTR {
         const VF v = hn::Mul(hn::ConvertTo(df, hn::Sub(hn::And(code, mask), least)), scale);
         // Without a zero nothing is added: that would make +0 of -0.
         hn::StoreU(p.zeros ? hn::Add(v, zero) : v, df, to);
@@ -364,7 +370,6 @@ void columns(const PanelColumns& p, float* out) {
       column(hn::ShiftRight<8>(four));
       column(hn::ShiftRight<16>(four));
       column(hn::ShiftRight<24>(four));
-      col += 4;
     };
     for (uint64_t b = p.first_block; b < p.last_block; ++b, codes += kBlockBytes) {
       const Block block = unpack_block<kBits>(codes);

@@ -17,20 +17,6 @@ constexpr size_t kTableSize = 16;
 
 uint64_t round_up_to_block(uint64_t n) { return panel_blocks(n) * kBlockCols; }
 
-// Zeros, on the stack if they are few.
-class Floats {
- public:
-  float* zeros(uint64_t n) {
-    float* const data = n <= few_.size() ? few_.data() : (many_.resize(n), many_.data());
-    std::fill_n(data, n, 0.0f);
-    return data;
-  }
-
- private:
-  std::array<float, 2 * kSpanBlocks * kPanelRows> few_;
-  std::vector<float> many_;
-};
-
 // The least factor that makes bytes of all levels, or 0.
 float integer_factor(std::span<const float> levels) {
   for (const float factor : {1.0f, 2.0f}) {
@@ -43,6 +29,25 @@ float integer_factor(std::span<const float> levels) {
 }
 
 }  // namespace
+
+// Floats that kernels read and write, in whole cache lines; on the stack if they are few.
+class PanelMatrix::Floats {
+ public:
+  float* room(uint64_t n) {
+    if (n <= few_.size()) return few_.data();
+    many_.resize(n + kLine);
+    return aligned(many_.data());
+  }
+
+ private:
+  static constexpr size_t kLine = 64 / sizeof(float);
+  static float* aligned(float* p) {
+    return p + (-(reinterpret_cast<uintptr_t>(p) / sizeof(float)) & (kLine - 1));
+  }
+
+  alignas(64) std::array<float, 2 * kSpanBlocks * kPanelRows> few_;
+  std::vector<float> many_;
+};
 
 PanelMatrix::PanelMatrix(Shape shape, int bits, std::vector<float> levels, uint64_t group,
                          PanelCodes codes, GroupFloats scales, GroupFloats zeros)
@@ -92,7 +97,7 @@ void PanelMatrix::codes(uint64_t row, uint8_t* out) const {
 
 std::array<float, 2> PanelMatrix::scale_and_zero(uint64_t row, uint64_t col) const {
   Floats floats;
-  float* const group = floats.zeros(round_up_to_block(1) * kPanelRows);
+  float* const group = floats.room(round_up_to_block(1) * kPanelRows);
   const auto value = [&](const GroupFloats& from) {
     if (from.empty()) return 0.0f;
     from.expand(row / kPanelRows, col / group_, 1, group);
@@ -102,7 +107,7 @@ std::array<float, 2> PanelMatrix::scale_and_zero(uint64_t row, uint64_t col) con
 }
 
 void PanelMatrix::expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block,
-                         uint64_t last_block, std::vector<float>& groups, float* out) const {
+                         uint64_t last_block, Floats& groups, float* out) const {
   const uint64_t most = (shape_.cols + group_ - 1) / group_;
   if (group_ <= kBlockCols) {
     const uint64_t each = kBlockCols / group_, first = first_block * each,
@@ -114,10 +119,10 @@ void PanelMatrix::expand(const GroupFloats& floats, uint64_t panel, uint64_t fir
   }
   const uint64_t first = first_block * kBlockCols / group_,
                  last = std::min((last_block * kBlockCols - 1) / group_ + 1, most);
-  groups.resize(round_up_to_block(last - first) * kPanelRows);
-  floats.expand(panel, first, last - first, groups.data());
+  float* const some = groups.room(round_up_to_block(last - first) * kPanelRows);
+  floats.expand(panel, first, last - first, some);
   for (uint64_t b = first_block; b < last_block; ++b, out += kPanelRows) {
-    std::copy_n(groups.data() + (b * kBlockCols / group_ - first) * kPanelRows, kPanelRows, out);
+    std::copy_n(some + (b * kBlockCols / group_ - first) * kPanelRows, kPanelRows, out);
   }
 }
 
@@ -129,37 +134,37 @@ void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t l
   const QuantizedVectors::Sums& sums = halves ? x.half_sums : x.block_sums;
   // Kept by the thread: their sizes hardly change.
   thread_local std::vector<int32_t> bias;
-  thread_local std::vector<float> scales, zeros, groups, totals;
   thread_local std::vector<uint8_t> padded;
   bias.resize(sums.values.size());
   bias_of(sums, kernel_levels_.middle, bias.data());
-  scales.resize(2 * kSpanBlocks * kPanelRows);
-  zeros.resize(zeros_.empty() ? 0 : scales.size());
-  totals.resize(kMostVectors * kPanelRows);
+  Floats scale_floats, zero_floats, total_floats, groups;
+  float* const scales = scale_floats.room(2 * kSpanBlocks * kPanelRows);
+  float* const zeros = zero_floats.room(2 * kSpanBlocks * kPanelRows);
+  float* const totals = total_floats.room(kMostVectors * kPanelRows);
 
   PanelProduct p;
   p.levels = &kernel_levels_;
-  p.scales = scales.data();
-  p.zeros = zeros_.empty() ? nullptr : zeros.data();
+  p.scales = scales;
+  p.zeros = zeros_.empty() ? nullptr : zeros;
   p.halves = halves;
   p.x = &x;
   p.bias = bias.data();
-  p.totals = totals.data();
+  p.totals = totals;
   for (uint64_t index = first / kPanelRows; index * kPanelRows < last; ++index) {
     p.panel = codes_.whole(index, padded);
     const uint64_t row = index * kPanelRows, from = std::max(first, row),
                    to = std::min(last, row + kPanelRows);
     for (p.first_vector = 0; p.first_vector < x.batch; p.first_vector = p.last_vector) {
       p.last_vector = std::min(p.first_vector + kMostVectors, x.batch);
-      std::fill_n(totals.data(), (p.last_vector - p.first_vector) * kPanelRows, 0.0f);
+      std::fill_n(totals, (p.last_vector - p.first_vector) * kPanelRows, 0.0f);
       for (p.first_block = 0; p.first_block < blocks; p.first_block = p.last_block) {
         p.last_block = std::min(p.first_block + kSpanBlocks, blocks);
-        expand(scales_, index, p.first_block, p.last_block, groups, scales.data());
-        if (p.zeros) expand(zeros_, index, p.first_block, p.last_block, groups, zeros.data());
+        expand(scales_, index, p.first_block, p.last_block, groups, scales);
+        if (p.zeros) expand(zeros_, index, p.first_block, p.last_block, groups, zeros);
         multiply_panel(p);
       }
       for (uint64_t v = p.first_vector; v < p.last_vector; ++v) {
-        const float* total = totals.data() + (v - p.first_vector) * kPanelRows;
+        const float* total = totals + (v - p.first_vector) * kPanelRows;
         for (uint64_t r = from; r < to; ++r) out[v * stride + r - first] = total[r - row];
       }
     }
@@ -174,14 +179,15 @@ void PanelMatrix::columns(uint64_t index, uint64_t first, uint64_t n, float* out
   // Beyond the last group there are columns that only fill up the block.
   const uint64_t there = std::min(groups, (shape_.cols + group_ - 1) / group_ - first_group);
   Floats scale_floats, zero_floats, all;
-  float* const scales = scale_floats.zeros(round_up_to_block(groups) * kPanelRows);
-  scales_.expand(index, first_group, there, scales);
-  float* zeros = nullptr;
-  if (!zeros_.empty()) {
-    zeros = zero_floats.zeros(round_up_to_block(groups) * kPanelRows);
-    zeros_.expand(index, first_group, there, zeros);
-  }
-  float* const to = begin == first ? out : all.zeros((end - begin) * kPanelRows);
+  const auto expanded = [&](const GroupFloats& from, Floats& floats) {
+    float* const to = floats.room(round_up_to_block(groups) * kPanelRows);
+    from.expand(index, first_group, there, to);
+    std::fill(to + there * kPanelRows, to + groups * kPanelRows, 0.0f);
+    return to;
+  };
+  float* const scales = expanded(scales_, scale_floats);
+  float* const zeros = zeros_.empty() ? nullptr : expanded(zeros_, zero_floats);
+  float* const to = begin == first ? out : all.room((end - begin) * kPanelRows);
   if (spaced_ && group_ % 4 == 0) {
     std::vector<uint8_t> padded;
     PanelColumns p;

@@ -41,10 +41,12 @@ class PanelMatrix {
   void columns(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
 
  private:
+  class Floats;
+
   void set_levels();
   // The floats of the groups that the blocks' halves or wholes belong to.
   void expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block, uint64_t last_block,
-              std::vector<float>& groups, float* out) const;
+              Floats& groups, float* out) const;
 
   Shape shape_;
   int bits_;
