@@ -59,6 +59,15 @@ void attempt(const F& run) {
   }
 }
 
+void use_form(const Archive& archive, size_t tensor) {
+  const pith::form::FormPtr form = archive.form(tensor, tensor % 2 == 0);
+  if (!form || form->shape().cols > 4096 || form->shape().rows > 4096) return;
+  pith::form::Matrix x({1, form->shape().cols}), y;
+  pith::form::apply(*form, x.view(), y);
+  std::vector<float> row(form->shape().cols);
+  if (form->shape().rows > 0) form->decode(0, 1, row.data());
+}
+
 void read_everything(const Archive& archive) {
   uint64_t total = 0;
   for (const FileInfo& file : archive.files()) {
@@ -74,6 +83,7 @@ void read_everything(const Archive& archive) {
   for (size_t t = 0; t < archive.tensors().size() && t < 100; ++t) {
     attempt([&] { archive.read_tensor(t); });
     attempt([&] { archive.detail(t); });
+    attempt([&] { use_form(archive, t); });
     attempt([&] { archive.find(archive.tensors()[t].region.name); });
     attempt([&] {
       Bytes row(std::min<uint64_t>(archive.row_bytes(t), kMemory));

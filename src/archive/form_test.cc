@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "../base/testing_targets.h"
 #include "pith/base/float_elements.h"
 #include "pith/base/hash.h"
 #include "testing.h"
@@ -175,6 +176,25 @@ TEST(Forms, TheSameBytesOnAnyNumberOfThreads) {
   const Bytes one = archive_bytes(m, with_forms({"uniform(4)", "q=uniform(3) + sparse(1%)"}, 1));
   EXPECT_EQ(one, archive_bytes(m, with_forms({"uniform(4)", "q=uniform(3) + sparse(1%)"}, 2)));
   EXPECT_EQ(one, archive_bytes(m, with_forms({"uniform(4)", "q=uniform(3) + sparse(1%)"}, 8)));
+}
+
+// The hash of a file with forms is over what they decode to, so that must not depend on the
+// machine.
+TEST(Forms, TheSameOnEveryInstructionSet) {
+  const Model m = mixed_model();
+  for (const char* expression :
+       {"dense(f16)", "uniform(4, group=32)", "uniform(3, zero=true, grid=gaussian)",
+        "uniform(4, grid=nf4)", "sparse(5%)", "sparse(2:4)", "lowrank(3)", "hadamard | uniform(4)",
+        "scale | uniform(4)", "uniform(2) + lowrank(2) + sparse(1%)"}) {
+    SCOPED_TRACE(expression);
+    const Bytes file = archive_bytes(m, with_forms({expression}));
+    const Archive a = Archive::open_memory(file);
+    const Bytes content = whole_file(a, 0);
+    for_each_target([&] {
+      EXPECT_EQ(whole_file(Archive::open_memory(file), 0), content);
+      EXPECT_EQ(archive_bytes(m, with_forms({expression})), file);
+    });
+  }
 }
 
 TEST(Forms, WithoutRulesNothingChanges) {
