@@ -7,9 +7,6 @@ namespace pith::form::HWY_NAMESPACE {
 
 constexpr int kRowsAtOnce = 2;
 constexpr int kVectorsAtOnce = 6;
-// How far ahead of itself a row is fetched: rows end and begin more often than streams are found.
-constexpr uint64_t kAhead = 1536;
-
 template <bool kHalf>
 struct CodedRow512 {
   __m512i table;
@@ -103,10 +100,12 @@ void decode_row(const ExponentRows& rows, uint64_t r, float* out) {
                         });
 }
 
+// What R rows later is at this place: rows are taken in turn, so each line is fetched once, and
+// long before it is wanted. Of several short streams the processor finds but a part by itself.
 template <int R>
-HWY_INLINE void fetch_ahead(const uint8_t* p, uint64_t row_bytes) {
-  for (uint64_t r = 0; r < R; ++r) {
-    _mm_prefetch(reinterpret_cast<const char*>(p + r * row_bytes), _MM_HINT_T0);
+HWY_INLINE void fetch_next_rows(const uint8_t* p, uint64_t row_bytes) {
+  for (uint64_t r = R; r < 2 * R; ++r) {
+    _mm_prefetch(reinterpret_cast<const char*>(p + r * row_bytes), _MM_HINT_T1);
   }
 }
 
@@ -140,8 +139,8 @@ HWY_INLINE void multiply_few(const ExponentRows& rows, uint64_t first, const flo
           floats_of_words<kHalf>(
               decode_words(row[static_cast<size_t>(r)], low + skip, codes + skip), floats[r]);
         }
-        fetch_ahead<R>(low + kAhead, row_bytes);
-        fetch_ahead<R>(codes + kAhead, row_bytes);
+        fetch_next_rows<R>(low, row_bytes);
+        fetch_next_rows<R>(codes, row_bytes);
         const uint64_t n = cols - column;
         if (n >= kExponentBlock) return add(floats, x + column, cols, 4);
         alignas(64) float last[V][kExponentBlock] = {};

@@ -92,8 +92,10 @@ HWY_INLINE void convert(const uint8_t* from, uint64_t n, float* out) {
   std::memcpy(out + i, floats, sizeof(float) * (n - i));
 }
 
-// sums[(r * V + v) * kSums + i] of R rows and V vectors: adds n products, a multiple of kSums.
-template <class Load, int R, int V>
+// sums[(r * V + v) * kSums + i] of R rows and V vectors: adds n products, a multiple of kSums. With
+// kFetch the next R rows are fetched from memory meanwhile: of several short streams the processor
+// finds but a part by itself.
+template <class Load, int R, int V, bool kFetch = false>
 HWY_INLINE void add_products(const uint8_t* HWY_RESTRICT rows, uint64_t row_bytes,
                              const float* HWY_RESTRICT x, uint64_t x_stride, uint64_t n,
                              float* HWY_RESTRICT sums) {
@@ -108,6 +110,11 @@ HWY_INLINE void add_products(const uint8_t* HWY_RESTRICT rows, uint64_t row_byte
       for (int v = 0; v < V; ++v) xs[v] = hn::LoadU(d, x + static_cast<uint64_t>(v) * x_stride + k);
       for (int r = 0; r < R; ++r) {
         const SumVec w = Load::load(rows + static_cast<uint64_t>(r) * row_bytes + k * Load::kBytes);
+        if constexpr (kFetch) {
+          // Into the second cache. A line holds several steps; to fetch it again costs little.
+          __builtin_prefetch(rows + (R + static_cast<uint64_t>(r)) * row_bytes + k * Load::kBytes,
+                             0, 2);
+        }
         for (int v = 0; v < V; ++v) sum[r][v] = hn::MulAdd(w, xs[v], sum[r][v]);
       }
     }

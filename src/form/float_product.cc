@@ -45,7 +45,7 @@ template <class Load, int R, int V>
 HWY_INLINE void multiply_few(const Product& p) {
   alignas(64) float sums[R * V * kSums] = {};
   const uint64_t whole = p.cols - p.cols % kSums;
-  add_products<Load, R, V>(p.rows, p.row_bytes, p.x, p.cols, whole, sums);
+  add_products<Load, R, V, true>(p.rows, p.row_bytes, p.x, p.cols, whole, sums);
   add_last_products<Load, R, V>(p.rows + whole * Load::kBytes, p.row_bytes, p.x + whole, p.cols,
                                 p.cols - whole, sums);
   finish<R, V>(sums, p.out, p.stride);
