@@ -203,7 +203,7 @@ TEST(ExportGguf, FormsWithoutATypeAreNamedAndCanBeEncoded) {
   export_gguf(source, folder.path() / "m.gguf", {.type = DType::kQ8_0});
   EXPECT_LT(
       difference(logits_of(make_model(source)), logits_of(load_model(folder.path() / "m.gguf"))),
-      0.05);
+      0.1);
 }
 
 TEST(ExportGguf, GgufFilesAreRewritten) {
