@@ -231,6 +231,27 @@ struct Codes {
   uint8_t* bytes;
 };
 
+// Sub-scales of so many bits are made floats so often that they lie as bytes, group by group.
+constexpr int kByteBits = 6;
+
+Buffer bytes_of(const Codes& codes) {
+  const uint64_t panels = panels_of(codes.shape.rows), cols = codes.shape.cols;
+  Bytes bytes(panels * cols * kPanelRows);
+  std::vector<uint8_t> chunks(panel_blocks(cols) * kChunks * kChunk);
+  for (uint64_t p = 0; p < panels; ++p) {
+    const uint64_t rows = std::min(kPanelRows, codes.shape.rows - p * kPanelRows);
+    unpack_panel(
+        {codes.bytes + p * kPanelRows * panel_row_bytes(cols, codes.bits), codes.bits, rows, cols},
+        chunks.data());
+    for (uint64_t c = 0; c < cols; ++c) {
+      for (uint64_t r = 0; r < rows; ++r) {
+        bytes[(p * cols + c) * kPanelRows + r] = chunks[chunk_index(r, c)];
+      }
+    }
+  }
+  return Buffer(std::move(bytes));
+}
+
 }  // namespace
 
 std::shared_ptr<const PanelMatrix> panels_of_ggml(DType type, Shape shape, ByteView blocks) {
@@ -274,6 +295,9 @@ std::shared_ptr<const PanelMatrix> panels_of_ggml(DType type, Shape shape, ByteV
   if (subs > 0) {
     const auto nest = [&](Codes& from, GroupFloats outer, int middle) {
       const Shape s = from.shape;
+      if (plan->sub_bits >= kByteBits) {
+        return GroupFloats(s, bytes_of(from), middle, std::move(outer), subs);
+      }
       return GroupFloats(std::make_shared<PanelMatrix>(
           s, plan->sub_bits, spaced(-middle, plan->sub_bits), subs, from.take(), std::move(outer)));
     };

@@ -1,6 +1,7 @@
 #include "group_floats.h"
 
 #include <algorithm>
+#include <array>
 
 #include "panel.h"
 #include "panel_kernel.h"
@@ -29,11 +30,40 @@ GroupFloats::GroupFloats(Shape rows_and_groups, DType type, Buffer values)
   expect_size(values_, checked_mul(shape_.rows, shape_.cols), type);
 }
 
+GroupFloats::GroupFloats(Shape rows_and_groups, Buffer bytes, int middle, GroupFloats outer,
+                         uint64_t each)
+    : kind_(Kind::kBytes),
+      shape_(rows_and_groups),
+      values_(std::move(bytes)),
+      middle_(middle),
+      each_(each),
+      outer_(std::make_shared<const GroupFloats>(std::move(outer))) {
+  const uint64_t size = checked_mul(panels_of(shape_.rows) * kPanelRows, shape_.cols);
+  if (values_.size() != size) fail(ErrorKind::kData, "scales of the wrong size");
+}
+
 GroupFloats::GroupFloats(std::shared_ptr<const PanelMatrix> codes)
     : kind_(Kind::kCodes), shape_(codes->shape()), codes_(std::move(codes)) {}
 
+void GroupFloats::expand_bytes(uint64_t panel, uint64_t first, uint64_t n, float* out) const {
+  // A few outer groups at a time.
+  constexpr uint64_t kMost = kBlockCols;
+  alignas(64) std::array<float, kMost * kPanelRows> by;
+  const uint8_t* bytes = values_.data() + (panel * shape_.cols + first) * kPanelRows;
+  for (const uint64_t end = first + n; first < end;) {
+    const uint64_t outer = first / each_, stop = std::min(end, (outer + kMost) * each_);
+    outer_->expand(panel, outer, (stop - 1) / each_ + 1 - outer, by.data());
+    floats_of_bytes({bytes, stop - first, (outer + 1) * each_ - first, each_, middle_, by.data()},
+                    out);
+    bytes += (stop - first) * kPanelRows;
+    out += (stop - first) * kPanelRows;
+    first = stop;
+  }
+}
+
 void GroupFloats::expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const {
   if (kind_ == Kind::kCodes) return codes_->columns(panel, first, n, out);
+  if (kind_ == Kind::kBytes) return expand_bytes(panel, first, n, out);
   if (kind_ == Kind::kOne) {
     std::fill_n(out, n * kPanelRows, load_float(values_.data(), 0, type_));
     return;

@@ -20,6 +20,9 @@ class GroupFloats {
   // In the order of panels (panel.h): for every 16 rows, group by group, one for each row. Throws
   // ErrorKind::kData unless there are so many.
   GroupFloats(Shape rows_and_groups, DType type, Buffer values);
+  // (byte - middle) * float, where `each` groups share a float of `outer`. bytes:
+  // [panel][group][16], whatever a panel's rows.
+  GroupFloats(Shape rows_and_groups, Buffer bytes, int middle, GroupFloats outer, uint64_t each);
   // Themselves codes: a row for each row, a column for each group.
   explicit GroupFloats(std::shared_ptr<const PanelMatrix> codes);
 
@@ -29,11 +32,16 @@ class GroupFloats {
   void expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
 
  private:
-  enum class Kind : uint8_t { kNone, kOne, kPlain, kCodes };
+  void expand_bytes(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
+
+  enum class Kind : uint8_t { kNone, kOne, kPlain, kBytes, kCodes };
   Kind kind_ = Kind::kNone;
   Shape shape_;
   DType type_ = DType::kF32;
   Buffer values_;
+  int middle_ = 0;
+  uint64_t each_ = 1;
+  std::shared_ptr<const GroupFloats> outer_;
   std::shared_ptr<const PanelMatrix> codes_;
 };
 

@@ -80,6 +80,19 @@ void f16_floats(const uint8_t* halves, uint64_t n, float* out) {
   for (uint64_t i = 0; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(halves + 2 * i));
 }
 
+void byte_floats(const ByteGroups& p, float* out) {
+  for (uint64_t g = 0, left = p.begin, k = 0; g < p.groups; ++g, --left) {
+    if (left == 0) {
+      left = p.each;
+      ++k;
+    }
+    for (uint64_t r = 0; r < kPanelRows; ++r) {
+      out[g * kPanelRows + r] =
+          static_cast<float>(p.bytes[g * kPanelRows + r] - p.middle) * p.by[k * kPanelRows + r];
+    }
+  }
+}
+
 #else
 
 using D8 = hn::CappedTag<uint8_t, kChunk>;
@@ -418,6 +431,28 @@ void f16_floats(const uint8_t* halves, uint64_t n, float* out) {
   for (; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(halves + 2 * i));
 }
 
+void byte_floats(const ByteGroups& p, float* out) {
+  const DI di;
+  const DF df;
+  const hn::Rebind<uint8_t, DF> d8;
+  const VI middle = hn::Set(di, p.middle);
+  for (size_t lane = 0; lane < kPanelRows; lane += hn::Lanes(df)) {
+    const float* by = p.by + lane;
+    uint64_t left = p.begin;
+    VF times = hn::LoadU(df, by);
+    for (uint64_t g = 0; g < p.groups; ++g, --left) {
+      if (left == 0) {
+        left = p.each;
+        by += kPanelRows;
+        times = hn::LoadU(df, by);
+      }
+      const uint64_t at = g * kPanelRows + lane;
+      const VI v = hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, p.bytes + at)), middle);
+      hn::StoreU(hn::Mul(hn::ConvertTo(df, v), times), df, out + at);
+    }
+  }
+}
+
 #endif
 
 }  // namespace pith::form::HWY_NAMESPACE
@@ -429,6 +464,7 @@ namespace pith::form {
 HWY_EXPORT(run);
 HWY_EXPORT(run_columns);
 HWY_EXPORT(f16_floats);
+HWY_EXPORT(byte_floats);
 
 void multiply_panel(const PanelProduct& product) { HWY_DYNAMIC_DISPATCH(run)(product); }
 
@@ -438,6 +474,10 @@ void decode_columns(const PanelColumns& columns, float* out) {
 
 void floats_of_f16(const uint8_t* halves, uint64_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(f16_floats)(halves, n, out);
+}
+
+void floats_of_bytes(const ByteGroups& from, float* out) {
+  HWY_DYNAMIC_DISPATCH(byte_floats)(from, out);
 }
 
 void pad_panel(const Panel& panel, uint8_t* out) {

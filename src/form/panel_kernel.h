@@ -47,6 +47,16 @@ void bias_of(const QuantizedVectors::Sums& sums, int32_t middle, int32_t* bias);
 // n floats of f16.
 void floats_of_f16(const uint8_t* halves, uint64_t n, float* out);
 
+// Groups of 16 small integers times floats: out[g][16] = (bytes[g][16] - middle) * by[k][16], where
+// by[0] belongs to the first `begin` groups and each of the others to `each` of them.
+struct ByteGroups {
+  const uint8_t* bytes = nullptr;
+  uint64_t groups = 0, begin = 0, each = 1;
+  int32_t middle = 0;
+  const float* by = nullptr;
+};
+void floats_of_bytes(const ByteGroups& from, float* out);
+
 // Columns as floats, out[column][16]: (code - middle) * scale + zero, rounded after each step.
 struct PanelColumns {
   Panel panel;  // of 16 rows
