@@ -30,7 +30,8 @@ class PanelMatrix {
   std::array<float, 2> scale_and_zero(uint64_t row, uint64_t col) const;
 
   // Whether multiply() is there: for groups of 16, of multiples of 32 or of whole rows, and levels
-  // that are integers or at most 16. Its inputs are quantized to bytes.
+  // that are integers or at most 16, of which those that are no integers are rounded to 16 bits of
+  // the largest. Its inputs are quantized to bytes.
   bool multiplies() const { return multiplies_; }
   void multiply(const QuantizedVectors& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const;
