@@ -22,10 +22,18 @@ std::string first_line(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+// Where there is NaN or infinity that was a number, or the reverse.
+void refuse_lost(const FormRecord& record, uint64_t at, uint64_t cols, float was, float is) {
+  // NaN has no sign that means something.
+  const auto without_sign = [](float v) { return std::isnan(v) ? std::fabs(v) : v; };
+  fail(ErrorKind::kData, "{} makes {} of {} (row {}, column {})", record.info.expression,
+       without_sign(is), without_sign(was), at / cols, at % cols);
+}
+
 // Differences of what was there to what will be read.
-void measure(const FormElements& elements, std::span<const float> original, FormInfo& info,
-             const FormRecord& record) {
-  const uint64_t width = elements.size() / original.size();
+void measure(const FormElements& elements, const form::Matrix& matrix, FormRecord& record) {
+  const std::vector<float>& original = matrix.values;
+  const uint64_t width = elements.size() / original.size(), cols = matrix.shape.cols;
   double squares = 0, differences = 0, largest = 0;
   Bytes raw;
   std::vector<float> back;
@@ -37,15 +45,19 @@ void measure(const FormElements& elements, std::span<const float> original, Form
     floats_from(raw, record.dtype, record.big_endian, back.data());
     for (uint64_t i = 0; i < n; ++i) {
       const double w = original[at + i], d = w - back[i];
-      if (!std::isfinite(w)) continue;  // only forms that keep them get this far
+      if (!std::isfinite(w) || !std::isfinite(back[i])) {
+        const bool kept = w == back[i] || (std::isnan(w) && std::isnan(back[i]));
+        if (!kept) refuse_lost(record, at + i, cols, original[at + i], back[i]);
+        continue;
+      }
       squares += w * w;
       differences += d * d;
       largest = std::max(largest, std::fabs(d));
     }
     at += n;
   }
-  info.error = differences == 0 ? 0 : differences / squares;
-  info.max_error = largest;
+  record.info.error = differences == 0 ? 0 : differences / squares;
+  record.info.max_error = largest;
 }
 
 Bytes make_payload(FormTask& task, ByteView raw) {
@@ -60,7 +72,7 @@ Bytes make_payload(FormTask& task, ByteView raw) {
   }
   const FormPayload stored = read_form_payload(payload);
   const FormElements elements(form::read(stored.form, nullptr), task.record, t.size);
-  measure(elements, matrix.values, task.record.info, task.record);
+  measure(elements, matrix, task.record);
   replace_record(task.record, payload);
   return payload;
 }

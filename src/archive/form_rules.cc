@@ -18,17 +18,25 @@ std::regex compile(const std::string& pattern) {
   }
 }
 
-// A small matrix shows whether the expression names forms and parameters that there are, before
-// hours of work.
-void try_expression(const form::Expression& expression) {
-  form::Matrix small({2, 64});
+// What encode() says of a small matrix with whole blocks of any size; none where it is no wrong
+// usage.
+std::optional<Error> refusal(const form::Expression& expression, form::Shape shape) {
+  form::Matrix small(shape);
   for (size_t i = 0; i < small.values.size(); ++i)
     small.values[i] = static_cast<float>(i % 7) - 3.0f;
   try {
     form::encode(expression, small.view());
   } catch (const Error& e) {
-    if (e.kind() == ErrorKind::kUsage) throw;
+    if (e.kind() == ErrorKind::kUsage) return e;
   }
+  return std::nullopt;
+}
+
+// Small matrices show whether the expression names forms and parameters that there are, before
+// hours of work. Some expressions are for square or for larger matrices alone.
+void try_expression(const form::Expression& expression) {
+  const auto first = refusal(expression, {2, 256});
+  if (first && refusal(expression, {256, 256}) && refusal(expression, {512, 1024})) throw *first;
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -37,16 +45,28 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-// The last '=' outside of parentheses, seen from the end: those within belong to the arguments of
-// the expression.
+// The end of what begins at `at` and ends with `last`; a backslash takes the next character along.
+size_t end_of(std::string_view text, size_t at, char last) {
+  while (++at < text.size() && text[at] != last) at += text[at] == '\\';
+  return at;
+}
+
+// The last '=' outside of parentheses: those within belong to the arguments of the expression, or
+// to the regular expression. Seen from the front, so that an expression whose end is missing is
+// still told from its pattern.
 size_t separator(std::string_view text) {
+  size_t found = std::string_view::npos;
   int depth = 0;
-  for (size_t at = text.size(); at-- > 0;) {
-    if (text[at] == ')') ++depth;
-    if (text[at] == '(') --depth;
-    if (text[at] == '=' && depth == 0) return at;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '\\') ++at;
+    if (c == '[') at = end_of(text, at, ']');
+    if (c == '"' && found != std::string_view::npos) at = end_of(text, at, '"');
+    if (c == '(') ++depth;
+    if (c == ')') --depth;
+    if (c == '=' && depth == 0) found = at;
   }
-  return std::string_view::npos;
+  return found;
 }
 
 }  // namespace

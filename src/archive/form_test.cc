@@ -1,5 +1,6 @@
 // Tensors in compressed forms: what is written is what reads back, everywhere, on any number of
 // threads; what cannot be a form stays as it is.
+#include <cfloat>
 #include <cmath>
 #include <numeric>
 
@@ -249,6 +250,57 @@ TEST(Forms, NotNumbersKeepTheirTensorLossless) {
   EXPECT_TRUE(std::ranges::equal(b.read_tensor(0), m.bytes(0)));
 }
 
+TEST(Forms, NumbersThatWouldBecomeInfiniteAndTheReverseKeepTheirTensorLossless) {
+  const auto notes = [](float value, const char* rule) {
+    Model m;
+    Bytes odd = normal(DType::kF32, 30 * 40, 1);
+    store_le(&odd[4 * (7 * 40 + 5)], value);
+    m.tensor("odd", DType::kF32, {30, 40}, odd);
+    const std::vector<Input> inputs = {{"model.bin", m.source(), 0}};
+    Bytes file;
+    const WriteReport report = write_archive(
+        inputs, [&](ByteView b) { file.insert(file.end(), b.begin(), b.end()); },
+        with_forms({rule}));
+    const Archive a = Archive::open_memory(file);
+    EXPECT_EQ(!a.form(0), std::ranges::equal(a.read_tensor(0), m.bytes(0)));
+    return report.files[0].notes.empty() ? "" : report.files[0].notes[0];
+  };
+  EXPECT_NE(notes(3e38F, "dense(f16)").find("makes inf of 3e+38 (row 7, column 5)"),
+            std::string::npos);
+  EXPECT_NE(notes(3e38F, "lowrank(4)").find("makes nan of"), std::string::npos);
+  EXPECT_NE(notes(FLT_MAX, "dense(bf16)").find("odd stays lossless"), std::string::npos);
+  EXPECT_NE(notes(NAN, "zeros").find("zeros makes 0 of nan"), std::string::npos);
+  EXPECT_EQ(notes(INFINITY, "dense(f16)"), "");
+  EXPECT_EQ(notes(60000, "dense(f16)"), "");
+}
+
+TEST(Forms, ExpressionsThatNeedRowsOfSomeLengthAreNoWrongUsage) {
+  Model m;
+  m.tensor("narrow", DType::kF32, {8, 96}, normal(DType::kF32, 8 * 96, 1));
+  m.tensor("wide", DType::kF32, {256, 256}, normal(DType::kF32, 256 * 256, 2));
+  for (const char* rule :
+       {"ggml(q4_K)", "ggml(iq4_xs)", "blockdiag(64) * permutation(stride=64) * blockdiag(64)",
+        "tiles(part(uniform(2), rows=0..-6), part(dense(f16), rows=-6..))"}) {
+    const Stored stored(archive_bytes(m, with_forms({rule})));
+    const Archive& a = stored.get();
+    EXPECT_TRUE(a.form(a.find("wide"))) << rule;
+    EXPECT_TRUE(a.verify(1).ok()) << rule;
+  }
+  const Stored blocks(archive_bytes(m, with_forms({"ggml(q4_K)"})));
+  EXPECT_FALSE(blocks.get().form(blocks.get().find("narrow")));
+}
+
+TEST(Forms, NamesOfAnyLengthAreMatchedOrNot) {
+  Model m;
+  m.tensor(std::string(100000, 'a'), DType::kF32, {8, 64}, normal(DType::kF32, 512, 1));
+  m.tensor(std::string(4000, 'a'), DType::kF32, {8, 64}, normal(DType::kF32, 512, 2));
+  for (const char* pattern : {"", "(a|b)*c=", "^(.*)*a$="}) {
+    const std::string rule = pattern + std::string("uniform(4)");
+    const Stored stored(archive_bytes(m, with_forms({rule.c_str()})));
+    EXPECT_TRUE(stored.get().verify(1).ok());
+  }
+}
+
 TEST(Forms, BadRulesAreUsageErrorsThatShowThePlace) {
   const auto error = [](const char* rule) {
     return error_of([&] { archive_bytes(mixed_model(), with_forms({rule})); });
@@ -258,6 +310,14 @@ TEST(Forms, BadRulesAreUsageErrorsThatShowThePlace) {
   EXPECT_NE(std::string(error("q=uniform(99)").what()).find("^"), std::string::npos);
   EXPECT_EQ(error("(=uniform(4)").kind(), ErrorKind::kUsage);
   EXPECT_EQ(error("=uniform(4)").kind(), ErrorKind::kUsage);
+  // What is not closed is told where it is, with a pattern before it and without.
+  EXPECT_NE(std::string(error("uniform(4, group=64").what()).find("column 20"), std::string::npos);
+  EXPECT_NE(std::string(error("q=uniform(4, group=64").what()).find("column 20"),
+            std::string::npos);
+  EXPECT_NE(std::string(error("a(b=uniform(4)").what()).find("`)`"), std::string::npos);
+  EXPECT_EQ(parse_form_rule("a\\(=[)(=]=ref(\"x)=(\")").pattern, "a\\(=[)(=]");
+  EXPECT_EQ(parse_form_rule("(?=a)b=c=uniform(4)").pattern, "(?=a)b=c");
+  EXPECT_EQ(parse_form_rule("ref(\"a=b\")").pattern, "");
   EXPECT_EQ(parse_form_rule("(q|k)_proj = uniform(4, group=32)").pattern, "(q|k)_proj");
   EXPECT_EQ(parse_form_rule("uniform(4, group=32)").pattern, "");
 }
