@@ -17,6 +17,7 @@ struct File {
   std::string bos = "<s>", eos = "</s>";
   uint64_t model_type = 1;
   bool suffix_space = false;
+  bool has_trainer = false;
 };
 
 void expect(const ProtoField& field, ProtoField::Wire wire, std::string_view what) {
@@ -112,7 +113,10 @@ File read_file_parts(ByteView bytes) {
     if (field.number < 1 || field.number > 3) continue;
     expect(field, ProtoField::kBytes, "a message");
     if (field.number == 1) read_piece(field, file.parts.vocabulary);
-    if (field.number == 2) read_trainer(field, file);
+    if (field.number == 2) {
+      read_trainer(field, file);
+      file.has_trainer = true;
+    }
     if (field.number == 3) read_normalizer(field, file.parts.text);
   }
   return file;
@@ -154,6 +158,12 @@ std::unique_ptr<TokenizerModel> read_sentencepiece(ByteView bytes, bool legacy) 
   File file = read_file_parts(bytes);
   if (file.parts.vocabulary.size() == 0) {
     fail(ErrorKind::kData, "no SentencePiece model: there are no pieces");
+  }
+  // It stands behind the pieces, and a file that was cut between two of them looks whole otherwise.
+  if (!file.has_trainer) {
+    fail(ErrorKind::kData,
+         "no whole SentencePiece model: behind the {} pieces, how it was trained is missing",
+         file.parts.vocabulary.size());
   }
   if (file.model_type != 1 && file.model_type != 2) {
     fail(ErrorKind::kData,

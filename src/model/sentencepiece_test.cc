@@ -132,6 +132,9 @@ TEST(SentencePiece, RefusesWhatItCannotDo) {
   };
   const auto pieces = with_controls({{"a", -1}});
   EXPECT_SAYS(load({}), "m.model: no SentencePiece model");
+  const Bytes file = SentencePieceFile(pieces).done();
+  // The first piece: tag, length, message.
+  EXPECT_SAYS(load({file.begin(), file.begin() + 2 + file[1]}), "how it was trained is missing");
   EXPECT_SAYS(load(SentencePieceFile(pieces).trainer(3, 4).done()), "type 4");
   EXPECT_SAYS(load(SentencePieceFile(pieces).trainer(24, 1).done()), "treat_whitespace_as_suffix");
   EXPECT_SAYS(load(SentencePieceFile(with_controls({{"a", NAN}})).done()), "score of piece 3");

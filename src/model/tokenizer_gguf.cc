@@ -14,9 +14,14 @@ using Strings = std::vector<std::string>;
 
 constexpr std::string_view kKeys = "tokenizer.ggml.";
 
+// Null where there is no such key.
 template <class T>
 const T* value(const GgufMetadata& metadata, std::string_view name) {
-  return io::find_as<T>(metadata, std::string(kKeys) + std::string(name));
+  const io::GgufValue* found = io::find(metadata, std::string(kKeys) + std::string(name));
+  if (!found) return nullptr;
+  const T* value = std::get_if<T>(found);
+  if (!value) fail(ErrorKind::kData, "{}{} is of the wrong type", kKeys, name);
+  return value;
 }
 
 std::string text(const GgufMetadata& metadata, std::string_view name) {
@@ -32,21 +37,24 @@ bool flag(const GgufMetadata& metadata, std::string_view name, bool otherwise) {
 template <class T>
 const T& required(const GgufMetadata& metadata, std::string_view name) {
   const T* found = value<T>(metadata, name);
-  if (!found) fail(ErrorKind::kData, "there is no {}{}, or of another type", kKeys, name);
+  if (!found) fail(ErrorKind::kData, "there is no {}{}", kKeys, name);
   return *found;
 }
 
 std::optional<int32_t> id(const GgufMetadata& metadata, std::string_view name,
                           const Vocabulary& vocabulary) {
-  int64_t found = -1;
-  if (const auto* number = value<uint32_t>(metadata, name)) found = *number;
-  if (const auto* number = value<int32_t>(metadata, name)) found = *number;
-  if (found == -1) return std::nullopt;
-  if (!vocabulary.contains(found)) {
-    fail(ErrorKind::kData, "{}{} is {}, outside the vocabulary of {}", kKeys, name, found,
+  const io::GgufValue* found = io::find(metadata, std::string(kKeys) + std::string(name));
+  if (!found) return std::nullopt;
+  const auto* whole = std::get_if<uint32_t>(found);
+  const auto* with_sign = std::get_if<int32_t>(found);
+  if (!whole && !with_sign) fail(ErrorKind::kData, "{}{} is of the wrong type", kKeys, name);
+  const int64_t number = whole ? int64_t{*whole} : *with_sign;
+  if (number == -1) return std::nullopt;
+  if (!vocabulary.contains(number)) {
+    fail(ErrorKind::kData, "{}{} is {}, outside the vocabulary of {}", kKeys, name, number,
          vocabulary.size());
   }
-  return static_cast<int32_t>(found);
+  return static_cast<int32_t>(number);
 }
 
 template <class T>
