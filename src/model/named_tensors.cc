@@ -1,5 +1,6 @@
 #include "named_tensors.h"
 
+#include "expert_rows.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/form/tensor.h"
@@ -35,6 +36,7 @@ void NamedTensors::add(Tensor tensor) {
   const auto& form = tensor.archive ? tensor.archive->tensors()[tensor.index].form
                                     : std::optional<archive::FormInfo>();
   bytes_ = checked_add(bytes_, form ? form->bytes : tensor.region.size);
+  if (tensor.archive && !form) decoded_bytes_ += tensor.region.size;
   if (!tensors_.try_emplace(name, std::move(tensor)).second) {
     fail(ErrorKind::kData, "{}: tensor {} is also in another file", where, io::in_quotes(name));
   }
@@ -45,14 +47,28 @@ const NamedTensors::Tensor* NamedTensors::find(std::string_view name) const {
   return found == tensors_.end() ? nullptr : &found->second;
 }
 
+namespace {
+
+// Null where the archive holds the tensor losslessly.
+form::FormPtr form_in_archive(const NamedTensors::Tensor& tensor, uint64_t slice, uint64_t slices) {
+  if (slices == 1) return tensor.archive->form(tensor.index);
+  form::FormPtr all = tensor.stacked.lock();
+  if (!all) tensor.stacked = all = tensor.archive->form(tensor.index);
+  if (!all) return nullptr;
+  const uint64_t rows = all->shape().rows / slices;
+  if (rows * slices != all->shape().rows) {
+    fail(ErrorKind::kData, "it does not hold {} experts", slices);
+  }
+  return expert_rows(std::move(all), slice * rows, (slice + 1) * rows);
+}
+
+}  // namespace
+
 form::FormPtr form_of(const NamedTensors::Tensor& tensor, uint64_t slice, uint64_t slices) {
   const io::TensorRegion& region = tensor.region;
   try {
     if (tensor.archive) {
-      if (form::FormPtr form = tensor.archive->form(tensor.index)) {
-        if (slices != 1) fail(ErrorKind::kData, "experts that are stacked in one form do not run");
-        return form;
-      }
+      if (form::FormPtr form = form_in_archive(tensor, slice, slices)) return form;
     }
     if (region.big_endian) fail(ErrorKind::kData, "big-endian elements do not run");
     const std::vector<uint64_t>& shape = region.shape;
@@ -75,6 +91,9 @@ form::FormPtr form_of(const NamedTensors::Tensor& tensor, uint64_t slice, uint64
     };
     return form::from_tensor(region.dtype, form::checked_shape(rows / slices, cols), bytes());
   } catch (const Error& error) {
+    const std::string_view what = error.what();
+    // Archives name the tensor themselves.
+    if (what.starts_with(tensor.where)) throw;
     throw error.in(fmt::format("{}: tensor {}", tensor.where, io::in_quotes(region.name)));
   }
 }

@@ -23,6 +23,8 @@ class NamedTensors {
     std::shared_ptr<const MappedFile> file;
     std::shared_ptr<const archive::Archive> archive;
     size_t index = 0;  // in the archive
+    // That of the whole tensor, while its slices use it. Not to be asked for by several threads.
+    mutable std::weak_ptr<const form::Form> stacked = {};
   };
 
   // Maps a file of this format ("safetensors", "gguf"). Throws ErrorKind::kIo, and kData for a file
@@ -35,12 +37,14 @@ class NamedTensors {
   const std::map<std::string, Tensor, std::less<>>& tensors() const { return tensors_; }
   const Tensor* find(std::string_view name) const;
   uint64_t bytes() const { return bytes_; }
+  // Of tensors that archives hold losslessly.
+  uint64_t decoded_bytes() const { return decoded_bytes_; }
 
  private:
   void add(Tensor tensor);
 
   std::map<std::string, Tensor, std::less<>> tensors_;
-  uint64_t bytes_ = 0;
+  uint64_t bytes_ = 0, decoded_bytes_ = 0;
 };
 
 // The tensor as a form, over mapped bytes or, where an archive holds it losslessly, over bytes that
