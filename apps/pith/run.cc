@@ -73,7 +73,8 @@ Runner load(const RunArguments& a) {
   model::GenerateOptions options = generate_options(a);
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
   const auto start = std::chrono::steady_clock::now();
-  Runner runner{model::load_model(a.model), std::nullopt, std::move(options), 0};
+  Runner runner{model::load_model(a.model, {.positions = a.context}), std::nullopt,
+                std::move(options), 0};
   runner.load_seconds = seconds_since(start);
   runner.chat = chat_of(a, runner.model);
   runner.options.continues = !runner.chat;

@@ -57,6 +57,7 @@ class GgufWeights final : public WeightSource {
   const DecoderConfig& config() const override { return config_; }
   std::string where() const override { return where_; }
   uint64_t bytes() const override { return tensors_.bytes(); }
+  uint64_t decoded_bytes() const override { return tensors_.decoded_bytes(); }
 
   std::optional<Tokenizer> tokenizer() const override {
     const auto* kind = io::find_as<std::string>(metadata_, "tokenizer.ggml.model");

@@ -1,5 +1,6 @@
 #include "pith/model/language_model.h"
 
+#include "memory_needs.h"
 #include "pith/base/error.h"
 #include "pith/io/text.h"
 
@@ -100,21 +101,43 @@ class Loader {
   const DecoderConfig& config_;
 };
 
+std::string gigabytes(uint64_t bytes) {
+  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
+}
+
+// What is mapped needs memory, but no addresses that are not taken already.
 void check_memory(const WeightSource& source, const LoadOptions& options) {
-  const std::optional<uint64_t> limit =
-      options.memory_limit ? options.memory_limit : available_memory();
-  if (!limit || (options.memory_limit && *limit == 0) || source.bytes() <= *limit) return;
-  fail(ErrorKind::kLimit,
-       "{}: the weights take {:.2f} GB, of which {:.2f} GB fit in memory; compress the model, or "
-       "lift the memory limit to let it page",
-       source.where(), static_cast<double>(source.bytes()) / 1e9,
-       static_cast<double>(*limit) / 1e9);
+  if (options.memory_limit && *options.memory_limit == 0) return;
+  MemoryLeft left = memory_left();
+  if (options.memory_limit) left.memory = options.memory_limit;
+  const uint64_t cache =
+      options.positions == 0 ? 0 : cache_bytes(source.config(), options.positions);
+  const auto check_one = [&](std::optional<uint64_t> most, uint64_t weights, std::string_view of) {
+    if (!most || (weights <= *most && cache <= *most - weights)) return;
+    const std::string keys =
+        cache == 0
+            ? ""
+            : fmt::format(", keys and values of {} positions {}", options.positions,
+                          cache == UINT64_MAX ? "more than any machine has" : gigabytes(cache));
+    fail(ErrorKind::kLimit,
+         "{}: the weights take {}{}; there are {} of {}. Compress the model, {}or lift the memory "
+         "limit to let it page",
+         source.where(), gigabytes(weights), keys, gigabytes(*most), of,
+         cache == 0 ? "" : "ask for a shorter context, ");
+  };
+  check_one(left.memory, source.bytes(), "memory");
+  check_one(left.addresses, source.decoded_bytes(), "addresses (ulimit -v)");
 }
 
 }  // namespace
 
 LanguageModel::LanguageModel(Parts parts)
-    : parts_(std::make_shared<const Parts>(std::move(parts))) {}
+    : parts_(std::make_shared<const Parts>(std::move(parts))),
+      prepared_(std::make_shared<std::atomic<bool>>(false)) {}
+
+uint64_t LanguageModel::unprepared_bytes() const {
+  return *prepared_ ? 0 : rearranged_bytes(weights());
+}
 
 LanguageModel make_model(const WeightSource& source, const LoadOptions& options) {
   check_memory(source, options);
@@ -133,7 +156,8 @@ LanguageModel make_model(const WeightSource& source, const LoadOptions& options)
     try {
       parts.tokenizer = source.tokenizer();
     } catch (const Error& error) {
-      parts.tokenizer_error = error.what();
+      const std::string_view what = error.what();
+      parts.tokenizer_error = what.starts_with(parts.where) ? what : error.in(parts.where).what();
     }
   }
   return LanguageModel(std::move(parts));

@@ -8,6 +8,7 @@
 #include "expert_mix.h"
 #include "kv_cache.h"
 #include "linear.h"
+#include "memory_needs.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "rope.h"
@@ -25,21 +26,25 @@ constexpr uint64_t kChunk = 512;
 // Rows of queries that a thread takes at a time.
 constexpr uint64_t kAttendRows = 32;
 
-uint64_t checked_capacity(const DecoderConfig& c, uint64_t capacity) {
+// Throws where what the session and its first products take is not there.
+uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
-  const uint64_t position = KvCache::bytes(1, 1, c.head_size, 1) * c.kv_heads;
-  const uint64_t most = (uint64_t{1} << 62) / position / c.layers;
+  const DecoderConfig& c = model.config();
   const auto available = available_memory();
-  const bool fits = capacity <= most;
-  const uint64_t bytes = fits ? KvCache::bytes(c.layers, c.kv_heads, c.head_size, capacity) : most;
-  if (!fits || (available && bytes > *available)) {
-    fail(ErrorKind::kLimit,
-         "{} positions need {:.2f} GB for their keys and values, {:.2f} GB are available; ask for "
-         "a shorter context",
-         capacity, static_cast<double>(bytes) / 1e9,
-         static_cast<double>(available.value_or(0)) / 1e9);
-  }
-  return capacity;
+  const uint64_t cache = cache_bytes(c, capacity);
+  const uint64_t weights = model.unprepared_bytes(),
+                 rest = weights + activation_bytes(c, std::min(capacity, kChunk));
+  const uint64_t most = available.value_or(UINT64_MAX - 1);
+  if (rest <= most && cache <= most - rest) return capacity;
+  const auto gigabytes = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e9; };
+  const std::string keys = cache == UINT64_MAX ? "more memory than any machine has"
+                                               : fmt::format("{:.2f} GB", gigabytes(cache));
+  fail(ErrorKind::kLimit,
+       "{}: {} positions need {} for their keys and values{}, {:.2f} GB are available; ask for a "
+       "shorter context",
+       model.where(), capacity, keys,
+       weights == 0 ? "" : fmt::format(", the weights {:.2f} GB", gigabytes(weights)),
+       gigabytes(most));
 }
 
 MatrixView last_rows(const Matrix& m, uint64_t rows) {
@@ -53,7 +58,7 @@ struct Session::State {
       : model(of),
         config(model.config()),
         weights(model.weights()),
-        capacity(checked_capacity(config, positions)),
+        capacity(checked_capacity(model, positions)),
         threads(thread_count(requested)),
         cache(config.layers, config.kv_heads, config.head_size, capacity),
         rope(config, capacity) {}
@@ -220,6 +225,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 
 MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
   State& s = *state_;
+  s.model.begin_to_prepare();
   if (ids.size() > s.capacity - s.position) {
     fail(ErrorKind::kLimit, "{} tokens after {} are more than the context of {} holds", ids.size(),
          s.position, s.capacity);

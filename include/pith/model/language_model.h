@@ -8,6 +8,7 @@
 // on it at a time.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -76,15 +77,22 @@ class LanguageModel {
   const std::string& where() const { return parts_->where; }      // the file or folder
   uint64_t weight_bytes() const { return parts_->weight_bytes; }  // of all tensors, as stored
 
+  // Bytes of memory that the first session will take for weights when it reads: GGML's blocks are
+  // rearranged then. 0 once that has begun.
+  uint64_t unprepared_bytes() const;
+  void begin_to_prepare() const { *prepared_ = true; }
+
  private:
   std::shared_ptr<const Parts> parts_;
+  std::shared_ptr<std::atomic<bool>> prepared_;
 };
 
 struct LoadOptions {
   // Bytes that weights may take: a model that needs more is refused with ErrorKind::kLimit before
-  // anything is read. Unset: the memory that the machine has available. 0: any number, which may
-  // make the machine page.
+  // anything is read. Unset: available_memory(). 0: any number, which may make the machine page.
   std::optional<uint64_t> memory_limit = {};
+  // Positions that sessions will have room for, whose keys and values count as well.
+  uint64_t positions = 0;
   bool tokenizer = true;
 };
 
@@ -94,7 +102,8 @@ struct LoadOptions {
 LanguageModel load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 LanguageModel make_model(const WeightSource& source, const LoadOptions& options = {});
 
-// Bytes that the machine can give without paging; nothing where it does not tell.
+// Bytes that the process can still take: what the machine and its control groups give without
+// paging, and the limit of addresses (ulimit -v) leaves. Nothing where nobody tells.
 std::optional<uint64_t> available_memory();
 
 }  // namespace pith::model

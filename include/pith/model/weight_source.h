@@ -27,6 +27,8 @@ class WeightSource {
   virtual std::vector<std::string> names() const = 0;
   // The bytes that all tensors take, known without reading them.
   virtual uint64_t bytes() const = 0;
+  // Of these, what form() takes memory of its own for: tensors that an archive holds losslessly.
+  virtual uint64_t decoded_bytes() const { return 0; }
   // Null where there is no tensor of that name. Throws ErrorKind::kData, naming the tensor, where
   // it cannot be used. What it gives shares the source's memory and keeps it alive.
   virtual form::FormPtr form(std::string_view name) const = 0;

@@ -1,0 +1,153 @@
+#include "memory_needs.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <string>
+
+#include "kv_cache.h"
+#include "pith/base/error.h"
+
+namespace pith::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A file of /sys without a limit says "max", or a number near the largest.
+constexpr uint64_t kNoLimit = uint64_t{1} << 62;
+
+std::optional<uint64_t> number(std::string_view text) {
+  const size_t begin = text.find_first_of("0123456789");
+  if (begin == std::string_view::npos) return std::nullopt;
+  uint64_t value = 0;
+  const auto [end, wrong] = std::from_chars(text.data() + begin, text.data() + text.size(), value);
+  if (wrong != std::errc()) return std::nullopt;
+  return value;
+}
+
+// The number behind a word at the beginning of a line; any line without one.
+std::optional<uint64_t> number_in(const fs::path& file, std::string_view word = {}) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(word)) return number(std::string_view(line).substr(word.size()));
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> least(std::optional<uint64_t> a, std::optional<uint64_t> b) {
+  return a && b ? std::min(*a, *b) : a ? a : b;
+}
+
+struct GroupFiles {
+  const char *limit, *used, *inactive, *active;
+};
+constexpr GroupFiles kUnified = {"memory.max", "memory.current", "inactive_file ", "active_file "};
+constexpr GroupFiles kOld = {"memory.limit_in_bytes", "memory.usage_in_bytes",
+                             "total_inactive_file ", "total_active_file "};
+
+// What a group may still take: pages of files count as used there, but can be dropped.
+std::optional<uint64_t> left_in(const fs::path& group, const GroupFiles& files) {
+  const auto limit = number_in(group / files.limit);
+  if (!limit || *limit >= kNoLimit) return std::nullopt;
+  const uint64_t used = number_in(group / files.used).value_or(0);
+  const fs::path stat = group / "memory.stat";
+  const uint64_t cached =
+      number_in(stat, files.inactive).value_or(0) + number_in(stat, files.active).value_or(0);
+  const uint64_t kept = used - std::min(used, cached);
+  return *limit - std::min(*limit, kept);
+}
+
+// The groups of the process and those around them, each of which may have a limit.
+std::optional<uint64_t> left_in_groups(const fs::path& root) {
+  std::optional<uint64_t> left;
+  std::ifstream in(root / "proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string kinds = fmt::format(",{},", line.substr(first + 1, second - first - 1));
+    const bool unified = kinds == ",,";
+    if (!unified && kinds.find(",memory,") == std::string::npos) continue;
+    const GroupFiles& files = unified ? kUnified : kOld;
+    const fs::path mount = root / (unified ? "sys/fs/cgroup" : "sys/fs/cgroup/memory");
+    fs::path group = fs::path(line.substr(second + 1)).relative_path().lexically_normal();
+    while (true) {
+      left = least(left, left_in(mount / group, files));
+      if (group.empty() || group == ".") break;
+      group = group.parent_path();
+    }
+  }
+  return left;
+}
+
+std::optional<uint64_t> addresses_left(const fs::path& root) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const uint64_t used = number_in(root / "proc/self/statm").value_or(0) * page;
+  return limit.rlim_cur - std::min<uint64_t>(limit.rlim_cur, used);
+}
+
+}  // namespace
+
+MemoryLeft memory_left(const fs::path& root) {
+  auto machine = number_in(root / "proc/meminfo", "MemAvailable:");
+  if (machine) *machine *= 1024;
+  return {least(machine, left_in_groups(root)), addresses_left(root)};
+}
+
+std::optional<uint64_t> available_memory() {
+  const MemoryLeft left = memory_left();
+  return least(left.memory, left.addresses);
+}
+
+uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions) {
+  const uint64_t one = KvCache::bytes(1, 1, c.head_size, 1);
+  // Some positions more are counted for whole tiles, hence not up to the largest number.
+  const uint64_t most = (uint64_t{1} << 62) / one / c.kv_heads / c.layers;
+  if (positions > most) return UINT64_MAX;
+  return KvCache::bytes(c.layers, c.kv_heads, c.head_size, positions);
+}
+
+uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk) {
+  const uint64_t dense = std::max(c.feed_forward, c.shared_feed_forward);
+  const uint64_t inner = std::max<uint64_t>(dense, c.expert_feed_forward);
+  const uint64_t heads = uint64_t{c.heads} + c.kv_heads;
+  const uint64_t row = 4 * uint64_t{c.width} + 2 * heads * c.head_size + 2 * inner;
+  return (chunk * row + 2 * uint64_t{c.vocabulary}) * sizeof(float);
+}
+
+namespace {
+
+uint64_t rearranged(const form::FormPtr& form) {
+  if (!form || form->kind() != "ggml") return 0;
+  // As many bytes, and up to a quarter more (form/ggml_panels.h); most types take a sixteenth.
+  const uint64_t bytes = form::bits(*form) / 8;
+  return bytes + bytes / 16;
+}
+
+uint64_t rearranged(const FeedForward& f) {
+  return rearranged(f.gate.weight) + rearranged(f.up.weight) + rearranged(f.down.weight);
+}
+
+}  // namespace
+
+uint64_t rearranged_bytes(const DecoderWeights& weights) {
+  // The embedding is looked up, and multiplied only as the head.
+  uint64_t bytes = rearranged(weights.head.weight);
+  for (const DecoderLayer& l : weights.layers) {
+    for (const Linear* linear : {&l.q, &l.k, &l.v, &l.output}) {
+      bytes += rearranged(linear->weight);
+    }
+    if (l.feed_forward) bytes += rearranged(*l.feed_forward);
+    if (!l.experts) continue;
+    bytes += rearranged(l.experts->router);
+    for (const FeedForward& expert : l.experts->experts) bytes += rearranged(expert);
+    if (l.experts->shared) bytes += rearranged(*l.experts->shared);
+  }
+  return bytes;
+}
+
+}  // namespace pith::model

@@ -1,0 +1,31 @@
+// What a model and its sessions need of memory, and what there is.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "pith/model/language_model.h"
+
+namespace pith::model {
+
+// Bytes that the process can still take; nothing where there is no limit or nobody tells.
+struct MemoryLeft {
+  std::optional<uint64_t> memory;     // of the machine and its control groups, without paging
+  std::optional<uint64_t> addresses;  // of the limit of addresses (ulimit -v); mapped files count
+};
+
+// `root`: where /proc and /sys/fs/cgroup are.
+MemoryLeft memory_left(const std::filesystem::path& root = "/");
+
+// Keys and values of a session of that many positions; the largest number where that is beyond it.
+uint64_t cache_bytes(const DecoderConfig& config, uint64_t positions);
+
+// What lies between the layers while positions go through them, `chunk` at a time.
+uint64_t activation_bytes(const DecoderConfig& config, uint64_t chunk);
+
+// What the first products take for once and all: GGML's blocks are rearranged then. Their file is
+// not needed in memory afterwards.
+uint64_t rearranged_bytes(const DecoderWeights& weights);
+
+}  // namespace pith::model
