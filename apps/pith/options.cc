@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "pith/base/error.h"
+
 namespace pith::command {
 
 void add_threads(CLI::App* command, int& threads) {
@@ -20,9 +22,10 @@ CLI::Option* add_repeatable(CLI::App* command, const std::string& names,
 }
 
 CLI::Validator not_negative() {
-  CLI::Validator validator = CLI::NonNegativeNumber;
-  validator.description("");
-  return validator;
+  const auto check = [](const std::string& text) -> std::string {
+    return text.starts_with('-') ? fmt::format("must be 0 or more, not {}", text) : "";
+  };
+  return CLI::Validator(check, "");
 }
 
 void add_bases(CLI::App* command, std::vector<std::string>& bases, const std::string& meaning) {

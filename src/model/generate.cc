@@ -56,6 +56,14 @@ class Text {
   StopTexts stops_;
 };
 
+int32_t draw(Sampler& sampler, std::span<const float> logits, const LanguageModel& model) {
+  try {
+    return sampler.sample(logits);
+  } catch (const Error& error) {
+    throw error.in(model.where());
+  }
+}
+
 }  // namespace
 
 std::string_view name(Stop stop) {
@@ -109,7 +117,7 @@ Generated generate(Session& session, std::span<const int32_t> prompt,
   const auto start = std::chrono::steady_clock::now();
   out.stop = Stop::kLength;
   while (options.max_tokens == 0 || out.ids.size() < options.max_tokens) {
-    const int32_t id = sampler.sample(logits.row(0).first(drawable));
+    const int32_t id = draw(sampler, logits.row(0).first(drawable), session.model());
     sampler.accept({&id, 1});
     if (!options.ignore_end && std::binary_search(ends.begin(), ends.end(), id)) {
       out.stop = Stop::kEnd;

@@ -126,7 +126,9 @@ void Sampler::gather(size_t k) {
     const float logit = adjusted_[i];
     if (logit <= least) continue;
     if (std::isnan(logit) || logit == kInfinity) {
-      fail(ErrorKind::kData, "the logit of token {} is {}", i, logit);
+      fail(ErrorKind::kData,
+           "the logit of token {} is {}: weights or sums left the range of floats", i,
+           std::isnan(logit) ? "nan" : "inf");
     }
     candidates_.push_back({static_cast<int32_t>(i), logit, 0});
     if (candidates_.size() >= 2 * k + 64) least = trim();
