@@ -109,6 +109,11 @@ void take_scaling(const Json& scaling, DecoderConfig& c) {
   RopeScaling& s = c.rope_scaling;
   const std::string name = text(scaling, "rope_type");
   s.kind = scaling_kind(name.empty() ? text(scaling, "type") : name);
+  const bool by_factor =
+      s.kind != RopeScaling::Kind::kNone && s.kind != RopeScaling::Kind::kLongRope;
+  if (by_factor && !member(scaling, "factor")) {
+    fail(ErrorKind::kData, "rope_scaling has no factor");
+  }
   s.factor = real(scaling, "factor", 1);
   s.original_context = integer(scaling, "original_max_position_embeddings", 0, uint64_t{1} << 40);
   s.low_frequency = real(scaling, "low_freq_factor", 1);

@@ -128,6 +128,7 @@ TEST(Config, WhatCannotBeIsRefusedByName) {
   refused({{"vocab_size", "many"}}, "vocab_size is not an integer");
   refused({{"head_dim", 7}}, "rotated part");
   refused({{"rope_theta", -1.0}}, "base of RoPE");
+  refused({{"rope_scaling", {{"rope_type", "llama3"}}}}, "rope_scaling has no factor");
   refused({{"rms_norm_eps", -1.0}}, "epsilon");
   refused({{"hidden_act", "gelu"}}, "hidden_act 'gelu' is not silu");
   refused({{"rope_scaling", {{"type", "longrope"}}}}, "longrope without");

@@ -101,32 +101,16 @@ class Loader {
   const DecoderConfig& config_;
 };
 
-std::string gigabytes(uint64_t bytes) {
-  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
-}
-
 // What is mapped needs memory, but no addresses that are not taken already.
 void check_memory(const WeightSource& source, const LoadOptions& options) {
   if (options.memory_limit && *options.memory_limit == 0) return;
   MemoryLeft left = memory_left();
   if (options.memory_limit) left.memory = options.memory_limit;
-  const uint64_t cache =
-      options.positions == 0 ? 0 : cache_bytes(source.config(), options.positions);
-  const auto check_one = [&](std::optional<uint64_t> most, uint64_t weights, std::string_view of) {
-    if (!most || (weights <= *most && cache <= *most - weights)) return;
-    const std::string keys =
-        cache == 0
-            ? ""
-            : fmt::format(", keys and values of {} positions {}", options.positions,
-                          cache == UINT64_MAX ? "more than any machine has" : gigabytes(cache));
-    fail(ErrorKind::kLimit,
-         "{}: the weights take {}{}; there are {} of {}. Compress the model, {}or lift the memory "
-         "limit to let it page",
-         source.where(), gigabytes(weights), keys, gigabytes(*most), of,
-         cache == 0 ? "" : "ask for a shorter context, ");
-  };
-  check_one(left.memory, source.bytes(), "memory");
-  check_one(left.addresses, source.decoded_bytes(), "addresses (ulimit -v)");
+  MemoryNeeds needs{.weights = source.bytes(), .positions = options.positions};
+  if (options.positions > 0) needs.cache = cache_bytes(source.config(), options.positions);
+  require(needs, {left.memory, std::nullopt}, source.where());
+  needs.weights = source.decoded_bytes();
+  require(needs, {std::nullopt, left.addresses}, source.where());
 }
 
 }  // namespace

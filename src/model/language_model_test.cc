@@ -207,7 +207,7 @@ TEST(LanguageModel, DamagedHeadersAreRefusedOrRun) {
 TEST(LanguageModel, MemoryIsForeseen) {
   const DecoderConfig c = small_config();
   const MemoryWeights source(c, random_tensors(c));
-  EXPECT_SAYS([&] { make_model(source, {.memory_limit = 1000}); }, "the weights take");
+  EXPECT_SAYS([&] { make_model(source, {.memory_limit = 1000}); }, "the weights need");
   EXPECT_NO_THROW(make_model(source, {.memory_limit = source.bytes()}));
   EXPECT_NO_THROW(make_model(source, {.memory_limit = 0}));
   EXPECT_GT(available_memory().value_or(0), 0U);

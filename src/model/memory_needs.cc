@@ -98,6 +98,38 @@ MemoryLeft memory_left(const fs::path& root) {
   return {least(machine, left_in_groups(root)), addresses_left(root)};
 }
 
+namespace {
+
+std::string size_text(uint64_t bytes) {
+  if (bytes == UINT64_MAX) return "more than any machine has";
+  const auto b = static_cast<double>(bytes);
+  return b < 1e9 ? fmt::format("{:.1f} MB", b / 1e6) : fmt::format("{:.2f} GB", b / 1e9);
+}
+
+}  // namespace
+
+void require(const MemoryNeeds& needs, const MemoryLeft& left, const std::string& model) {
+  const auto check = [&](std::optional<uint64_t> there, std::string_view of) {
+    uint64_t most = there.value_or(UINT64_MAX);
+    for (const uint64_t part : {needs.weights, needs.cache, needs.rest}) {
+      if (part <= most) {
+        most -= part;
+        continue;
+      }
+      const bool shorter = needs.cache > needs.weights;
+      const std::string keys = needs.positions == 0
+                                   ? ""
+                                   : fmt::format(", keys and values of {} positions {}",
+                                                 needs.positions, size_text(needs.cache));
+      fail(ErrorKind::kLimit, "{}: the weights need {}{}; there are {} of {}: {}", model,
+           size_text(needs.weights), keys, size_text(*there), of,
+           shorter ? "ask for a shorter context" : "compress the model");
+    }
+  };
+  check(left.memory, "memory");
+  check(left.addresses, "addresses (ulimit -v)");
+}
+
 std::optional<uint64_t> available_memory() {
   const MemoryLeft left = memory_left();
   return least(left.memory, left.addresses);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "pith/model/language_model.h"
 
@@ -17,6 +18,13 @@ struct MemoryLeft {
 
 // `root`: where /proc and /sys/fs/cgroup are.
 MemoryLeft memory_left(const std::filesystem::path& root = "/");
+
+struct MemoryNeeds {
+  uint64_t weights = 0, cache = 0, rest = 0;  // bytes
+  uint64_t positions = 0;                     // for the cache
+};
+// Throws ErrorKind::kLimit, naming the model, where less is left than is needed.
+void require(const MemoryNeeds& needs, const MemoryLeft& left, const std::string& model);
 
 // Keys and values of a session of that many positions; the largest number where that is beyond it.
 uint64_t cache_bytes(const DecoderConfig& config, uint64_t positions);

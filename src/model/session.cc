@@ -26,25 +26,15 @@ constexpr uint64_t kChunk = 512;
 // Rows of queries that a thread takes at a time.
 constexpr uint64_t kAttendRows = 32;
 
-// Throws where what the session and its first products take is not there.
 uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
   const DecoderConfig& c = model.config();
-  const auto available = available_memory();
-  const uint64_t cache = cache_bytes(c, capacity);
-  const uint64_t weights = model.unprepared_bytes(),
-                 rest = weights + activation_bytes(c, std::min(capacity, kChunk));
-  const uint64_t most = available.value_or(UINT64_MAX - 1);
-  if (rest <= most && cache <= most - rest) return capacity;
-  const auto gigabytes = [](uint64_t bytes) { return static_cast<double>(bytes) / 1e9; };
-  const std::string keys = cache == UINT64_MAX ? "more memory than any machine has"
-                                               : fmt::format("{:.2f} GB", gigabytes(cache));
-  fail(ErrorKind::kLimit,
-       "{}: {} positions need {} for their keys and values{}, {:.2f} GB are available; ask for a "
-       "shorter context",
-       model.where(), capacity, keys,
-       weights == 0 ? "" : fmt::format(", the weights {:.2f} GB", gigabytes(weights)),
-       gigabytes(most));
+  require({.weights = model.unprepared_bytes(),
+           .cache = cache_bytes(c, capacity),
+           .rest = activation_bytes(c, std::min(capacity, kChunk)),
+           .positions = capacity},
+          memory_left(), model.where());
+  return capacity;
 }
 
 MatrixView last_rows(const Matrix& m, uint64_t rows) {
