@@ -4,18 +4,10 @@
 #include "command.h"
 #include "message.h"
 #include "options.h"
-#include "pith/model/session.h"
 #include "progress_bar.h"
 
 namespace pith::command {
 namespace {
-
-const model::Tokenizer& tokenizer_of(const model::LanguageModel& m) {
-  if (m.tokenizer()) return *m.tokenizer();
-  fail(ErrorKind::kData, "{}",
-       m.tokenizer_error().empty() ? fmt::format("{}: the model has no tokenizer", m.where())
-                                   : m.tokenizer_error());
-}
 
 std::string text_of(const std::string& path) {
   if (path == "-") {
@@ -26,37 +18,10 @@ std::string text_of(const std::string& path) {
   return {file.bytes().begin(), file.bytes().end()};
 }
 
-// Ids must mean the same to both.
-void check_same_vocabulary(const model::LanguageModel& a, const model::LanguageModel& b) {
-  if (!a.tokenizer() || !b.tokenizer()) return;
-  const model::Tokenizer &x = *a.tokenizer(), &y = *b.tokenizer();
-  const auto differ = [&](const std::string& how) {
-    fail(ErrorKind::kUsage, "{} and {} have different vocabularies: {}", a.where(), b.where(), how);
-  };
-  if (x.size() != y.size()) differ(fmt::format("{} and {} tokens", x.size(), y.size()));
-  for (int32_t id = 0; id < x.size(); ++id) {
-    if (x.piece(id) != y.piece(id)) differ(fmt::format("token {} is not the same", id));
-  }
-}
-
-std::optional<int32_t> bos_of(const EvalArguments& a, const model::LanguageModel& m,
-                              const model::Tokenizer& tokenizer) {
-  const auto bos = tokenizer.bos() ? tokenizer.bos() : m.config().bos;
-  if (a.bos && !bos) fail(ErrorKind::kUsage, "{}: the model has no bos token", m.where());
-  const bool wanted = a.bos || (!a.no_bos && tokenizer.adds_bos());
-  return wanted ? bos : std::nullopt;
-}
-
 Measurements measure(const EvalArguments& a) {
   const model::LanguageModel subject = model::load_model(a.model);
   std::optional<model::LanguageModel> reference;
-  if (!a.against.empty()) {
-    reference = model::load_model(a.against);
-    check_same_vocabulary(subject, *reference);
-  }
-  const model::Tokenizer& tokenizer =
-      tokenizer_of(subject.tokenizer() || !reference ? subject : *reference);
-  Measurements m{{}, tokenizer.encode(text_of(a.text), {.add_bos = false}), tokenizer, 0};
+  if (!a.against.empty()) reference = model::load_model(a.against);
   if (a.context > subject.config().context && !a.quiet) {
     print_warning(fmt::format("the model was made for {} positions, not {}",
                               subject.config().context, a.context));
@@ -65,21 +30,14 @@ Measurements measure(const EvalArguments& a) {
                                    .stride = a.stride,
                                    .skip_first = a.skip_first,
                                    .max_windows = a.windows,
-                                   .bos = bos_of(a, subject, tokenizer),
                                    .changed = a.changed,
                                    .threads = a.threads};
   ProgressBar bar(a.model, a.quiet, ProgressUnit::kOther);
   options.progress = bar.callback();
-  const uint64_t positions = std::clamp<uint64_t>(m.ids.size() + 1, 1, a.context);
-  model::Session session(subject, positions, a.threads);
-  const audit::LogitSource source = audit::logits_of(session);
-  if (!reference) {
-    m.evaluation = audit::evaluate(source, m.ids, options);
-  } else {
-    model::Session other(*reference, positions, a.threads);
-    const audit::LogitSource against = audit::logits_of(other);
-    m.evaluation = audit::evaluate(source, m.ids, options, &against);
-  }
+  std::optional<bool> bos;
+  if (a.bos || a.no_bos) bos = a.bos;
+  Measurements m{audit::evaluate_text(subject, text_of(a.text), options, bos,
+                                      reference ? &*reference : nullptr)};
   bar.clear();
   m.seconds = bar.seconds();
   return m;

@@ -5,8 +5,7 @@
 #include <string>
 
 #include "output.h"
-#include "pith/audit/perplexity.h"
-#include "pith/model/language_model.h"
+#include "pith/audit/evaluate_text.h"
 
 namespace pith::command {
 
@@ -17,11 +16,7 @@ struct EvalArguments {
   bool bos = false, no_bos = false, json = false, quiet = false;
 };
 
-// What was measured, and on what.
-struct Measurements {
-  audit::Evaluation evaluation;
-  std::vector<int32_t> ids;  // of the text
-  model::Tokenizer tokenizer;
+struct Measurements : audit::TextEvaluation {
   double seconds = 0;
 };
 

@@ -56,16 +56,15 @@ std::optional<model::ChatTemplate> chat_of(const RunArguments& a, const model::L
     if (wanted) fail(ErrorKind::kUsage, "--chat and --system do not go with --no-chat and --ids");
     return std::nullopt;
   }
-  const model::Tokenizer* tokenizer = m.tokenizer();
-  if (!tokenizer || tokenizer->chat_template().empty()) {
-    if (wanted) fail(ErrorKind::kUsage, "{}: the model has no chat template", m.where());
-    return std::nullopt;
-  }
   try {
-    return model::ChatTemplate(tokenizer->chat_template());
+    auto chat = model::chat_template_of(m);
+    if (wanted && !chat) {
+      fail(ErrorKind::kUsage, "{}: the model has no chat template", m.where());
+    }
+    return chat;
   } catch (const Error& e) {
-    throw Error(e.kind(), fmt::format("{}: {} (--no-chat continues the text without it)", m.where(),
-                                      e.what()));
+    if (wanted) throw;
+    throw Error(e.kind(), fmt::format("{} (--no-chat continues the text without it)", e.what()));
   }
 }
 
@@ -111,7 +110,7 @@ void run(const RunArguments& a) {
 }
 
 constexpr const char* kExamples =
-    R"(MODEL is a GGUF file or a Hugging Face folder. Where it has a chat template, the prompt is put to it as the
+    R"(MODEL is a GGUF file, a Hugging Face folder or an archive of either. Where it has a chat template, the prompt is put to it as the
 template says and the answer is printed; --no-chat (and models without a template) continue the text as it
 is. Without a prompt, a terminal becomes a conversation: a line each, Ctrl-D ends it; otherwise the prompt is
 read from standard input. The same prompt, options and seed give the same text.

@@ -9,6 +9,7 @@
 #include "output.h"
 #include "pith/model/chat_template.h"
 #include "pith/model/generate.h"
+#include "pith/model/prompt.h"
 
 namespace pith::command {
 
@@ -38,9 +39,6 @@ struct Run {
   model::Generated written;
 };
 
-std::string conversation_text(const Runner& runner, const std::vector<model::ChatMessage>& talk);
-// Ids of a text that the template made.
-std::vector<int32_t> conversation_ids(const Runner& runner, const std::string& text);
 // From the arguments or standard input. Throws kUsage where the model has no tokenizer.
 Run read_prompt(const RunArguments& a, const Runner& runner);
 // Positions that a session needs, after --truncate has cut the prompt to them. Throws kLimit for a

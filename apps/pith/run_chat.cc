@@ -79,7 +79,8 @@ void run_conversation(const RunArguments& a, Runner& runner) {
   while (auto line = read_line()) {
     if (line->empty()) continue;
     talk.push_back({"user", std::move(*line)});
-    const auto ids = conversation_ids(runner, conversation_text(runner, talk));
+    const auto ids =
+        model::chat_ids(runner.model, model::chat_text(runner.model, *runner.chat, talk));
     if (ids.size() > context) {
       fail(ErrorKind::kLimit,
            "the conversation has grown to {} tokens, the context has room for {}", ids.size(),

@@ -30,40 +30,27 @@ std::vector<int32_t> parse_ids(const std::string& text) {
   }
 }
 
-const model::Tokenizer& tokenizer_of(const model::LanguageModel& m) {
-  if (m.tokenizer()) return *m.tokenizer();
-  if (!m.tokenizer_error().empty()) {
-    fail(ErrorKind::kData, "{} (--ids runs the model without its tokenizer)", m.tokenizer_error());
+// Errors of this kind say which option helps.
+template <class Step>
+auto with_hint(ErrorKind kind, std::string_view hint, const Step& step) {
+  try {
+    return step();
+  } catch (const Error& e) {
+    if (e.kind() != kind) throw;
+    throw Error(kind, fmt::format("{} ({})", e.what(), hint));
   }
-  fail(ErrorKind::kData, "{}: the model has no tokenizer (--ids runs it without)", m.where());
-}
-
-std::string piece_or_nothing(const model::Tokenizer& tokenizer, std::optional<int32_t> id) {
-  return id ? std::string(tokenizer.piece(*id)) : "";
 }
 
 }  // namespace
-
-std::string conversation_text(const Runner& runner, const std::vector<model::ChatMessage>& talk) {
-  const model::Tokenizer& tokenizer = tokenizer_of(runner.model);
-  try {
-    return runner.chat->render(talk, {.bos_token = piece_or_nothing(tokenizer, tokenizer.bos()),
-                                      .eos_token = piece_or_nothing(tokenizer, tokenizer.eos())});
-  } catch (const Error& e) {
-    throw e.in(runner.model.where());
-  }
-}
-
-std::vector<int32_t> conversation_ids(const Runner& runner, const std::string& text) {
-  return tokenizer_of(runner.model).encode(text, {.add_bos = false, .parse_special = true});
-}
 
 Run read_prompt(const RunArguments& a, const Runner& runner) {
   if (a.has_ids) {
     if (a.has_prompt) fail(ErrorKind::kUsage, "give a prompt or --ids, not both");
     return {"", parse_ids(a.ids), {}};
   }
-  const model::Tokenizer& tokenizer = tokenizer_of(runner.model);
+  const model::Tokenizer& tokenizer =
+      *with_hint(ErrorKind::kData, "--ids runs the model without its tokenizer",
+                 [&] { return &model::tokenizer_of(runner.model); });
   Run run;
   run.prompt = !a.has_prompt || a.prompt == "-" ? stdin_text() : a.prompt;
   if (!runner.chat) {
@@ -73,8 +60,8 @@ Run read_prompt(const RunArguments& a, const Runner& runner) {
   std::vector<model::ChatMessage> talk;
   if (a.has_system) talk.push_back({"system", a.system});
   talk.push_back({"user", run.prompt});
-  run.prompt = conversation_text(runner, talk);
-  run.ids = conversation_ids(runner, run.prompt);
+  run.prompt = model::chat_text(runner.model, *runner.chat, talk);
+  run.ids = model::chat_ids(runner.model, run.prompt);
   return run;
 }
 
@@ -84,25 +71,15 @@ uint64_t fit_prompt(const RunArguments& a, const Runner& runner, std::vector<int
     print_warning(
         fmt::format("the model was made for {} positions, not {}", config.context, a.context));
   }
-  const uint64_t context = a.context > 0 ? a.context : config.context;
-  if (ids.empty()) fail(ErrorKind::kUsage, "the prompt is empty");
-  if (ids.size() > context && a.truncate) {
-    // Half of the room, or what will be written, is for the answer.
-    const uint64_t answer = std::min(a.tokens == 0 ? context / 2 : a.tokens, context / 2);
-    const bool keeps_bos = config.bos && ids.front() == *config.bos;
-    const uint64_t kept = std::max<uint64_t>(context - answer, 1);
-    ids.erase(ids.begin() + (keeps_bos && kept > 1 ? 1 : 0),
-              ids.end() - static_cast<std::ptrdiff_t>(kept - (keeps_bos && kept > 1 ? 1 : 0)));
-    if (!a.quiet) note("the prompt was cut to its last {}", count_text(kept, "token"));
+  const size_t tokens = ids.size();
+  const uint64_t positions =
+      with_hint(ErrorKind::kLimit, "shorten it, give a larger --context, or --truncate", [&] {
+        return model::fit_prompt(config, ids, {a.context, a.tokens, a.truncate});
+      });
+  if (ids.size() < tokens && !a.quiet) {
+    note("the prompt was cut to its last {}", count_text(ids.size(), "token"));
   }
-  if (ids.size() > context) {
-    fail(ErrorKind::kLimit,
-         "the prompt has {} tokens, the context has room for {}: shorten it, give a larger "
-         "--context, or --truncate",
-         ids.size(), context);
-  }
-  if (a.tokens == 0 || a.context > 0) return context;
-  return std::min(context, ids.size() + a.tokens);
+  return positions;
 }
 
 }  // namespace pith::command

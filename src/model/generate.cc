@@ -56,7 +56,7 @@ class Text {
   StopTexts stops_;
 };
 
-int32_t draw(Sampler& sampler, std::span<const float> logits, const LanguageModel& model) {
+int32_t sample(Sampler& sampler, std::span<const float> logits, const LanguageModel& model) {
   try {
     return sampler.sample(logits);
   } catch (const Error& error) {
@@ -97,49 +97,118 @@ std::vector<int32_t> end_tokens(const LanguageModel& model) {
   return {ends.begin(), ends.end()};
 }
 
+struct Generation::State {
+  State(Session& of, const GenerateOptions& o)
+      : session(of),
+        ends(end_tokens(of.model())),
+        ignore_end(o.ignore_end),
+        max_tokens(o.max_tokens),
+        drawable(of.model().config().vocabulary),
+        sampler(sampler_options(o, ends)),
+        text(of.model().tokenizer(), o) {
+    // Padding of the vocabulary has no text.
+    const Tokenizer* tokenizer = of.model().tokenizer();
+    if (tokenizer) drawable = std::min(drawable, static_cast<uint64_t>(tokenizer->size()));
+  }
+
+  void read(std::span<const int32_t> prompt, const Progress& progress) {
+    out.prompt_tokens = prompt.size();
+    const auto begin = std::chrono::steady_clock::now();
+    logits = read_prompt(session, prompt, progress);
+    out.prompt_seconds = seconds_since(begin);
+    sampler.accept(prompt);
+    start = std::chrono::steady_clock::now();
+  }
+
+  // Nothing: the text is at its end.
+  std::optional<int32_t> draw() {
+    if (unread) {
+      logits = session.feed({&*unread, 1}, Logits::kLast);
+      unread.reset();
+      ++out.steps;
+    }
+    const int32_t id = sample(sampler, logits.row(0).first(drawable), session.model());
+    sampler.accept({&id, 1});
+    if (!ignore_end && std::binary_search(ends.begin(), ends.end(), id)) {
+      end(Stop::kEnd);
+      return std::nullopt;
+    }
+    out.ids.push_back(id);
+    unread = id;
+    return id;
+  }
+
+  void end(Stop why) {
+    out.stop = why;
+    ended = true;
+  }
+
+  std::optional<Part> next() {
+    if (ended) return rest();
+    const auto id = draw();
+    if (!id) {
+      out.seconds = seconds_since(start);
+      return rest();
+    }
+    Part part{text.push(*id), *id};
+    out.text += part.text;
+    if (text.stopped()) {
+      end(Stop::kText);
+    } else if (session.position() == session.capacity()) {
+      end(Stop::kContext);
+    } else if (out.ids.size() == max_tokens) {
+      end(Stop::kLength);
+    }
+    out.seconds = seconds_since(start);
+    return part;
+  }
+
+  std::optional<Part> rest() {
+    Part part{finished ? "" : text.finish(), -1};
+    finished = true;
+    out.text += part.text;
+    if (part.text.empty()) return std::nullopt;
+    return part;
+  }
+
+  Session& session;
+  std::vector<int32_t> ends;
+  bool ignore_end;
+  uint64_t max_tokens, drawable;
+  Sampler sampler;
+  Text text;
+  form::MatrixView logits = {};
+  std::optional<int32_t> unread = {};  // drawn, and the session has not read it
+  bool ended = false, finished = false;
+  std::chrono::steady_clock::time_point start = {};
+  Generated out = {};
+};
+
+Generation::Generation(Session& session, std::span<const int32_t> prompt,
+                       const GenerateOptions& options) {
+  if (prompt.empty()) fail(ErrorKind::kUsage, "the prompt is empty");
+  state_ = std::make_unique<State>(session, options);
+  state_->read(prompt, options.progress);
+}
+Generation::~Generation() = default;
+Generation::Generation(Generation&&) noexcept = default;
+Generation& Generation::operator=(Generation&&) noexcept = default;
+
+std::optional<Generation::Part> Generation::next() { return state_->next(); }
+const Generated& Generation::written() const { return state_->out; }
+
+void Generation::stop() {
+  if (!state_->ended) state_->end(Stop::kAsked);
+}
+
 Generated generate(Session& session, std::span<const int32_t> prompt,
                    const GenerateOptions& options,
                    const std::function<bool(std::string_view, int32_t)>& write) {
-  if (prompt.empty()) fail(ErrorKind::kUsage, "the prompt is empty");
-  const Tokenizer* tokenizer = session.model().tokenizer();
-  const std::vector<int32_t> ends = end_tokens(session.model());
-  // Padding of the vocabulary has no text.
-  uint64_t drawable = session.model().config().vocabulary;
-  if (tokenizer) drawable = std::min(drawable, static_cast<uint64_t>(tokenizer->size()));
-  Sampler sampler(sampler_options(options, ends));
-  Text text(tokenizer, options);
-  Generated out;
-  out.prompt_tokens = prompt.size();
-  const auto begin = std::chrono::steady_clock::now();
-  form::MatrixView logits = read_prompt(session, prompt, options.progress);
-  out.prompt_seconds = seconds_since(begin);
-  sampler.accept(prompt);
-  const auto start = std::chrono::steady_clock::now();
-  out.stop = Stop::kLength;
-  while (options.max_tokens == 0 || out.ids.size() < options.max_tokens) {
-    const int32_t id = draw(sampler, logits.row(0).first(drawable), session.model());
-    sampler.accept({&id, 1});
-    if (!options.ignore_end && std::binary_search(ends.begin(), ends.end(), id)) {
-      out.stop = Stop::kEnd;
-      break;
-    }
-    out.ids.push_back(id);
-    const std::string part = text.push(id);
-    out.text += part;
-    const bool goes_on = write(part, id);
-    if (text.stopped() || !goes_on || session.position() == session.capacity()) {
-      out.stop = text.stopped() ? Stop::kText : !goes_on ? Stop::kAsked : Stop::kContext;
-      break;
-    }
-    if (out.ids.size() == options.max_tokens) break;
-    logits = session.feed({&id, 1}, Logits::kLast);
-    ++out.steps;
+  Generation generation(session, prompt, options);
+  while (const auto part = generation.next()) {
+    if (!write(part->text, part->id)) generation.stop();
   }
-  out.seconds = seconds_since(start);
-  const std::string rest = text.finish();
-  out.text += rest;
-  if (!rest.empty()) write(rest, -1);
-  return out;
+  return generation.written();
 }
 
 }  // namespace pith::model

@@ -131,6 +131,49 @@ TEST(Generate, StopTexts) {
   EXPECT_EQ(all.find(written.text), 0u);
 }
 
+TEST(Generate, PartByPartItIsTheSameText) {
+  const auto prompt = reference_model().tokenizer()->encode("The old man opened the door and");
+  GenerateOptions options{.max_tokens = 30};
+  options.stops = {"never", " there is no such"};
+  const Generated whole = written_by(reference_model(), prompt, options);
+  Session session(reference_model(), 128);
+  Generation generation(session, prompt, options);
+  std::string text;
+  std::vector<int32_t> ids;
+  while (const auto part = generation.next()) {
+    text += part->text;
+    if (part->id >= 0) ids.push_back(part->id);
+    EXPECT_EQ(generation.written().text, text);
+    EXPECT_EQ(generation.written().ids, ids);
+  }
+  EXPECT_EQ(text, whole.text);
+  EXPECT_EQ(ids, whole.ids);
+  EXPECT_EQ(generation.written().stop, whole.stop);
+  EXPECT_EQ(generation.written().steps, whole.steps);
+  EXPECT_FALSE(generation.next());  // and stays at its end
+  generation.stop();
+  EXPECT_EQ(generation.written().stop, whole.stop);
+}
+
+TEST(Generate, WhatIsHeldBackComesWhenAskedToStop) {
+  const auto prompt = reference_model().tokenizer()->encode("The old man opened the door and");
+  GenerateOptions options{.max_tokens = 3};
+  options.sampler.temperature = 0;
+  const std::string text = written_by(reference_model(), prompt, options).text;
+  options.max_tokens = 0;
+  options.stops = {text + "\x01"};  // all of it could be its beginning
+  Session session(reference_model(), 128);
+  Generation generation(session, prompt, options);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(generation.next()->text, "");
+  generation.stop();
+  const auto rest = generation.next();
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->text, text);
+  EXPECT_EQ(rest->id, -1);
+  EXPECT_FALSE(generation.next());
+  EXPECT_EQ(generation.written().stop, Stop::kAsked);
+}
+
 TEST(Generate, ContinuesASession) {
   GenerateOptions options{.max_tokens = 5, .ignore_end = true};
   options.sampler.temperature = 0;

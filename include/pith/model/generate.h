@@ -4,10 +4,17 @@
 //   const auto written = generate(session, prompt_ids, {.max_tokens = 100},
 //                                 [](std::string_view text, int32_t) { std::cout << text; return
 //                                 true; });
+//
+// or, where the caller holds the loop:
+//
+//   Generation generation(session, prompt_ids, {.max_tokens = 100});
+//   while (const auto part = generation.next()) std::cout << part->text;
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,11 +58,37 @@ struct Generated {
 // end a turn with (<|eot_id|>, <|im_end|>, <end_of_turn>, …). In ascending order.
 std::vector<int32_t> end_tokens(const LanguageModel& model);
 
-// Reads the prompt behind what the session has read, then writes. `write` gets every part of the
-// text as soon as it is known not to belong to a stop text, with the last token's id, and returns
-// false to stop; it is called for every token, also without text, and once with id -1 for what was
-// held back at the end. Throws ErrorKind::kUsage for an empty prompt or stop text, kLimit for a
-// prompt that leaves no room in the session, and what Session::feed and Sampler throw.
+// One text as it is written.
+class Generation {
+ public:
+  // Reads the prompt behind what the session has read; the session outlives this. Throws
+  // ErrorKind::kUsage for an empty prompt or stop text, kLimit for a prompt that leaves no room in
+  // the session, and what Session::feed and Sampler throw.
+  Generation(Session& session, std::span<const int32_t> prompt, const GenerateOptions& options);
+  ~Generation();
+  Generation(Generation&&) noexcept;
+  Generation& operator=(Generation&&) noexcept;
+
+  struct Part {
+    std::string text;  // valid UTF-8, known not to belong to a stop text; may be empty
+    int32_t id = -1;   // the token that was drawn; -1: none, this is what was held back at the end
+  };
+  // The next token's part; nothing when the text has ended.
+  std::optional<Part> next();
+
+  // Draws no further token: stop becomes Stop::kAsked, unless the text has ended by itself. next()
+  // may still give what was held back.
+  void stop();
+
+  // What was written so far; `stop` is final when next() gives nothing.
+  const Generated& written() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The whole text: `write` gets every part, and returns false to stop. Throws as Generation does.
 Generated generate(Session& session, std::span<const int32_t> prompt,
                    const GenerateOptions& options,
                    const std::function<bool(std::string_view text, int32_t id)>& write);

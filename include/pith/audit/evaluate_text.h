@@ -1,0 +1,28 @@
+// Language models measured on a text: the sessions and the windows' beginnings around evaluate().
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "pith/audit/perplexity.h"
+#include "pith/model/language_model.h"
+
+namespace pith::audit {
+
+// What was measured, and on what.
+struct TextEvaluation {
+  Evaluation evaluation;
+  std::vector<int32_t> ids;  // of the text
+  model::Tokenizer tokenizer;
+};
+
+// `options.bos` is not looked at: with_bos says whether windows begin with the bos token; unset, if
+// the tokenizer begins texts with it. A model without a tokenizer is measured with the
+// reference's. Throws as evaluate() does, ErrorKind::kData where there is no tokenizer,
+// ErrorKind::kUsage where there is no bos token or the vocabularies differ.
+TextEvaluation evaluate_text(const model::LanguageModel& model, std::string_view text,
+                             PerplexityOptions options, std::optional<bool> with_bos = {},
+                             const model::LanguageModel* reference = nullptr);
+
+}  // namespace pith::audit
