@@ -15,7 +15,7 @@ import unittest
 import numpy as np
 
 import pith
-from pith import _archive, _bits, _form, _frame, _tensor, _write
+from pith import _archive, _bits, _form, _frame, _model, _tensor, _write
 from pith.safetensors import _files, _open
 from pith.safetensors import numpy as st_numpy
 
@@ -38,6 +38,7 @@ class Case(unittest.TestCase):
         self.addCleanup(os.chdir, os.getcwd())
         self.folder = pathlib.Path(folder.name)
         os.chdir(self.folder)
+        os.symlink(MODEL.parent, "lm")
 
     def passes(self, test):
         report = []
@@ -55,7 +56,8 @@ class Docstrings(Case):
         names = {"pith": pith, "np": np, "folder": self.folder,
                  "example": self.folder / "example.pith"}  # fmt: skip
         seen = set()
-        for module in (pith, _archive, _bits, _form, _frame, _tensor, _write, _files, _open, st_numpy):
+        for module in (pith, _archive, _bits, _form, _frame, _model, _tensor, _write, _files, _open,
+                       st_numpy):
             for test in doctest.DocTestFinder().find(module, extraglobs=names):
                 if test.examples and test.name not in seen:
                     seen.add(test.name)
