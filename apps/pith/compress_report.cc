@@ -130,7 +130,7 @@ void print_forms(const WriteReport& r) {
   for (const FileReport& f : r.files) {
     for (const TensorReport& t : f.tensors) {
       if (!t.form) continue;
-      table.row({t.name, t.form->expression, bits_text(*t.form, element_count(region_of(t))),
+      table.row({t.name, t.form->expression, bits_text(t.form->bytes, element_count(region_of(t))),
                  error_text(t.form->error), error_text(t.form->max_error)});
     }
   }

@@ -69,7 +69,8 @@ Examples:
 void add_eval(CLI::App& app) {
   auto a = std::make_shared<EvalArguments>();
   CLI::App* c = app.add_subcommand("eval", "Measure how well a language model predicts a text");
-  c->add_option("model", a->model, "a GGUF file, or a folder with config.json and safetensors")
+  c->add_option("model", a->model,
+                "a GGUF file, a folder with config.json and safetensors, or an archive of either")
       ->type_name("MODEL")
       ->required();
   c->add_option("--text", a->text, "what it is to predict; '-': standard input")

@@ -6,21 +6,18 @@
 #include "units.h"
 
 namespace pith::command {
-namespace {
 
 double bits_each(uint64_t bytes, uint64_t elements) {
   return elements == 0 ? 0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(elements);
 }
-
-}  // namespace
 
 uint64_t element_count(const io::TensorRegion& tensor) {
   const DTypeInfo& type = info(tensor.dtype);
   return tensor.size / type.block_bytes * type.block_elements;
 }
 
-std::string bits_text(const archive::FormInfo& form, uint64_t elements) {
-  return fmt::format("{:.3f}", bits_each(form.bytes, elements));
+std::string bits_text(uint64_t bytes, uint64_t elements) {
+  return fmt::format("{:.3f}", bits_each(bytes, elements));
 }
 
 std::string error_text(double error) { return fmt::format("{:.1e}", error); }
@@ -55,9 +52,8 @@ std::string FormTable::text() const {
   const auto row = [&](const std::string& name, const Line& l, bool errors) {
     const double weights = static_cast<double>(std::max<uint64_t>(l.weights, 1));
     table.row({name, fmt::format("{}", l.tensors), fmt::format("{}", l.weights),
-               fmt::format("{:.3f}", bits_each(l.stored, l.weights)), size_text(l.raw),
-               size_text(l.stored), errors ? error_text(l.error / weights) : "",
-               errors ? error_text(l.worst) : ""});
+               bits_text(l.stored, l.weights), size_text(l.raw), size_text(l.stored),
+               errors ? error_text(l.error / weights) : "", errors ? error_text(l.worst) : ""});
   };
   for (const auto& [name, line] : lines_) {
     all.tensors += line.tensors;

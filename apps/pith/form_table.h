@@ -30,8 +30,9 @@ class FormTable {
 };
 
 uint64_t element_count(const io::TensorRegion& tensor);
-// "4.25", bits of the form for each element.
-std::string bits_text(const archive::FormInfo& form, uint64_t elements);
+// Bits for each element; 0 where there are none.
+double bits_each(uint64_t bytes, uint64_t elements);
+std::string bits_text(uint64_t bytes, uint64_t elements);  // "4.250"
 // "3.1e-03".
 std::string error_text(double error);
 // Null for no form.

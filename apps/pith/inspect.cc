@@ -1,4 +1,5 @@
-// pith inspect: what is in an archive and how it is coded, or what is in a plain model file.
+// pith inspect: what is in an archive and how it is coded, or what is in a plain model file or
+// folder.
 #include "inspect.h"
 
 #include "command.h"
@@ -8,6 +9,7 @@ namespace pith::command {
 namespace {
 
 bool is_archive(const std::string& path) {
+  if (std::filesystem::is_directory(path)) return false;
   const MappedFile file(path);
   return archive::Archive::is_archive(file.bytes());
 }
@@ -22,8 +24,9 @@ void run(const InspectArguments& a) {
 void add_inspect(CLI::App& app) {
   auto a = std::make_shared<InspectArguments>();
   CLI::App* c = app.add_subcommand("inspect", "Say what is in an archive or a model file");
-  c->add_option("file", a->input,
-                "an archive ('-': standard input), or a model file of any known format")
+  c->add_option(
+       "file", a->input,
+       "an archive ('-': standard input), a model file of any known format, or a folder of them")
       ->type_name("FILE")
       ->required();
   c->add_flag("--tensors", a->tensors, "a line for each tensor, with how it is coded");
@@ -37,6 +40,7 @@ void add_inspect(CLI::App& app) {
   pith inspect model.pith --tensors          each tensor and how it is coded
   pith inspect model.safetensors --tensors   the same of a file that is not compressed
   pith inspect model.gguf --metadata         what the file says about itself
+  pith inspect lm --tensors                  a folder: each tensor's form, shape, bits and bytes
   pith inspect model.safetensors --planes    how far it could be compressed at all
   pith inspect model.pith --json             for programs)");
   c->callback([a] { run(*a); });

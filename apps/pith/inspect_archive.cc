@@ -78,28 +78,35 @@ FormTable form_table(const Archive& archive, const Details& details) {
 }
 
 std::string tensor_table(const Archive& archive, const Details& details) {
+  if (archive.tensors().empty()) return "";
   const bool forms = has_forms(archive);
-  std::vector<std::string> headers{"tensor", "dtype", "shape", ">raw", ">stored", ">ratio", "how"};
-  if (forms) headers.insert(headers.end() - 1, {">bits/weight", ">error"});
+  std::vector<std::string> headers{"tensor",  "dtype",  "shape",        ">raw",
+                                   ">stored", ">ratio", ">bits/weight", "how"};
+  if (forms) headers.insert(headers.end() - 1, ">error");
   Table table(headers);
+  uint64_t raw = 0, stored = 0, weights = 0;
   for (size_t t = 0; t < archive.tensors().size(); ++t) {
     const io::TensorRegion& r = archive.tensors()[t].region;
     const auto& form = archive.tensors()[t].form;
+    const uint64_t elements = element_count(r);
+    raw += r.size;
+    stored += details.stored[t];
+    weights += elements;
     std::vector<std::string> cells{r.name,
                                    std::string(info(r.dtype).name),
                                    shape_text(r.shape),
                                    size_text(r.size),
                                    size_text(details.stored[t]),
-                                   ratio_text(r.size, details.stored[t])};
-    if (forms) {
-      cells.push_back(form ? bits_text(*form, element_count(r)) : "");
-      cells.push_back(form ? error_text(form->error) : "");
-    }
+                                   ratio_text(r.size, details.stored[t]),
+                                   bits_text(form ? form->bytes : details.stored[t], elements)};
+    if (forms) cells.push_back(form ? error_text(form->error) : "");
     const bool elsewhere = form && details.all[t].shared > 0;
     cells.push_back(how(details.all[t]) + (elsewhere ? ", " + form->expression : ""));
     table.row(std::move(cells));
   }
-  return table.empty() ? "" : table.text();
+  table.row({"(together)", "", "", size_text(raw), size_text(stored), ratio_text(raw, stored),
+             bits_text(stored, weights)});
+  return table.text();
 }
 
 PlaneTable planes_of(const Archive& archive) {
@@ -141,13 +148,16 @@ Json tensor_json(const Archive& archive, size_t t, const TensorDetail& d) {
           {"how", d.explain}};
 }
 
-Json to_json(const Archive& archive, const Details& details, const std::string& label) {
+Json to_json(const Archive& archive, const Details& details, const std::string& label,
+             const std::string& input) {
   Json j = {{"archive", label},
             {"version", fmt::format("{}.{}", archive.version().first, archive.version().second)},
             {"raw", archive.raw_size()},
             {"stored", archive.stored_size()},
             {"content_hash", archive.content_hash().hex()},
-            {"base", nullptr}};
+            {"base", nullptr},
+            {"model", ModelFacts(input).json()},
+            {"total", total_json(regions_of(archive), details.stored)}};
   if (const auto base = archive.base_record()) {
     j["base"] = {{"name", base->name},
                  {"hash", base->hash.hex()},
@@ -180,11 +190,12 @@ void inspect_archive(const InspectArguments& a) {
   const Archive& archive = opened.archive;
   const Details details = details_of(archive);
   if (a.json) {
-    Json j = to_json(archive, details, opened.label);
+    Json j = to_json(archive, details, opened.label, a.input);
     if (a.planes) j["planes"] = planes_of(archive).json();
     return print_json(j);
   }
-  std::string s = heading(archive, opened.label) + "\n" + file_table(archive);
+  std::string s = heading(archive, opened.label) + ModelFacts(a.input).text() + "\n";
+  s += file_table(archive);
   const std::string tensors =
       a.tensors ? tensor_table(archive, details) : dtype_table(regions_of(archive), details.stored);
   if (!tensors.empty()) s.append("\n").append(tensors);

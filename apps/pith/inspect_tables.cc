@@ -1,7 +1,9 @@
 #include <map>
 
+#include "form_table.h"
 #include "inspect.h"
 #include "pith/audit/planes.h"
+#include "pith/form/tensor.h"
 #include "units.h"
 
 namespace pith::command {
@@ -21,29 +23,76 @@ Json metadata_json(const MetadataPairs& metadata) {
   return pairs;
 }
 
+std::string form_text(const io::TensorRegion& tensor) {
+  if (tensor.big_endian) return "";
+  const auto expression = form::tensor_expression(tensor.dtype);
+  return expression ? form::to_string(*expression) : "";
+}
+
+namespace {
+
+struct Sum {
+  uint64_t count = 0, weights = 0, raw = 0, stored = 0;
+  std::string form = {};
+
+  void add(const io::TensorRegion& tensor, uint64_t in_archive) {
+    count += 1;
+    weights += element_count(tensor);
+    raw += tensor.size;
+    stored += in_archive;
+  }
+};
+
+Sum total(const std::vector<io::TensorRegion>& tensors, const std::vector<uint64_t>& stored) {
+  Sum all;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    all.add(tensors[i], stored.empty() ? tensors[i].size : stored[i]);
+  }
+  return all;
+}
+
+}  // namespace
+
 std::string dtype_table(const std::vector<io::TensorRegion>& tensors,
                         const std::vector<uint64_t>& stored) {
-  struct Sum {
-    uint64_t count = 0, raw = 0, stored = 0;
-  };
+  if (tensors.empty()) return "";
+  const bool plain = stored.empty();
   std::map<DType, Sum> sums;
   for (size_t i = 0; i < tensors.size(); ++i) {
     Sum& sum = sums[tensors[i].dtype];
-    sum.count += 1;
-    sum.raw += tensors[i].size;
-    if (!stored.empty()) sum.stored += stored[i];
+    sum.add(tensors[i], plain ? tensors[i].size : stored[i]);
+    sum.form = form_text(tensors[i]);
   }
-  std::vector<std::string> headers{"dtype", ">tensors", ">raw"};
-  if (!stored.empty()) headers.insert(headers.end(), {">stored", ">ratio"});
+  std::vector<std::string> headers{"dtype", ">tensors", ">weights", ">bits/weight", ">raw"};
+  if (plain) {
+    headers.insert(headers.begin() + 1, "form");
+  } else {
+    headers.insert(headers.end(), {">stored", ">ratio"});
+  }
   Table table(headers);
-  for (const auto& [dtype, sum] : sums) {
-    std::vector<std::string> cells{std::string(info(dtype).name), fmt::format("{}", sum.count),
-                                   size_text(sum.raw)};
-    if (!stored.empty())
+  const auto row = [&](const std::string& name, const Sum& sum) {
+    std::vector<std::string> cells{name, fmt::format("{}", sum.count),
+                                   fmt::format("{}", sum.weights),
+                                   bits_text(sum.stored, sum.weights), size_text(sum.raw)};
+    if (plain) {
+      cells.insert(cells.begin() + 1, sum.form);
+    } else {
       cells.insert(cells.end(), {size_text(sum.stored), ratio_text(sum.raw, sum.stored)});
+    }
     table.row(std::move(cells));
-  }
-  return table.empty() ? "" : table.text();
+  };
+  for (const auto& [dtype, sum] : sums) row(std::string(info(dtype).name), sum);
+  row("(together)", total(tensors, stored));
+  return table.text();
+}
+
+Json total_json(const std::vector<io::TensorRegion>& tensors, const std::vector<uint64_t>& stored) {
+  const Sum all = total(tensors, stored);
+  return {{"tensors", all.count},
+          {"weights", all.weights},
+          {"raw", all.raw},
+          {"stored", all.stored},
+          {"bits_per_weight", bits_each(all.stored, all.weights)}};
 }
 
 struct PlaneTable::Row {

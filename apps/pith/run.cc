@@ -125,7 +125,8 @@ Examples:
   pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
 
 void add_text(CLI::App* c, RunArguments& a) {
-  c->add_option("model", a.model, "a GGUF file, or a folder with config.json and safetensors")
+  c->add_option("model", a.model,
+                "a GGUF file, a folder with config.json and safetensors, or an archive of either")
       ->type_name("MODEL")
       ->required();
   c->add_option("prompt", a.prompt, "the text; '-': standard input")->type_name("PROMPT");
