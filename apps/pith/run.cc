@@ -110,10 +110,10 @@ void run(const RunArguments& a) {
 }
 
 constexpr const char* kExamples =
-    R"(MODEL is a GGUF file, a Hugging Face folder or an archive of either. Where it has a chat template, the prompt is put to it as the
-template says and the answer is printed; --no-chat (and models without a template) continue the text as it
-is. Without a prompt, a terminal becomes a conversation: a line each, Ctrl-D ends it; otherwise the prompt is
-read from standard input. The same prompt, options and seed give the same text.
+    R"(MODEL is a GGUF file, a Hugging Face folder or an archive of either. Where it has a chat template, the prompt is
+put to it as the template says and the answer is printed; --no-chat (and models without a template) continue
+the text as it is. Without a prompt, a terminal becomes a conversation: a line each, Ctrl-D ends it; otherwise
+the prompt is read from standard input. The same prompt, options and seed give the same text.
 
 Examples:
   pith run lm "It was a dark night, and"                    256 tokens at most
