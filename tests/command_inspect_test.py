@@ -40,6 +40,7 @@ class InspectModel(LanguageModelTest):
         self.write("two/b.safetensors", safetensors({"b": ("I32", [2, 64], weights(256))}))
         self.write("two/notes.txt", b"no tensors")
         self.write("two/inner/c.safetensors", self.model)
+        os.symlink("nowhere", self.dir / "two/broken.safetensors")
         found = self.inspect("two")
         self.assertEqual([f["file"] for f in found["files"]], ["a.safetensors", "b.safetensors"])
         self.assertEqual(found["total"]["tensors"], 4)

@@ -19,6 +19,18 @@ struct PlainFile {
   io::Description description;
 };
 
+// In ascending order; not those of folders below.
+std::vector<fs::path> files_in(const std::string& folder) {
+  std::vector<fs::path> inside;
+  std::error_code failed, broken_link;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+    if (it->is_regular_file(broken_link)) inside.push_back(it->path());
+  }
+  if (failed) fail(ErrorKind::kIo, "{}: {}", folder, failed.message());
+  std::ranges::sort(inside);
+  return inside;
+}
+
 // A file, or those of a folder that hold tensors.
 struct PlainInput {
   explicit PlainInput(const std::string& path) : folder(fs::is_directory(path)) {
@@ -26,12 +38,7 @@ struct PlainInput {
       files.emplace_back(path, path);
       return;
     }
-    std::vector<fs::path> inside;
-    for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.is_regular_file()) inside.push_back(entry.path());
-    }
-    std::ranges::sort(inside);
-    for (const fs::path& p : inside) {
+    for (const fs::path& p : files_in(path)) {
       files.emplace_back(p.filename().string(), p);
       if (files.back().description.layout.tensors.empty()) files.pop_back();
     }
