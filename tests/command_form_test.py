@@ -97,6 +97,22 @@ class Forms(CommandTest):
         self.ok("decompress", "n.safetensors.pith", "-o", "back")
         self.assertEqual(tensors_of(self.read("back"))["w"], bytes(odd))
 
+    def test_numbers_that_would_become_infinite(self):
+        big = bytearray(self.embed)
+        big[2 * 130:2 * 131] = struct.pack("<H", 0x7F00)  # 1.7e38
+        self.write("n.safetensors", safetensors({"w": ("BF16", [96, 128], bytes(big))}))
+        done = self.ok("compress", "n.safetensors", "--form", "dense(f16)")
+        self.assertIn(b"w stays lossless: dense(f16) makes inf of", done.stderr)
+        self.ok("decompress", "n.safetensors.pith", "-o", "back")
+        self.assertEqual(tensors_of(self.read("back"))["w"], bytes(big))
+
+    def test_blocks_that_need_rows_of_256(self):
+        self.write("n.safetensors", safetensors({"wide": ("BF16", [48, 256], self.embed), "w": ("BF16", [96, 128], self.embed)}))
+        done = self.ok("compress", "n.safetensors", "--form", "ggml(q4_K)")
+        self.assertIn(b"w stays lossless: ", done.stderr)
+        self.assertIn(b"128 elements are not whole blocks", done.stderr)
+        self.assertEqual(self.inspect("n.safetensors.pith")["wide"]["expression"], "ggml(q4_K)")
+
     def test_no_matrix_at_all(self):
         self.write("text", b"words " * 100)
         self.assertIn(b"no tensor", self.ok("compress", "text", "--form", "uniform(4)").stderr)

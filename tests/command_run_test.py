@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import subprocess
@@ -123,6 +124,55 @@ class Run(LanguageModelTest):
         whole = (self.lm / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(whole[:1000000])
         self.fails("run", "cut", "x", names=["cut"])
+
+    def changed(self, name, change):
+        """The reference model with other bytes of a tensor."""
+        folder = self.model_folder("changed", ["config.json", "tokenizer.model"])
+        whole = bytearray((self.lm / "model.safetensors").read_bytes())
+        size = int.from_bytes(whole[:8], "little")
+        begin, end = json.loads(whole[8:8 + size])[name]["data_offsets"]
+        whole[8 + size + begin:8 + size + end] = change(whole[8 + size + begin:8 + size + end])
+        (folder / "model.safetensors").write_bytes(whole)
+
+    def test_weights_that_are_no_numbers(self):
+        self.changed("model.layers.1.mlp.up_proj.weight", lambda raw: b"\xc0\x7f" + raw[2:])
+        for command in (("run", "changed", "x"), ("eval", "changed", "--text", "book.txt"),
+                        ("eval", "lm", "--against", "changed", "--text", "book.txt")):
+            self.fails(*command, names=["changed", "is nan", "weights or sums"])
+
+    def test_memory_is_foreseen(self):
+        said = ["lm", "keys and values of 1000000000 positions", "shorter context"]
+        self.fails("run", "lm", "x", "-c", "1000000000", names=said)
+        self.fails("run", "lm", "x", "-c", "99999999999999999", names=["than any machine has"])
+        # The limit of addresses counts as well: 2 GB of them, 9 GB of keys and values.
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        self.fails("run", "lm", "x", "-c", "1000000", names=["ulimit", "shorter"], preexec_fn=limit)
+        self.ok("run", "lm", "x", "-n", "2", preexec_fn=limit)
+        self.fails("eval", "lm", "--text", "-", "--context", "1000000", stdin=b"a b c d " * 200000,
+                   names=["ulimit", "shorter"], preexec_fn=limit)
+
+    def test_more_tokens_than_the_model_has(self):
+        folder = self.model_folder("few", ["tokenizer.model"])
+        config = json.loads((self.lm / "config.json").read_text())
+        whole = (self.lm / "model.safetensors").read_bytes()
+        size = int.from_bytes(whole[:8], "little")
+        header = json.loads(whole[8:8 + size])
+        table = header["model.embed_tokens.weight"]
+        begin = table["data_offsets"][0]
+        table["shape"][0] = config["vocab_size"] = 300
+        cut, data = b"", whole[8 + size:]
+        for entry in header.values():
+            if "shape" not in entry:
+                continue
+            first, last = entry["data_offsets"]
+            part = data[begin:begin + 300 * 512] if entry is table else data[first:last]
+            entry["data_offsets"] = [len(cut), len(cut) + len(part)]
+            cut += part
+        text = json.dumps(header).encode()
+        (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + cut)
+        (folder / "config.json").write_text(json.dumps(config))
+        self.fails("run", "few", "It was the cook", names=["few", "tokenizer", "300"])
+        self.ok("run", "few", "--ids", "1,2,299", "-n", "2")
 
     def test_model_without_a_tokenizer(self):
         self.model_folder("bare", ["config.json", "model.safetensors"])

@@ -48,13 +48,13 @@ Run read_prompt(const RunArguments& a, const Runner& runner) {
     if (a.has_prompt) fail(ErrorKind::kUsage, "give a prompt or --ids, not both");
     return {"", parse_ids(a.ids), {}};
   }
-  const model::Tokenizer& tokenizer =
-      *with_hint(ErrorKind::kData, "--ids runs the model without its tokenizer",
-                 [&] { return &model::tokenizer_of(runner.model); });
+  // Before the prompt is waited for.
+  with_hint(ErrorKind::kData, "--ids runs the model without its tokenizer",
+            [&] { return &model::tokenizer_of(runner.model); });
   Run run;
   run.prompt = !a.has_prompt || a.prompt == "-" ? stdin_text() : a.prompt;
   if (!runner.chat) {
-    run.ids = tokenizer.encode(run.prompt, {.parse_special = a.special});
+    run.ids = model::text_ids(runner.model, run.prompt, {.parse_special = a.special});
     return run;
   }
   std::vector<model::ChatMessage> talk;

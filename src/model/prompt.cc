@@ -28,6 +28,18 @@ const Tokenizer& tokenizer_of(const LanguageModel& model) {
   fail(ErrorKind::kData, "{}: the model has no tokenizer", model.where());
 }
 
+std::vector<int32_t> text_ids(const LanguageModel& model, std::string_view text,
+                              const EncodeOptions& options) {
+  std::vector<int32_t> ids = tokenizer_of(model).encode(text, options);
+  const uint32_t rows = model.config().vocabulary;
+  for (const int32_t id : ids) {
+    if (static_cast<uint32_t>(id) < rows) continue;
+    fail(ErrorKind::kData, "{}: its tokenizer makes token {} of the text, the model has only {}",
+         model.where(), id, rows);
+  }
+  return ids;
+}
+
 std::optional<ChatTemplate> chat_template_of(const LanguageModel& model) {
   const Tokenizer* tokenizer = model.tokenizer();
   if (!tokenizer || tokenizer->chat_template().empty()) return std::nullopt;
@@ -51,7 +63,7 @@ std::string chat_text(const LanguageModel& model, const ChatTemplate& chat,
 }
 
 std::vector<int32_t> chat_ids(const LanguageModel& model, std::string_view text) {
-  return tokenizer_of(model).encode(text, {.add_bos = false, .parse_special = true});
+  return text_ids(model, text, {.add_bos = false, .parse_special = true});
 }
 
 uint64_t fit_prompt(const DecoderConfig& config, std::vector<int32_t>& ids,

@@ -21,6 +21,11 @@ namespace pith::model {
 // Throws ErrorKind::kData, saying why, where the model has none that can be used.
 const Tokenizer& tokenizer_of(const LanguageModel& model);
 
+// Ids of a text. Throws as tokenizer_of() does, and ErrorKind::kData for tokens that the embedding
+// has no rows for: tokenizers are given tokens that their models do not know.
+std::vector<int32_t> text_ids(const LanguageModel& model, std::string_view text,
+                              const EncodeOptions& options = {});
+
 // The template in the model's files; nothing where there is none. Throws as ChatTemplate does,
 // naming the model.
 std::optional<ChatTemplate> chat_template_of(const LanguageModel& model);
