@@ -6,6 +6,7 @@
 
 #include "ggml_tables.h"
 #include "pith/base/half.h"
+#include "pith/base/pages.h"
 #include "pith/base/parallel.h"
 
 namespace pith::form {
@@ -209,48 +210,26 @@ const Plan* plan_of(DType type) {
   return found == kPlans.end() ? nullptr : found;
 }
 
-// A matrix of codes that is filled panel by panel.
-struct Codes {
-  // In whole cache lines.
-  Codes(Shape s, int b)
-      : shape(s),
-        bits(b),
-        size(s.rows * panel_row_bytes(s.cols, b)),
-        memory(std::make_shared<Bytes>(size + kChunk)),
-        bytes(memory->data() + (-reinterpret_cast<uintptr_t>(memory->data()) & (kChunk - 1))) {}
-  void put(uint64_t panel, uint64_t rows, const uint8_t* codes) {
-    pack_panel(codes, shape.cols, rows, shape.cols, bits,
-               bytes + panel * kPanelRows * panel_row_bytes(shape.cols, bits));
-  }
-  PanelCodes take() { return {shape, bits, Buffer(ByteView(bytes, size), memory)}; }
-
-  Shape shape;
-  int bits;
-  uint64_t size;
-  std::shared_ptr<Bytes> memory;
-  uint8_t* bytes;
-};
-
-// Sub-scales of so many bits are made floats so often that they lie as bytes, group by group.
-constexpr int kByteBits = 6;
-
-Buffer bytes_of(const Codes& codes) {
-  const uint64_t panels = panels_of(codes.shape.rows), cols = codes.shape.cols;
-  Bytes bytes(panels * cols * kPanelRows);
-  std::vector<uint8_t> chunks(panel_blocks(cols) * kChunks * kChunk);
-  for (uint64_t p = 0; p < panels; ++p) {
-    const uint64_t rows = std::min(kPanelRows, codes.shape.rows - p * kPanelRows);
-    unpack_panel(
-        {codes.bytes + p * kPanelRows * panel_row_bytes(cols, codes.bits), codes.bits, rows, cols},
-        chunks.data());
-    for (uint64_t c = 0; c < cols; ++c) {
-      for (uint64_t r = 0; r < rows; ++r) {
-        bytes[(p * cols + c) * kPanelRows + r] = chunks[chunk_index(r, c)];
-      }
+// One piece of memory for everything that is read together, cut into pieces at whole cache lines.
+class Memory {
+ public:
+  // Room for so many bytes in each piece.
+  explicit Memory(std::initializer_list<uint64_t> sizes) {
+    uint64_t all = 0;
+    for (const uint64_t size : sizes) {
+      begins_.push_back(all);
+      sizes_.push_back(size);
+      all += (size + kChunk - 1) / kChunk * kChunk;
     }
+    bytes_ = allocate_pages(all);
   }
-  return Buffer(std::move(bytes));
-}
+  uint8_t* piece(size_t i) const { return bytes_.get() + begins_[i]; }
+  Buffer take(size_t i) const { return {ByteView(piece(i), sizes_[i]), bytes_}; }
+
+ private:
+  std::shared_ptr<uint8_t[]> bytes_;
+  std::vector<uint64_t> begins_, sizes_;
+};
 
 }  // namespace
 
@@ -259,52 +238,64 @@ std::shared_ptr<const PanelMatrix> panels_of_ggml(DType type, Shape shape, ByteV
   if (!plan) return nullptr;
   const uint64_t elements = info(type).block_elements, block_bytes = info(type).block_bytes,
                  across = shape.cols / elements, row_bytes = across * block_bytes;
-  const uint64_t subs = plan->sub_bits ? elements / plan->group : 0;
-  const bool least = subs > 0 && plan->zero;
+  const uint64_t subs = plan->sub_bits ? elements / plan->group : 0, groups = across * subs;
+  // Sub-scales and sub-minima lie in a byte each, or both in one.
+  const bool least = subs > 0 && plan->zero, together = least && plan->sub_bits <= 4;
   const uint64_t width = plan->scale == DType::kF8E8M0 ? 1 : 2;
-  Codes codes(shape, plan->bits), sub({shape.rows, across * subs}, std::max(plan->sub_bits, 1)),
-      sub_least({shape.rows, least ? across * subs : 0}, std::max(plan->sub_bits, 1));
-  Bytes scales(shape.rows * across * width), zeros(plan->zero ? shape.rows * across * 2 : 0);
-  parallel_for(thread_count(0), panels_of(shape.rows), [&](size_t panel) {
+  const uint64_t panels = panels_of(shape.rows), sub_bytes = panels * kPanelRows * groups;
+  enum Piece : uint8_t { kCodes, kSub, kLeast, kScales, kZeros };
+  const Memory memory({shape.rows * panel_row_bytes(shape.cols, plan->bits), sub_bytes,
+                       least && !together ? sub_bytes : 0, shape.rows * across * width,
+                       plan->zero ? shape.rows * across * 2 : 0});
+  parallel_for(thread_count(0), panels, [&](size_t panel) {
     const uint64_t first = panel * kPanelRows, rows = std::min(kPanelRows, shape.rows - first);
-    std::vector<uint8_t> row_codes(rows * shape.cols), row_sub(rows * across * subs),
-        row_least(rows * sub_least.shape.cols);
+    std::vector<uint8_t> codes(rows * shape.cols);
+    uint8_t* const sub = memory.piece(kSub) + first * groups;
+    uint8_t* const low = memory.piece(kLeast) + first * groups;
     for (uint64_t r = 0; r < rows; ++r) {
       for (uint64_t b = 0; b < across; ++b) {
         Parts parts;
-        parts.codes = row_codes.data() + r * shape.cols + b * elements;
+        parts.codes = codes.data() + r * shape.cols + b * elements;
         plan->split(blocks.data() + (first + r) * row_bytes + b * block_bytes, parts);
         const uint64_t at = first * across + b * rows + r;
-        std::memcpy(scales.data() + at * width, &parts.d, width);
+        std::memcpy(memory.piece(kScales) + at * width, &parts.d, width);
         // Minima are taken away, where they have sub-scales.
-        if (plan->zero)
-          store_le(zeros.data() + at * 2,
+        if (plan->zero) {
+          store_le(memory.piece(kZeros) + at * 2,
                    static_cast<uint16_t>(least ? parts.m ^ 0x8000 : parts.m));
-        std::copy_n(parts.sub.begin(), subs, row_sub.data() + (r * across + b) * subs);
-        if (least)
-          std::copy_n(parts.least.begin(), subs, row_least.data() + (r * across + b) * subs);
+        }
+        for (uint64_t g = 0; g < subs; ++g) {
+          const uint64_t to = (b * subs + g) * kPanelRows + r;
+          sub[to] = parts.sub[g];
+          if (together) {
+            sub[to] = static_cast<uint8_t>(sub[to] | parts.least[g] << 4);
+          } else if (least) {
+            low[to] = parts.least[g];
+          }
+        }
       }
     }
-    codes.put(panel, rows, row_codes.data());
-    if (subs > 0) sub.put(panel, rows, row_sub.data());
-    if (least) sub_least.put(panel, rows, row_least.data());
+    pack_panel(codes.data(), shape.cols, rows, shape.cols, plan->bits,
+               memory.piece(kCodes) + first * panel_row_bytes(shape.cols, plan->bits));
   });
-  const Shape groups{shape.rows, across};
-  GroupFloats d(groups, plan->scale, Buffer(std::move(scales))), m;
-  if (plan->zero) m = GroupFloats(groups, DType::kF16, Buffer(std::move(zeros)));
+  const Shape blocks_shape{shape.rows, across}, groups_shape{shape.rows, groups};
+  GroupFloats d(blocks_shape, plan->scale, memory.take(kScales)), m;
+  if (plan->zero) m = GroupFloats(blocks_shape, DType::kF16, memory.take(kZeros));
   if (subs > 0) {
-    const auto nest = [&](Codes& from, GroupFloats outer, int middle) {
-      const Shape s = from.shape;
-      if (plan->sub_bits >= kByteBits) {
-        return GroupFloats(s, bytes_of(from), middle, std::move(outer), subs);
-      }
-      return GroupFloats(std::make_shared<PanelMatrix>(
-          s, plan->sub_bits, spaced(-middle, plan->sub_bits), subs, from.take(), std::move(outer)));
-    };
-    d = nest(sub, std::move(d), plan->sub_middle);
-    if (least) m = nest(sub_least, std::move(m), 0);
+    GroupFloats::NestedBytes sub{memory.take(kSub), 0xFF, plan->sub_middle, 1, subs}, low = sub;
+    if (together) {
+      sub.mask = 0x0F;
+      low.mask = 0xF0;
+      low.unit = 0x1p-4f;
+    } else {
+      low.values = memory.take(kLeast);
+    }
+    d = GroupFloats(groups_shape, std::move(sub), std::move(d));
+    low.middle = 0;
+    if (least) m = GroupFloats(groups_shape, std::move(low), std::move(m));
   }
-  return std::make_shared<PanelMatrix>(shape, plan->bits, plan->levels, plan->group, codes.take(),
+  return std::make_shared<PanelMatrix>(shape, plan->bits, plan->levels, plan->group,
+                                       PanelCodes{shape, plan->bits, memory.take(kCodes)},
                                        std::move(d), std::move(m));
 }
 

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "panel.h"
-#include "panel_kernel.h"
+#include "panel_floats.h"
 #include "panel_matrix.h"
 #include "pith/base/error.h"
 #include "scales.h"
@@ -30,48 +30,57 @@ GroupFloats::GroupFloats(Shape rows_and_groups, DType type, Buffer values)
   expect_size(values_, checked_mul(shape_.rows, shape_.cols), type);
 }
 
-GroupFloats::GroupFloats(Shape rows_and_groups, Buffer bytes, int middle, GroupFloats outer,
-                         uint64_t each)
+GroupFloats::GroupFloats(Shape rows_and_groups, NestedBytes bytes, GroupFloats outer)
     : kind_(Kind::kBytes),
       shape_(rows_and_groups),
-      values_(std::move(bytes)),
-      middle_(middle),
-      each_(each),
+      bytes_(std::move(bytes)),
       outer_(std::make_shared<const GroupFloats>(std::move(outer))) {
   const uint64_t size = checked_mul(panels_of(shape_.rows) * kPanelRows, shape_.cols);
-  if (values_.size() != size) fail(ErrorKind::kData, "scales of the wrong size");
+  if (bytes_.values.size() != size) fail(ErrorKind::kData, "scales of the wrong size");
 }
 
 GroupFloats::GroupFloats(std::shared_ptr<const PanelMatrix> codes)
     : kind_(Kind::kCodes), shape_(codes->shape()), codes_(std::move(codes)) {}
 
-void GroupFloats::expand_bytes(uint64_t panel, uint64_t first, uint64_t n, float* out) const {
-  // A few outer groups at a time.
-  constexpr uint64_t kMost = kBlockCols;
-  alignas(64) std::array<float, kMost * kPanelRows> by;
-  const uint8_t* bytes = values_.data() + (panel * shape_.cols + first) * kPanelRows;
-  for (const uint64_t end = first + n; first < end;) {
-    const uint64_t outer = first / each_, stop = std::min(end, (outer + kMost) * each_);
-    outer_->expand(panel, outer, (stop - 1) / each_ + 1 - outer, by.data());
-    floats_of_bytes({bytes, stop - first, (outer + 1) * each_ - first, each_, middle_, by.data()},
-                    out);
-    bytes += (stop - first) * kPanelRows;
-    out += (stop - first) * kPanelRows;
-    first = stop;
+KernelScales GroupFloats::bytes(uint64_t panel, uint64_t first, uint64_t n, float* outer) const {
+  const uint64_t each = bytes_.each, begin = first / each;
+  const uint64_t count = n == 0 ? 0 : (first + n - 1) / each + 1 - begin;
+  outer_->expand(panel, begin, count, outer);
+  if (bytes_.unit != 1) {
+    for (uint64_t i = 0; i < count * kPanelRows; ++i) outer[i] *= bytes_.unit;
   }
+  KernelScales values;
+  values.floats = outer;
+  values.bytes = bytes_.values.data() + (panel * shape_.cols + first) * kPanelRows;
+  values.begin = (begin + 1) * each - first;
+  values.each = each;
+  values.middle = bytes_.middle;
+  values.mask = bytes_.mask;
+  return values;
 }
 
 void GroupFloats::expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const {
   if (kind_ == Kind::kCodes) return codes_->columns(panel, first, n, out);
-  if (kind_ == Kind::kBytes) return expand_bytes(panel, first, n, out);
+  if (kind_ == Kind::kBytes) {
+    // Few at a time, whose floats stay on the stack.
+    constexpr uint64_t kMost = kBlockCols;
+    alignas(64) std::array<float, (kMost + 2) * kPanelRows> outer;
+    for (uint64_t done = 0; done < n; done += kMost) {
+      const uint64_t some = std::min(n - done, kMost);
+      floats_of_groups(bytes(panel, first + done, some, outer.data()), some,
+                       out + done * kPanelRows);
+    }
+    return;
+  }
   if (kind_ == Kind::kOne) {
     std::fill_n(out, n * kPanelRows, load_float(values_.data(), 0, type_));
     return;
   }
   const uint64_t rows = std::min(kPanelRows, shape_.rows - panel * kPanelRows);
   const uint64_t begin = panel * kPanelRows * shape_.cols + first * rows;
-  if (rows == kPanelRows && type_ == DType::kF16) {
-    return floats_of_f16(values_.data() + 2 * begin, n * kPanelRows, out);
+  if (rows == kPanelRows) {
+    if (type_ == DType::kF16) return floats_of_f16(values_.data() + 2 * begin, n * kPanelRows, out);
+    return load_floats(values_.data() + begin * scale_bytes(type_), n * kPanelRows, type_, out);
   }
   for (uint64_t g = 0; g < n; ++g) {
     for (uint64_t r = 0; r < kPanelRows; ++r) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "panel_floats.h"
 #include "pith/base/buffer.h"
 #include "pith/base/dtype.h"
 #include "pith/form/matrix.h"
@@ -20,9 +21,16 @@ class GroupFloats {
   // In the order of panels (panel.h): for every 16 rows, group by group, one for each row. Throws
   // ErrorKind::kData unless there are so many.
   GroupFloats(Shape rows_and_groups, DType type, Buffer values);
-  // (byte - middle) * float, where `each` groups share a float of `outer`. bytes:
+  // ((byte & mask) - middle) * unit * float, where `each` groups share a float of `outer`. values:
   // [panel][group][16], whatever a panel's rows.
-  GroupFloats(Shape rows_and_groups, Buffer bytes, int middle, GroupFloats outer, uint64_t each);
+  struct NestedBytes {
+    Buffer values;
+    uint8_t mask = 0xFF;
+    int middle = 0;
+    float unit = 1;  // a power of two
+    uint64_t each = 1;
+  };
+  GroupFloats(Shape rows_and_groups, NestedBytes bytes, GroupFloats outer);
   // Themselves codes: a row for each row, a column for each group.
   explicit GroupFloats(std::shared_ptr<const PanelMatrix> codes);
 
@@ -31,16 +39,18 @@ class GroupFloats {
   // does not have get zeros.
   void expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
 
- private:
-  void expand_bytes(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
+  bool has_bytes() const { return kind_ == Kind::kBytes; }
+  // The same for a kernel that reads bytes; `outer` gets the floats they are multiplied by: 16 for
+  // each n / each groups and for two more.
+  KernelScales bytes(uint64_t panel, uint64_t first, uint64_t n, float* outer) const;
 
+ private:
   enum class Kind : uint8_t { kNone, kOne, kPlain, kBytes, kCodes };
   Kind kind_ = Kind::kNone;
   Shape shape_;
   DType type_ = DType::kF32;
   Buffer values_;
-  int middle_ = 0;
-  uint64_t each_ = 1;
+  NestedBytes bytes_;
   std::shared_ptr<const GroupFloats> outer_;
   std::shared_ptr<const PanelMatrix> codes_;
 };

@@ -1,5 +1,9 @@
 #include "panel_kernel.h"
 
+// Nothing is gained on these: machines that have them and no more are rare, and AVX2 has the better
+// instruction for products of bytes.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3)
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,8 +14,11 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/panel_kernel.cc"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "panel_vectors-inl.h"
 
 // Highway's flags of this target leave the dot products of bytes out, though it is only chosen on
 // processors that have them.
@@ -27,12 +34,23 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // The same arithmetic one by one, for machines without vectors.
 
+const float* floats_of(const KernelScales& p, uint64_t n, std::vector<float>& room) {
+  if (!p.bytes) return p.floats;
+  room.resize(n * kPanelRows);
+  floats_of_groups(p, n, room.data());
+  return room.data();
+}
+
 void run(const PanelProduct& p) {
   const uint64_t blocks = panel_blocks(p.panel.cols), batch = p.x->batch;
   std::vector<uint8_t> chunks(blocks * kChunks * kChunk);
   unpack_panel(p.panel, chunks.data());
   const uint64_t groups = p.halves ? 2 : 1, width = kBlockCols / groups;
   const QuantizedVectors::Sums& sums = p.halves ? p.x->half_sums : p.x->block_sums;
+  const uint64_t count = (p.last_block - p.first_block) * groups;
+  std::vector<float> scale_floats, zero_floats;
+  const float* const scales = floats_of(p.scales, count, scale_floats);
+  const float* const zeros = floats_of(p.zeros, count, zero_floats);
   for (uint64_t block = p.first_block; block < p.last_block; ++block) {
     for (uint64_t v = p.first_vector; v < p.last_vector; ++v) {
       const uint64_t index = block * batch + v;
@@ -51,58 +69,19 @@ void run(const PanelProduct& p) {
             dot += level * x[c];
           }
           const uint64_t at = ((block - p.first_block) * groups + g) * kPanelRows + r;
-          const float scale = p.levels->table ? p.scales[at] * p.levels->unit : p.scales[at];
+          const float scale = p.levels->table ? scales[at] * p.levels->unit : scales[at];
           total = std::fma(static_cast<float>(dot), scale * p.x->scales[index], total);
         }
-        for (uint64_t g = 0; g < groups && p.zeros; ++g) {
+        for (uint64_t g = 0; g < groups && zeros; ++g) {
           const uint64_t at = ((block - p.first_block) * groups + g) * kPanelRows + r;
-          total = std::fma(p.zeros[at], sums.scaled[(groups * block + g) * batch + v], total);
+          total = std::fma(zeros[at], sums.scaled[(groups * block + g) * batch + v], total);
         }
       }
     }
   }
 }
 
-void run_columns(const PanelColumns& p, float* out) {
-  std::vector<uint8_t> chunks(panel_blocks(p.panel.cols) * kChunks * kChunk);
-  unpack_panel(p.panel, chunks.data());
-  const uint64_t first = p.first_block * kBlockCols;
-  for (uint64_t c = first; c < p.last_block * kBlockCols; ++c) {
-    const uint64_t at = (c / p.group - first / p.group) * kPanelRows;
-    for (uint64_t r = 0; r < kPanelRows; ++r) {
-      const float v = static_cast<float>(chunks[chunk_index(r, c)] - p.middle) * p.scales[at + r];
-      out[(c - first) * kPanelRows + r] = p.zeros ? v + p.zeros[at + r] : v;
-    }
-  }
-}
-
-void f16_floats(const uint8_t* halves, uint64_t n, float* out) {
-  for (uint64_t i = 0; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(halves + 2 * i));
-}
-
-void byte_floats(const ByteGroups& p, float* out) {
-  for (uint64_t g = 0, left = p.begin, k = 0; g < p.groups; ++g, --left) {
-    if (left == 0) {
-      left = p.each;
-      ++k;
-    }
-    for (uint64_t r = 0; r < kPanelRows; ++r) {
-      out[g * kPanelRows + r] =
-          static_cast<float>(p.bytes[g * kPanelRows + r] - p.middle) * p.by[k * kPanelRows + r];
-    }
-  }
-}
-
 #else
-
-using D8 = hn::CappedTag<uint8_t, kChunk>;
-using D16 = hn::Repartition<uint16_t, D8>;
-using DI = hn::Repartition<int32_t, D8>;
-using DS16 = hn::Repartition<int16_t, D8>;
-using DF = hn::Repartition<float, D8>;
-using V8 = hn::Vec<D8>;
-using VI = hn::Vec<DI>;
-using VF = hn::Vec<DF>;
 
 // sum + the products of four bytes, unsigned times signed, in each lane of 32 bits; exact.
 // kByte: whether `a` may be above 127.
@@ -142,64 +121,6 @@ HWY_INLINE VI dot4(VI sum, V8 a, VI x) {
 #endif
 }
 
-// The part of a plane that belongs to chunk kPart of those it holds, at its place in the code.
-template <int kWidth, int kFirst, int kPart>
-HWY_INLINE V8 plane_part(V8 plane) {
-  const D8 d8;
-  const D16 d16;
-  constexpr int kRight = kPart * kWidth - kFirst;
-  const auto words = hn::BitCast(d16, plane);
-  const V8 mask = hn::Set(d8, static_cast<uint8_t>(((1 << kWidth) - 1) << kFirst));
-  if constexpr (kRight > 0) {
-    return hn::And(hn::BitCast(d8, hn::ShiftRight<kRight>(words)), mask);
-  } else if constexpr (kRight < 0) {
-    return hn::And(hn::BitCast(d8, hn::ShiftLeft<-kRight>(words)), mask);
-  } else {
-    return hn::And(plane, mask);
-  }
-}
-
-// The eight chunks of a block, of which this vector holds the rows from byte `part` on.
-struct Block {
-  V8 c0, c1, c2, c3, c4, c5, c6, c7;
-};
-
-template <int kWidth, int kFirst, int kChunkIndex>
-HWY_INLINE V8 chunk_part(const uint8_t* plane) {
-  constexpr int kEach = 8 / kWidth;
-  const D8 d8;
-  const V8 v = hn::LoadU(d8, plane + static_cast<uint64_t>(kChunkIndex / kEach) * kChunk);
-  if constexpr (kWidth == 8) {
-    return v;
-  } else {
-    return plane_part<kWidth, kFirst, kChunkIndex % kEach>(v);
-  }
-}
-
-template <int kBits, int kChunkIndex>
-HWY_INLINE V8 chunk_of(const uint8_t* block) {
-  // Widths of the planes, widest first.
-  constexpr int kWide = kBits & 8 ? 8 : kBits & 4 ? 4 : kBits & 2 ? 2 : 1;
-  constexpr int kRest = kBits & ~kWide;
-  constexpr int kNext = kRest & 2 ? 2 : kRest & 1 ? 1 : 0;
-  constexpr int kLast = kRest & ~kNext;
-  V8 v = chunk_part<kWide, 0, kChunkIndex>(block);
-  if constexpr (kNext != 0) {
-    v = hn::Or(v, chunk_part<kNext, kWide, kChunkIndex>(block + kWide * kChunk));
-  }
-  if constexpr (kLast != 0) {
-    v = hn::Or(v, chunk_part<kLast, kWide + kNext, kChunkIndex>(block + (kWide + kNext) * kChunk));
-  }
-  return v;
-}
-
-template <int kBits>
-HWY_INLINE Block unpack_block(const uint8_t* b) {
-  return {chunk_of<kBits, 0>(b), chunk_of<kBits, 1>(b), chunk_of<kBits, 2>(b),
-          chunk_of<kBits, 3>(b), chunk_of<kBits, 4>(b), chunk_of<kBits, 5>(b),
-          chunk_of<kBits, 6>(b), chunk_of<kBits, 7>(b)};
-}
-
 HWY_INLINE Block look_up(const uint8_t* table, const Block& b) {
   const D8 d8;
   const V8 t = hn::LoadDup128(d8, table);
@@ -228,90 +149,165 @@ HWY_INLINE VI dot_last(VI sum, const Block& b, const int8_t* x) {
   return dot4<kByte>(sum, b.c7, four_of(x + 28));
 }
 
-// One kind of scales and codes; the branches on them are the same for a whole matrix.
-template <int kBits, bool kTable, bool kHalves, bool kZeros>
-struct Product {
-  static constexpr bool kByte = kBits == 8 || kTable;
-  static constexpr uint64_t kGroups = kHalves ? 2 : 1;
+// One kind of scales and codes.
+template <int kBits, bool kTable, bool kHalves, bool kZeros, bool kBytes>
+class Product {
+ public:
+  static void run(const PanelProduct& p) {
+    const bool one = p.last_vector - p.first_vector == 1;
+    for (size_t part = 0; part < kChunk; part += hn::Lanes(D8())) {
+      Product product(p, part);
+      if (one) {
+        product.run_one();
+      } else {
+        product.run_batch();
+      }
+    }
+  }
 
-  // What a block adds to the totals of vector v.
-  static HWY_INLINE VF add(VF total, const PanelProduct& p, const Block& low, const Block& high,
-                           uint64_t block, uint64_t v, const VF* scales, const VF* zeros) {
+ private:
+  static constexpr bool kByte = kBits == 8 || kTable;
+  static constexpr uint64_t kBlockBytes = kChunk * static_cast<uint64_t>(kBits);
+  // Bytes ahead that are asked for, where the processor alone asks too late: with other streams
+  // beside the codes, and where these do not lie in powers of two. Elsewhere it is up to a quarter
+  // slower.
+  static constexpr bool kFetch = kBytes || (kBits & (kBits - 1)) != 0;
+  static constexpr uint64_t kAhead = 1536;
+
+  // A block's levels, and what its groups multiply.
+  struct Terms {
+    Block low, high;
+    VF scale[2], zero[2];
+  };
+  // What a vector has for a block.
+  struct Inputs {
+    const int8_t* x;
+    const float* scale;
+    // Of the whole block, or of its first half; those of the second are `half` further.
+    const int32_t* bias;
+    const float* sum;
+    uint64_t half;
+  };
+
+  Product(const PanelProduct& p, size_t part)
+      : p_(p),
+        totals_(p.totals + part / 4),
+        codes_(p.panel.codes + p.first_block * kBlockBytes + part),
+        scales_(p.scales, part / 4),
+        zeros_(kZeros ? p.zeros : p.scales, part / 4),
+        unit_(hn::Set(DF(), p.levels->unit)),
+        wide_(kTable && p.levels->wide) {}
+
+  HWY_INLINE Terms next_block() {
+    const DF df;
+    Terms t;
+    if constexpr (kFetch) {
+      for (uint64_t i = 0; i < kBlockBytes; i += kChunk) hwy::Prefetch(codes_ + kAhead + i);
+    }
+    t.low = unpack_block<kBits>(codes_);
+    codes_ += kBlockBytes;
+    if constexpr (kTable) {
+      t.high = wide_ ? look_up(p_.levels->high.data(), t.low) : t.low;
+      t.low = look_up(p_.levels->low.data(), t.low);
+    }
+    t.scale[0] = scales_.next();
+    if constexpr (kHalves) t.scale[1] = scales_.next();
+    if constexpr (kZeros) t.zero[0] = zeros_.next();
+    if constexpr (kZeros && kHalves) t.zero[1] = zeros_.next();
+    if constexpr (kTable) {
+      t.scale[0] = hn::Mul(t.scale[0], unit_);
+      if constexpr (kHalves) t.scale[1] = hn::Mul(t.scale[1], unit_);
+    }
+    return t;
+  }
+
+  Inputs inputs(uint64_t block, uint64_t v) const {
+    const QuantizedVectors& x = *p_.x;
+    const uint64_t index = block * x.batch + v;
+    const uint64_t sums = kHalves ? 2 * block * x.batch + v : index;
+    const float* sum = kHalves ? x.half_sums.scaled.data() : x.block_sums.scaled.data();
+    return {x.values.data() + index * kBlockCols, x.scales.data() + index, p_.bias + sums,
+            sum + sums, x.batch};
+  }
+
+  HWY_INLINE VF add(VF total, const Terms& t, const Inputs& in) const {
     const DI di;
     const DF df;
-    const uint64_t batch = p.x->batch, index = block * batch + v;
-    const int8_t* x = p.x->values.data() + index * kBlockCols;
-    const VF by = hn::Set(df, p.x->scales[index]);
-    const uint64_t sums = kHalves ? 2 * block * batch + v : index;
-    VI first = hn::Set(di, p.bias[sums]);
-    VI last = kHalves ? hn::Set(di, p.bias[sums + batch]) : hn::Zero(di);
-    if (kTable && p.levels->wide) {
-      first = hn::Add(first, hn::ShiftLeft<8>(dot_first<kByte>(hn::Zero(di), high, x)));
-      last = hn::Add(last, hn::ShiftLeft<8>(dot_last<kByte>(hn::Zero(di), high, x)));
+    const VF by = hn::Set(df, *in.scale);
+    VI first = hn::Set(di, *in.bias);
+    VI last = kHalves ? hn::Set(di, in.bias[in.half]) : hn::Zero(di);
+    if (kTable && wide_) {
+      first = hn::Add(first, hn::ShiftLeft<8>(dot_first<kByte>(hn::Zero(di), t.high, in.x)));
+      last = hn::Add(last, hn::ShiftLeft<8>(dot_last<kByte>(hn::Zero(di), t.high, in.x)));
     }
-    first = dot_first<kByte>(first, low, x);
-    last = dot_last<kByte>(last, low, x);
-    const float* scaled = kHalves ? p.x->half_sums.scaled.data() : p.x->block_sums.scaled.data();
+    first = dot_first<kByte>(first, t.low, in.x);
+    last = dot_last<kByte>(last, t.low, in.x);
     if constexpr (kHalves) {
-      total = hn::MulAdd(hn::ConvertTo(df, first), hn::Mul(scales[0], by), total);
-      total = hn::MulAdd(hn::ConvertTo(df, last), hn::Mul(scales[1], by), total);
-      if constexpr (kZeros) {
-        total = hn::MulAdd(zeros[0], hn::Set(df, scaled[sums]), total);
-        total = hn::MulAdd(zeros[1], hn::Set(df, scaled[sums + batch]), total);
-      }
+      total = hn::MulAdd(hn::ConvertTo(df, first), hn::Mul(t.scale[0], by), total);
+      total = hn::MulAdd(hn::ConvertTo(df, last), hn::Mul(t.scale[1], by), total);
     } else {
-      total = hn::MulAdd(hn::ConvertTo(df, hn::Add(first, last)), hn::Mul(scales[0], by), total);
-      if constexpr (kZeros) total = hn::MulAdd(zeros[0], hn::Set(df, scaled[sums]), total);
+      total = hn::MulAdd(hn::ConvertTo(df, hn::Add(first, last)), hn::Mul(t.scale[0], by), total);
+    }
+    if constexpr (kZeros) total = hn::MulAdd(t.zero[0], hn::Set(df, *in.sum), total);
+    if constexpr (kZeros && kHalves) {
+      total = hn::MulAdd(t.zero[1], hn::Set(df, in.sum[in.half]), total);
     }
     return total;
   }
 
-  static void run(const PanelProduct& p) {
+  HWY_INLINE void run_one() {
     const DF df;
-    const size_t width = hn::Lanes(D8());
-    constexpr uint64_t kBlockBytes = kChunk * static_cast<uint64_t>(kBits);
-    const VF unit = hn::Set(df, p.levels->unit);
-    for (size_t part = 0; part < kChunk; part += width) {
-      const size_t lane = part / 4;
-      const uint8_t* codes = p.panel.codes + p.first_block * kBlockBytes + part;
-      float* totals = p.totals + lane;
-      const bool one = p.last_vector - p.first_vector == 1;
-      VF only = hn::LoadU(df, totals);
-      for (uint64_t block = p.first_block; block < p.last_block; ++block, codes += kBlockBytes) {
-        Block low = unpack_block<kBits>(codes), high = low;
-        if constexpr (kTable) {
-          if (p.levels->wide) high = look_up(p.levels->high.data(), low);
-          low = look_up(p.levels->low.data(), low);
-        }
-        VF scales[kGroups], zeros[kGroups];
-        for (uint64_t g = 0; g < kGroups; ++g) {
-          const uint64_t at = ((block - p.first_block) * kGroups + g) * kPanelRows + lane;
-          scales[g] = hn::LoadU(df, p.scales + at);
-          if constexpr (kTable) scales[g] = hn::Mul(scales[g], unit);
-          zeros[g] = kZeros ? hn::LoadU(df, p.zeros + at) : hn::Zero(df);
-        }
-        if (one) {
-          only = add(only, p, low, high, block, p.first_vector, scales, zeros);
-          continue;
-        }
-        for (uint64_t v = p.first_vector; v < p.last_vector; ++v) {
-          float* total = totals + (v - p.first_vector) * kPanelRows;
-          hn::StoreU(add(hn::LoadU(df, total), p, low, high, block, v, scales, zeros), df, total);
-        }
+    const uint64_t batch = p_.x->batch, sums = kHalves ? 2 * batch : batch;
+    Inputs in = inputs(p_.first_block, p_.first_vector);
+    VF total = hn::LoadU(df, totals_);
+    for (uint64_t block = p_.first_block; block < p_.last_block; ++block) {
+      total = add(total, next_block(), in);
+      in.x += batch * kBlockCols;
+      in.scale += batch;
+      in.bias += sums;
+      in.sum += sums;
+    }
+    hn::StoreU(total, df, totals_);
+  }
+
+  HWY_INLINE void run_batch() {
+    const DF df;
+    const uint64_t vectors = p_.last_vector - p_.first_vector;
+    for (uint64_t block = p_.first_block; block < p_.last_block; ++block) {
+      const Terms terms = next_block();
+      Inputs in = inputs(block, p_.first_vector);
+      float* total = totals_;
+      for (uint64_t v = 0; v < vectors; ++v, total += kPanelRows) {
+        hn::StoreU(add(hn::LoadU(df, total), terms, in), df, total);
+        in.x += kBlockCols;
+        ++in.scale;
+        ++in.bias;
+        ++in.sum;
       }
-      if (one) hn::StoreU(only, df, totals);
     }
   }
+
+  const PanelProduct& p_;
+  float* totals_;
+  const uint8_t* codes_;
+  Groups<kBytes> scales_, zeros_;
+  VF unit_;
+  bool wide_;
 };
+
+template <int kBits, bool kTable, bool kBytes>
+void run_scales(const PanelProduct& p) {
+  if (p.zeros.floats) {
+    return p.halves ? Product<kBits, kTable, true, true, kBytes>::run(p)
+                    : Product<kBits, kTable, false, true, kBytes>::run(p);
+  }
+  return p.halves ? Product<kBits, kTable, true, false, kBytes>::run(p)
+                  : Product<kBits, kTable, false, false, kBytes>::run(p);
+}
 
 template <int kBits, bool kTable>
 void run_bits(const PanelProduct& p) {
-  if (p.zeros) {
-    return p.halves ? Product<kBits, kTable, true, true>::run(p)
-                    : Product<kBits, kTable, false, true>::run(p);
-  }
-  return p.halves ? Product<kBits, kTable, true, false>::run(p)
-                  : Product<kBits, kTable, false, false>::run(p);
+  return p.scales.bytes ? run_scales<kBits, kTable, true>(p) : run_scales<kBits, kTable, false>(p);
 }
 
 void run(const PanelProduct& p) {
@@ -349,110 +345,6 @@ void run(const PanelProduct& p) {
   }
 }
 
-template <int kBits>
-void columns(const PanelColumns& p, float* out) {
-  const DI di;
-  const DF df;
-  const size_t width = hn::Lanes(D8());
-  constexpr uint64_t kBlockBytes = kChunk * static_cast<uint64_t>(kBits);
-  const VI least = hn::Set(di, p.middle), mask = hn::Set(di, 0xFF);
-  for (size_t part = 0; part < kChunk; part += width) {
-    const size_t lane = part / 4;
-    const uint8_t* codes = p.panel.codes + p.first_block * kBlockBytes + part;
-    // Columns that are left of the group.
-    uint64_t left = p.group - p.first_block * kBlockCols % p.group, at = lane;
-    VF scale = hn::LoadU(df, p.scales + at);
-    VF zero = p.zeros ? hn::LoadU(df, p.zeros + at) : hn::Zero(df);
-    float* to = out + lane;
-    const auto put = [&](V8 chunk) HWY_ATTR {
-      if (left == 0) {
-        left = p.group;
-        at += kPanelRows;
-        scale = hn::LoadU(df, p.scales + at);
-        if (p.zeros) zero = hn::LoadU(df, p.zeros + at);
-      }
-      left -= 4;
-      const VI four = hn::BitCast(di, chunk);
-      const auto column = [&](VI code) HWY_ATTR {
-        const VF v = hn::Mul(hn::ConvertTo(df, hn::Sub(hn::And(code, mask), least)), scale);
-        // Without a zero nothing is added: that would make +0 of -0.
-        hn::StoreU(p.zeros ? hn::Add(v, zero) : v, df, to);
-        to += kPanelRows;
-      };
-      column(four);
-      column(hn::ShiftRight<8>(four));
-      column(hn::ShiftRight<16>(four));
-      column(hn::ShiftRight<24>(four));
-    };
-    for (uint64_t b = p.first_block; b < p.last_block; ++b, codes += kBlockBytes) {
-      const Block block = unpack_block<kBits>(codes);
-      put(block.c0);
-      put(block.c1);
-      put(block.c2);
-      put(block.c3);
-      put(block.c4);
-      put(block.c5);
-      put(block.c6);
-      put(block.c7);
-    }
-  }
-}
-
-void run_columns(const PanelColumns& p, float* out) {
-  switch (p.panel.bits) {
-    case 1:
-      return columns<1>(p, out);
-    case 2:
-      return columns<2>(p, out);
-    case 3:
-      return columns<3>(p, out);
-    case 4:
-      return columns<4>(p, out);
-    case 5:
-      return columns<5>(p, out);
-    case 6:
-      return columns<6>(p, out);
-    case 7:
-      return columns<7>(p, out);
-    default:
-      return columns<8>(p, out);
-  }
-}
-
-void f16_floats(const uint8_t* halves, uint64_t n, float* out) {
-  const DF df;
-  const hn::Rebind<hwy::float16_t, DF> dh;
-  const size_t lanes = hn::Lanes(df);
-  uint64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const auto v = hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(halves + 2 * i));
-    hn::StoreU(hn::PromoteTo(df, v), df, out + i);
-  }
-  for (; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(halves + 2 * i));
-}
-
-void byte_floats(const ByteGroups& p, float* out) {
-  const DI di;
-  const DF df;
-  const hn::Rebind<uint8_t, DF> d8;
-  const VI middle = hn::Set(di, p.middle);
-  for (size_t lane = 0; lane < kPanelRows; lane += hn::Lanes(df)) {
-    const float* by = p.by + lane;
-    uint64_t left = p.begin;
-    VF times = hn::LoadU(df, by);
-    for (uint64_t g = 0; g < p.groups; ++g, --left) {
-      if (left == 0) {
-        left = p.each;
-        by += kPanelRows;
-        times = hn::LoadU(df, by);
-      }
-      const uint64_t at = g * kPanelRows + lane;
-      const VI v = hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, p.bytes + at)), middle);
-      hn::StoreU(hn::Mul(hn::ConvertTo(df, v), times), df, out + at);
-    }
-  }
-}
-
 #endif
 
 }  // namespace pith::form::HWY_NAMESPACE
@@ -462,23 +354,8 @@ HWY_AFTER_NAMESPACE();
 namespace pith::form {
 
 HWY_EXPORT(run);
-HWY_EXPORT(run_columns);
-HWY_EXPORT(f16_floats);
-HWY_EXPORT(byte_floats);
 
 void multiply_panel(const PanelProduct& product) { HWY_DYNAMIC_DISPATCH(run)(product); }
-
-void decode_columns(const PanelColumns& columns, float* out) {
-  HWY_DYNAMIC_DISPATCH(run_columns)(columns, out);
-}
-
-void floats_of_f16(const uint8_t* halves, uint64_t n, float* out) {
-  HWY_DYNAMIC_DISPATCH(f16_floats)(halves, n, out);
-}
-
-void floats_of_bytes(const ByteGroups& from, float* out) {
-  HWY_DYNAMIC_DISPATCH(byte_floats)(from, out);
-}
 
 void pad_panel(const Panel& panel, uint8_t* out) {
   const uint64_t bytes = 4 * panel.rows;

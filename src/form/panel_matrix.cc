@@ -86,6 +86,8 @@ void PanelMatrix::set_levels() {
       k.high[i] = static_cast<uint8_t>(level >> 8);
     }
   }
+  bytes_ = reads_bytes(bits_, k.table) && group_ <= kBlockCols && shape_.cols % kBlockCols == 0 &&
+           scales_.has_bytes() && (zeros_.empty() || zeros_.has_bytes());
   multiplies_ = (spaced_ || k.table) && (group_ == kBlockCols / 2 || group_ % kBlockCols == 0);
 }
 
@@ -104,6 +106,18 @@ std::array<float, 2> PanelMatrix::scale_and_zero(uint64_t row, uint64_t col) con
     return group[row % kPanelRows];
   };
   return {value(scales_), value(zeros_)};
+}
+
+KernelScales PanelMatrix::values(const GroupFloats& floats, uint64_t panel, uint64_t first_block,
+                                 uint64_t last_block, Floats& groups, float* room) const {
+  if (bytes_) {
+    const uint64_t each = kBlockCols / group_;
+    return floats.bytes(panel, first_block * each, (last_block - first_block) * each, room);
+  }
+  expand(floats, panel, first_block, last_block, groups, room);
+  KernelScales values;
+  values.floats = room;
+  return values;
 }
 
 void PanelMatrix::expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block,
@@ -144,8 +158,6 @@ void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t l
 
   PanelProduct p;
   p.levels = &kernel_levels_;
-  p.scales = scales;
-  p.zeros = zeros_.empty() ? nullptr : zeros;
   p.halves = halves;
   p.x = &x;
   p.bias = bias.data();
@@ -159,8 +171,10 @@ void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t l
       std::fill_n(totals, (p.last_vector - p.first_vector) * kPanelRows, 0.0f);
       for (p.first_block = 0; p.first_block < blocks; p.first_block = p.last_block) {
         p.last_block = std::min(p.first_block + kSpanBlocks, blocks);
-        expand(scales_, index, p.first_block, p.last_block, groups, scales);
-        if (p.zeros) expand(zeros_, index, p.first_block, p.last_block, groups, zeros);
+        p.scales = values(scales_, index, p.first_block, p.last_block, groups, scales);
+        if (!zeros_.empty()) {
+          p.zeros = values(zeros_, index, p.first_block, p.last_block, groups, zeros);
+        }
         multiply_panel(p);
       }
       for (uint64_t v = p.first_vector; v < p.last_vector; ++v) {

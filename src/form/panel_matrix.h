@@ -45,7 +45,10 @@ class PanelMatrix {
   class Floats;
 
   void set_levels();
-  // The floats of the groups that the blocks' halves or wholes belong to.
+  // What the groups multiply that the blocks' halves or wholes belong to; in `room`, if these are
+  // floats.
+  KernelScales values(const GroupFloats& floats, uint64_t panel, uint64_t first_block,
+                      uint64_t last_block, Floats& groups, float* room) const;
   void expand(const GroupFloats& floats, uint64_t panel, uint64_t first_block, uint64_t last_block,
               Floats& groups, float* out) const;
 
@@ -56,6 +59,7 @@ class PanelMatrix {
   PanelCodes codes_;
   GroupFloats scales_, zeros_;
   bool multiplies_ = false, spaced_ = false;
+  bool bytes_ = false;  // the kernel reads small scales of scales as they lie
   CodeLevels kernel_levels_;
 };
 

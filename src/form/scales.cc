@@ -64,4 +64,23 @@ float load_float(const uint8_t* floats, uint64_t index, DType type) {
   }
 }
 
+void load_floats(const uint8_t* floats, uint64_t n, DType type, float* out) {
+  // The bits of one after the other, which compilers make vectors of.
+  switch (type) {
+    case DType::kF16:
+      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(floats + 2 * i));
+      return;
+    case DType::kBF16:
+      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_bf16(load_le<uint16_t>(floats + 2 * i));
+      return;
+    case DType::kF8E8M0:
+      for (uint64_t i = 0; i < n; ++i) {
+        out[i] = std::bit_cast<float>(uint32_t{floats[i]} << 23 | (floats[i] == 0 ? 0x400000u : 0));
+      }
+      return;
+    default:
+      for (uint64_t i = 0; i < n; ++i) out[i] = load_le<float>(floats + 4 * i);
+  }
+}
+
 }  // namespace pith::form

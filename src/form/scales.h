@@ -19,5 +19,6 @@ float rounded_scale(float v, DType type);
 // Appends the nearest value of the type; of f8_e8m0, v must be one.
 void append_float(float v, DType type, Bytes& to);
 float load_float(const uint8_t* floats, uint64_t index, DType type);
+void load_floats(const uint8_t* floats, uint64_t n, DType type, float* out);
 
 }  // namespace pith::form
