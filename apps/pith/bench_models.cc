@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "pith/archive/writer.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/form/ggml_tensor.h"
@@ -119,10 +120,23 @@ void make_billion(DType type, const std::filesystem::path& file) {
     tensors.push_back(n.cols == 0 ? ones : random_matrix(n.rows, n.cols, type, seed++));
   }
   for (uint32_t l = 0; l < c.layers; ++l) {
-    for (const Bytes& tensor : tensors) out.write(tensor);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      // Other rows come first in every layer: equal tensors would share their bytes in an archive.
+      const ByteView bytes = tensors[i];
+      const size_t first = layer[i].cols == 0 ? 0 : bytes.size() / layer[i].rows * l;
+      out.write(bytes.subspan(first));
+      out.write(bytes.first(first));
+    }
   }
   out.write(ones);
   out.commit();
+}
+
+void make_billion_form(const std::string& expression, const std::filesystem::path& source,
+                       const std::filesystem::path& file) {
+  if (std::filesystem::exists(file)) return;
+  archive::write_archive(archive::expand_inputs(std::span(&source, 1)), file,
+                         {.forms = {archive::parse_form_rule(expression)}});
 }
 
 }  // namespace pith::bench
