@@ -57,7 +57,7 @@ py::object chat_template(const LanguageModel& m) {
 std::vector<int32_t> encode(const LanguageModel& m, const std::string& text,
                             std::optional<bool> bos, bool special) {
   py::gil_scoped_release unlocked;
-  return model::tokenizer_of(m).encode(text, {.add_bos = bos, .parse_special = special});
+  return model::text_ids(m, text, {.add_bos = bos, .parse_special = special});
 }
 
 py::bytes decode(const LanguageModel& m, const py::object& ids, bool special, bool continues) {
@@ -70,9 +70,12 @@ py::bytes chat_text(const LanguageModel& m,
                     bool add_generation_prompt) {
   std::vector<model::ChatMessage> talk;
   for (const auto& [role, content] : messages) talk.push_back({role, content});
-  const auto chat = model::chat_template_of(m);
-  if (!chat) fail(ErrorKind::kUsage, "{}: the model has no chat template", m.where());
-  return model::chat_text(m, *chat, talk, add_generation_prompt);
+  return [&] {
+    py::gil_scoped_release unlocked;
+    const auto chat = model::chat_template_of(m);
+    if (!chat) fail(ErrorKind::kUsage, "{}: the model has no chat template", m.where());
+    return model::chat_text(m, *chat, talk, add_generation_prompt);
+  }();
 }
 
 std::vector<int32_t> chat_ids(const LanguageModel& m, const std::string& text) {

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 import numpy as np
@@ -300,6 +301,27 @@ class Generating(ModelCase):
             thread.join()
         self.assertEqual(wrong, [])
 
+    def test_other_threads_run_meanwhile(self):
+        """The interpreter's lock is free while a text is read and measured."""
+        times, ended = [], threading.Event()
+
+        def tick():
+            while not ended.is_set():
+                times.append(time.monotonic())
+                time.sleep(0.002)
+
+        ticker = threading.Thread(target=tick)
+        for work in (lambda: self.model.logits([1] * 2000, last=True),
+                     lambda: self.model.evaluate("word " * 2000)):
+            begun = time.monotonic()
+            if not ticker.is_alive():
+                ticker.start()
+            work()
+            within = [t for t in times if begun < t]
+            self.assertGreater(len(within), 0.02 * (time.monotonic() - begun) / 0.002)
+        ended.set()
+        ticker.join()
+
     def test_one_stream_in_many_threads(self):
         whole = self.model.generate(TEXT, max_tokens=40, seed=5)
         stream, pieces = self.model.stream(TEXT, max_tokens=40, seed=5), []
@@ -325,19 +347,18 @@ class Generating(ModelCase):
             def interrupt(*_):
                 os.kill(os.getpid(), signal.SIGINT)
             long = dict(context=1 << 16, ignore_eos=True, max_tokens=0)
+            def read():
+                timer = threading.Timer(0.3, interrupt)
+                timer.start()
+                model.logits([1] * 60000, last=True, context=1 << 16)
             calls = [lambda: model.generate("x", stream=interrupt, **long),
                      lambda: model.generate([1] * 60000, progress=interrupt, **long),
-                     lambda: model.logits([1] * 20000, last=True, context=1 << 16),
-                     lambda: model.evaluate("word " * 60000)]
+                     lambda: model.evaluate("word " * 60000, progress=interrupt), read]
             for call in calls:
-                timer = threading.Timer(1.0, interrupt)
-                timer.start()
                 try:
                     call()
                 except KeyboardInterrupt:
                     print("interrupted")
-                timer.cancel()
-                timer.join()
             print(model.generate("x", max_tokens=1).stop)
         """
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)

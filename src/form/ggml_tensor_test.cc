@@ -5,6 +5,7 @@
 #include <random>
 
 #include "ggml.h"
+#include "pith/form/tensor.h"
 
 namespace pith::form {
 namespace {
@@ -25,6 +26,18 @@ std::optional<GgmlTensor> of(std::string_view expression, Shape shape = {3, 256}
         << expression;
   }
   return tensor;
+}
+
+TEST(GgmlTensor, TheExpressionOfATypeIsThatOfItsTensors) {
+  for (const DTypeInfo& type : all_dtypes()) {
+    const auto expression = tensor_expression(type.dtype);
+    ASSERT_EQ(expression.has_value(), is_tensor_type(type.dtype)) << type.name;
+    if (!expression) continue;
+    const Shape shape{2, 256};
+    const Bytes zeros(2 * 256 / type.block_elements * type.block_bytes);
+    EXPECT_EQ(*expression, from_tensor(type.dtype, shape, Buffer(zeros))->expression());
+    EXPECT_EQ(parse(to_string(*expression)), *expression);
+  }
 }
 
 TEST(GgmlTensor, HoldsWhatHasATypeOfItsOwn) {
