@@ -16,16 +16,8 @@ from ._dtypes import DTYPES, DType
 from ._errors import BaseError, DataError, Error, IoError, LimitError, MissingError, UsageError
 from ._form import Form, FormInfo, form
 from ._frame import compress_bytes, decompress_bytes
-from ._model import (
-    Divergence,
-    Evaluation,
-    Generated,
-    Measured,
-    Model,
-    ModelConfig,
-    Stream,
-    load_model,
-)
+from ._model import Model, Stream, load_model
+from ._model_results import Divergence, Evaluation, Generated, Measured, ModelConfig
 from ._pith import __version__
 from ._tensor import Tensor
 from ._write import Report, StoredFile, compress, decompress, save
