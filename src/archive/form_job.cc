@@ -60,10 +60,24 @@ void measure(const FormElements& elements, const form::Matrix& matrix, FormRecor
   record.info.max_error = largest;
 }
 
+// Forms hold floats: an infinity among them must be one in the file, too.
+void refuse_beyond_floats(const io::TensorRegion& t, ByteView raw, const form::Matrix& matrix) {
+  if (t.dtype != DType::kF64) return;
+  Bytes back(sizeof(double));
+  for (uint64_t i = 0; i < matrix.values.size(); ++i) {
+    if (!std::isinf(matrix.values[i])) continue;
+    elements_from({&matrix.values[i], 1}, t.dtype, t.big_endian, back);
+    if (std::ranges::equal(back, raw.subspan(i * back.size(), back.size()))) continue;
+    fail(ErrorKind::kData, "a number beyond the range of floats (row {}, column {})",
+         i / matrix.shape.cols, i % matrix.shape.cols);
+  }
+}
+
 Bytes make_payload(FormTask& task, ByteView raw) {
   const io::TensorRegion& t = task.tensor;
   form::Matrix matrix(matrix_shape(t));
   floats_from(raw, t.dtype, t.big_endian, matrix.values.data());
+  refuse_beyond_floats(t, raw, matrix);
   Bytes payload;
   {
     const form::FormPtr form = form::encode(*task.expression, matrix.view());

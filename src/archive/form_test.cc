@@ -274,6 +274,21 @@ TEST(Forms, NumbersThatWouldBecomeInfiniteAndTheReverseKeepTheirTensorLossless) 
   EXPECT_EQ(notes(60000, "dense(f16)"), "");
 }
 
+TEST(Forms, DoublesBeyondTheRangeOfFloatsStayLossless) {
+  Model m;
+  Bytes odd = normal(DType::kF64, 30 * 40, 1);
+  store_le(&odd[8 * (7 * 40 + 5)], 1e300);
+  m.tensor("odd", DType::kF64, {30, 40}, odd);
+  store_le(&odd[8 * (7 * 40 + 5)], static_cast<double>(INFINITY));
+  m.tensor("infinite", DType::kF64, {30, 40}, odd);
+  const Stored stored(archive_bytes(m, with_forms({"dense(f32)"})));
+  const Archive& a = stored.get();
+  EXPECT_FALSE(a.form(a.find("odd")));
+  EXPECT_TRUE(a.form(a.find("infinite")));
+  EXPECT_TRUE(std::ranges::equal(a.read_tensor(0), m.bytes(0)));
+  EXPECT_TRUE(a.verify(1).ok());
+}
+
 TEST(Forms, ExpressionsThatNeedRowsOfSomeLengthAreNoWrongUsage) {
   Model m;
   m.tensor("narrow", DType::kF32, {8, 96}, normal(DType::kF32, 8 * 96, 1));
