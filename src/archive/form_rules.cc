@@ -7,10 +7,15 @@
 namespace pith::archive {
 namespace {
 
-// Longer names match no pattern: regular expressions take stack for every character.
-constexpr size_t kLongestName = 4096;
+// Longer names match no pattern: regular expressions take stack for every character. Reading them
+// takes it for every parenthesis.
+constexpr size_t kLongestName = 4096, kLongestPattern = 4096;
 
 std::regex compile(const std::string& pattern) {
+  if (pattern.size() > kLongestPattern) {
+    fail(ErrorKind::kUsage, "a regular expression of {} bytes; at most {} are read", pattern.size(),
+         kLongestPattern);
+  }
   try {
     return std::regex(pattern, std::regex::ECMAScript | std::regex::optimize);
   } catch (const std::regex_error& e) {
