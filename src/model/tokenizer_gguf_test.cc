@@ -68,7 +68,8 @@ TEST(TokenizerGguf, RefusesWhatItCannotUse) {
   };
   EXPECT_SAYS([] { tokenizer_from_gguf({}); }, "gguf: there is no tokenizer.ggml.model");
   EXPECT_SAYS(refuse("tokenizer.ggml.model", std::string("bert")), "'bert' is not supported");
-  EXPECT_SAYS(refuse("tokenizer.ggml.tokens", uint32_t{4}), "tokenizer.ggml.tokens is of the wrong");
+  EXPECT_SAYS(refuse("tokenizer.ggml.tokens", uint32_t{4}),
+              "tokenizer.ggml.tokens is of the wrong");
   EXPECT_SAYS(refuse("tokenizer.ggml.scores", std::string("x")), "scores is of the wrong type");
   EXPECT_SAYS(refuse("tokenizer.ggml.bos_token_id", std::string("1")), "of the wrong type");
   EXPECT_SAYS(refuse("tokenizer.ggml.add_bos_token", uint32_t{1}), "of the wrong type");
