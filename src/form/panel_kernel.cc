@@ -307,7 +307,10 @@ void run_scales(const PanelProduct& p) {
 
 template <int kBits, bool kTable>
 void run_bits(const PanelProduct& p) {
-  return p.scales.bytes ? run_scales<kBits, kTable, true>(p) : run_scales<kBits, kTable, false>(p);
+  if constexpr (reads_bytes(kBits, kTable)) {
+    if (p.scales.bytes) return run_scales<kBits, kTable, true>(p);
+  }
+  run_scales<kBits, kTable, false>(p);
 }
 
 void run(const PanelProduct& p) {
