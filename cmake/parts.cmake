@@ -38,6 +38,15 @@ foreach(part IN LISTS PITH_PARTS)
   target_link_libraries(pith_${part} PUBLIC ${before} ${pith_${part}_libs})
   # Highway's AVX-512 "Ice Lake" target is opt-in; our byte-permute kernels need it.
   target_compile_definitions(pith_${part} PRIVATE HWY_WANT_AVX3_DL=1)
+  if(PITH_SANITIZE MATCHES address)
+    # Every vector is a structure in a scope of its own there: to watch those takes minutes to compile.
+    foreach(source IN LISTS sources)
+      file(STRINGS ${source} vectors REGEX "foreach_target" LIMIT_COUNT 1)
+      if(vectors)
+        set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -fno-sanitize-address-use-after-scope)
+      endif()
+    endforeach()
+  endif()
   if(PITH_TESTS AND tests)
     add_executable(${part}_test ${tests})
     target_link_libraries(${part}_test PRIVATE pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY

@@ -150,7 +150,7 @@ HWY_INLINE VI dot_last(VI sum, const Block& b, const int8_t* x) {
 }
 
 // One kind of scales and codes.
-template <int kBits, bool kTable, bool kHalves, bool kZeros, bool kBytes>
+template <int kBits, bool kTable, bool kHalves, bool kBytes>
 class Product {
  public:
   static void run(const PanelProduct& p) {
@@ -194,7 +194,8 @@ class Product {
         totals_(p.totals + part / 4),
         codes_(p.panel.codes + p.first_block * kBlockBytes + part),
         scales_(p.scales, part / 4),
-        zeros_(kZeros ? p.zeros : p.scales, part / 4),
+        zeros_(p.zeros.floats ? p.zeros : p.scales, part / 4),
+        has_zeros_(p.zeros.floats != nullptr),
         unit_(hn::Set(DF(), p.levels->unit)),
         wide_(kTable && p.levels->wide) {}
 
@@ -212,8 +213,10 @@ class Product {
     }
     t.scale[0] = scales_.next();
     if constexpr (kHalves) t.scale[1] = scales_.next();
-    if constexpr (kZeros) t.zero[0] = zeros_.next();
-    if constexpr (kZeros && kHalves) t.zero[1] = zeros_.next();
+    if (has_zeros_) {
+      t.zero[0] = zeros_.next();
+      if constexpr (kHalves) t.zero[1] = zeros_.next();
+    }
     if constexpr (kTable) {
       t.scale[0] = hn::Mul(t.scale[0], unit_);
       if constexpr (kHalves) t.scale[1] = hn::Mul(t.scale[1], unit_);
@@ -248,9 +251,9 @@ class Product {
     } else {
       total = hn::MulAdd(hn::ConvertTo(df, hn::Add(first, last)), hn::Mul(t.scale[0], by), total);
     }
-    if constexpr (kZeros) total = hn::MulAdd(t.zero[0], hn::Set(df, *in.sum), total);
-    if constexpr (kZeros && kHalves) {
-      total = hn::MulAdd(t.zero[1], hn::Set(df, in.sum[in.half]), total);
+    if (has_zeros_) {
+      total = hn::MulAdd(t.zero[0], hn::Set(df, *in.sum), total);
+      if constexpr (kHalves) total = hn::MulAdd(t.zero[1], hn::Set(df, in.sum[in.half]), total);
     }
     return total;
   }
@@ -291,18 +294,15 @@ class Product {
   float* totals_;
   const uint8_t* codes_;
   Groups<kBytes> scales_, zeros_;
+  bool has_zeros_;
   VF unit_;
   bool wide_;
 };
 
 template <int kBits, bool kTable, bool kBytes>
 void run_scales(const PanelProduct& p) {
-  if (p.zeros.floats) {
-    return p.halves ? Product<kBits, kTable, true, true, kBytes>::run(p)
-                    : Product<kBits, kTable, false, true, kBytes>::run(p);
-  }
-  return p.halves ? Product<kBits, kTable, true, false, kBytes>::run(p)
-                  : Product<kBits, kTable, false, false, kBytes>::run(p);
+  return p.halves ? Product<kBits, kTable, true, kBytes>::run(p)
+                  : Product<kBits, kTable, false, kBytes>::run(p);
 }
 
 template <int kBits, bool kTable>
