@@ -200,7 +200,6 @@ class Product {
         wide_(kTable && p.levels->wide) {}
 
   HWY_INLINE Terms next_block() {
-    const DF df;
     Terms t;
     if constexpr (kFetch) {
       for (uint64_t i = 0; i < kBlockBytes; i += kChunk) hwy::Prefetch(codes_ + kAhead + i);
