@@ -29,7 +29,6 @@ ModelSpeed llama(const std::filesystem::path& model, const SpeedRun& run) {
   } else if (answer.contains("error")) {
     speed.error = answer["error"].get<std::string>();
   } else {
-    speed.load = answer.value("load", 0.0);
     speed.prefill = answer.value("prefill", 0.0);
     speed.decode = answer.value("decode", 0.0);
   }

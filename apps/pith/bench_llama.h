@@ -7,7 +7,6 @@
 namespace pith::bench {
 
 struct ModelSpeed {
-  double load = 0;                 // seconds
   double prefill = 0, decode = 0;  // tokens per second
   std::string error;               // set: nothing was measured
 };

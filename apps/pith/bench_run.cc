@@ -37,18 +37,16 @@ constexpr OwnForm kForms[] = {{"uniform8", "uniform(8, group=32)", DType::kQ8_0}
                               {"lossless", "dense(bf16) > exponent", DType::kBF16}};
 
 struct Ours {
-  double load = 0, prefill = 0, decode = 0;
+  double prefill = 0, decode = 0;
   uint64_t bytes = 0;  // of all weights
 };
 
 // The same ids and the same steps as tools/peer_llama_cpp.py.
 Ours ours(const fs::path& file, const SpeedRun& run) {
-  const double start = now();
   const model::LanguageModel model = model::load_model(file, {.tokenizer = false});
   const auto longest = static_cast<uint64_t>(std::max(run.prefill, run.decode));
   model::Session session(model, longest + 64, run.threads);
   Ours result;
-  result.load = now() - start;
   result.bytes = model.weight_bytes();
   std::vector<int32_t> ids(longest);
   for (size_t k = 0; k < ids.size(); ++k) {
@@ -164,9 +162,9 @@ class RunBench {
 
  private:
   static std::vector<std::string> columns() {
-    return {"weights",   "bytes",     "threads", "generate tok/s",
-            "GB/s",      "llama.cpp", "ratio",   "prompt of 512 tok/s",
-            "llama.cpp", "ratio",     "load s",  "llama.cpp"};
+    return {"weights",   "bytes",     "threads",     "generate tok/s",
+            "GB/s",      "llama.cpp", "ratio",       "prompt of 512 tok/s",
+            "llama.cpp", "ratio",     "resident MiB"};
   }
   int runs() const { return std::min(options_.runs, options_.quick ? 1 : 3); }
   SpeedRun large() const {
@@ -210,8 +208,8 @@ class RunBench {
   void add_row(Table& table, const std::string& name, const fs::path& file, const fs::path& peer,
                const SpeedRun& run) {
     report_.status(fmt::format("{}, {} threads", file.string(), run.threads));
-    Usage ignored;
-    const Ours a = in_child([&] { return ours(file, run); }, ignored);
+    Usage usage;
+    const Ours a = in_child([&] { return ours(file, run); }, usage);
     const ModelSpeed b = has_llama() ? llama(peer, run) : ModelSpeed{};
     if (!b.error.empty()) report_.note(fmt::format("{}: llama.cpp: {}", name, b.error));
     const auto against = [](double own, double other) {
@@ -221,8 +219,7 @@ class RunBench {
     table.add({text(name), count(fs::file_size(file)), count(static_cast<uint64_t>(run.threads)),
                speed(a.decode), number(static_cast<double>(a.bytes) * a.decode / 1e9, 1),
                speed(b.decode), against(a.decode, b.decode), speed(a.prefill), speed(b.prefill),
-               against(a.prefill, b.prefill), number(a.load, 3),
-               b.load > 0 ? number(b.load, 3) : none()});
+               against(a.prefill, b.prefill), count(usage.peak >> 20)});
   }
 
   const Options& options_;
@@ -237,7 +234,8 @@ void bench_run(const Options& options) {
   report.note(
       "ids one by one from an empty context; the best of some runs after the file was read; GB/s: "
       "bytes of all weights for each id generated; ratio: ours to llama.cpp's, which runs the GGUF "
-      "type of as many bits where the form is ours");
+      "type of as many bits where the form is ours; resident: at most, with what is mapped of the "
+      "file");
   if (!has_llama()) report.note(llama_hint());
   RunBench bench(options, report);
   bench.billion();

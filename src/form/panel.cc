@@ -12,20 +12,23 @@
 HWY_BEFORE_NAMESPACE();
 namespace pith::form::HWY_NAMESPACE {
 
-// Loops over whole chunks, which compilers turn into vectors of each target.
-using Chunks = std::array<std::array<uint8_t, kChunk>, kChunks>;
-
-HWY_INLINE void pack_plane(const Chunks& in, int width, int first, uint64_t bytes, uint8_t* out) {
-  const int each = 8 / width;
-  const uint8_t mask = static_cast<uint8_t>((1 << width) - 1);
-  for (int z = 0; z < width; ++z, out += bytes) {
-    for (uint64_t i = 0; i < bytes; ++i) out[i] = 0;
-    for (int k = 0; k < each; ++k) {
-      const auto& chunk = in[static_cast<size_t>(z * each + k)];
-      for (uint64_t i = 0; i < bytes; ++i) {
-        out[i] = static_cast<uint8_t>(out[i] | (chunk[i] >> first & mask) << (k * width));
+// The codes of a row in a block, four to a number, as planes of so many bits: the row's part of
+// each vector, `bytes` from one to the next.
+template <int kBits>
+HWY_INLINE void pack_row(const uint32_t* HWY_RESTRICT chunks, uint64_t bytes, uint8_t* out) {
+  int first = 0;
+  for (int width = 8; width > 0; width /= 2) {
+    if (!(kBits & width)) continue;
+    const uint32_t mask = 0x01010101u * ((1u << width) - 1);
+    const int each = 8 / width;
+    for (int z = 0; z < width; ++z, out += bytes) {
+      uint32_t four = 0;
+      for (int k = 0; k < each; ++k) {
+        four |= (chunks[z * each + k] >> first & mask) << (k * width);
       }
+      std::memcpy(out, &four, sizeof four);
     }
+    first += width;
   }
 }
 
@@ -43,24 +46,38 @@ HWY_INLINE void unpack_plane(const uint8_t* in, int width, int first, uint64_t b
   }
 }
 
-void pack(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t cols, int bits,
-          uint8_t* packed) {
+template <int kBits>
+void pack(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t cols, uint8_t* packed) {
   const uint64_t bytes = 4 * rows;
-  Chunks chunks{};
-  for (uint64_t at = 0; at < cols; at += kBlockCols) {
+  for (uint64_t at = 0; at < cols; at += kBlockCols, packed += bytes * kBits) {
     const uint64_t n = std::min(kBlockCols, cols - at);
     for (uint64_t r = 0; r < rows; ++r) {
-      std::array<uint8_t, kBlockCols> row{};
-      std::memcpy(row.data(), codes + r * stride + at, n);
-      for (uint64_t q = 0; q < kChunks; ++q) std::memcpy(&chunks[q][4 * r], &row[4 * q], 4);
+      std::array<uint32_t, kChunks> chunks{};
+      std::memcpy(chunks.data(), codes + r * stride + at, n);
+      pack_row<kBits>(chunks.data(), bytes, packed + 4 * r);
     }
-    int first = 0;
-    for (int width = 8; width > 0; width /= 2) {
-      if (!(bits & width)) continue;
-      pack_plane(chunks, width, first, bytes, packed);
-      packed += static_cast<uint64_t>(width) * bytes;
-      first += width;
-    }
+  }
+}
+
+void pack_bits(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t cols, int bits,
+               uint8_t* packed) {
+  switch (bits) {
+    case 1:
+      return pack<1>(codes, stride, rows, cols, packed);
+    case 2:
+      return pack<2>(codes, stride, rows, cols, packed);
+    case 3:
+      return pack<3>(codes, stride, rows, cols, packed);
+    case 4:
+      return pack<4>(codes, stride, rows, cols, packed);
+    case 5:
+      return pack<5>(codes, stride, rows, cols, packed);
+    case 6:
+      return pack<6>(codes, stride, rows, cols, packed);
+    case 7:
+      return pack<7>(codes, stride, rows, cols, packed);
+    default:
+      return pack<8>(codes, stride, rows, cols, packed);
   }
 }
 
@@ -85,12 +102,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace pith::form {
 
-HWY_EXPORT(pack);
+HWY_EXPORT(pack_bits);
 HWY_EXPORT(unpack);
 
 void pack_panel(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t cols, int bits,
                 uint8_t* packed) {
-  HWY_DYNAMIC_DISPATCH(pack)(codes, stride, rows, cols, bits, packed);
+  HWY_DYNAMIC_DISPATCH(pack_bits)(codes, stride, rows, cols, bits, packed);
 }
 
 void unpack_panel(const Panel& panel, uint8_t* chunks) {
