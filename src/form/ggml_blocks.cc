@@ -180,42 +180,8 @@ void tq2_0(const uint8_t* b, float* y) {
 using Decode = void (*)(const uint8_t*, float*);
 
 Decode decoder_of(DType type) {
-  switch (type) {
-    case DType::kQ4_0:
-      return q4_0;
-    case DType::kQ4_1:
-      return q4_1;
-    case DType::kQ5_0:
-      return q5_0;
-    case DType::kQ5_1:
-      return q5_1;
-    case DType::kQ8_0:
-      return q8_0;
-    case DType::kQ2_K:
-      return q2_k;
-    case DType::kQ3_K:
-      return q3_k;
-    case DType::kQ4_K:
-      return q4_k;
-    case DType::kQ5_K:
-      return q5_k;
-    case DType::kQ6_K:
-      return q6_k;
-    case DType::kQ8_K:
-      return q8_k;
-    case DType::kIQ4_NL:
-      return iq4_nl;
-    case DType::kIQ4_XS:
-      return iq4_xs;
-    case DType::kMXFP4:
-      return mxfp4;
-    case DType::kTQ1_0:
-      return tq1_0;
-    case DType::kTQ2_0:
-      return tq2_0;
-    default:
-      return nullptr;
-  }
+  return of_ggml_type<Decode>(type, {q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k,
+                                     q8_k, iq4_nl, iq4_xs, mxfp4, tq1_0, tq2_0});
 }
 
 }  // namespace

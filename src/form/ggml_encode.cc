@@ -6,6 +6,7 @@
 
 #include "ggml.h"
 #include "ggml_fit.h"
+#include "ggml_tables.h"
 #include "kinds.h"
 #include "pith/base/half.h"
 #include "pith/form/arguments.h"
@@ -116,8 +117,6 @@ constexpr int kMostMxfp4 = 252;  // with which the largest level is a finite flo
 
 // The scale is a power of two: the best of the three around the largest element's.
 void mxfp4(const float* x, uint8_t* b) {
-  static constexpr std::array<int, 16> kFp4 = {0, 1,  2,  3,  4,  6,  8,  12,
-                                               0, -1, -2, -3, -4, -6, -8, -12};
   float largest = 0;
   for (int j = 0; j < 32; ++j) largest = std::max(largest, std::fabs(x[j]));
   const int middle = largest == 0 ? 0 : std::ilogb(largest) - 2 + 127;
@@ -316,42 +315,8 @@ void tq2_0(const float* x, uint8_t* b) {
 using Encode = void (*)(const float*, uint8_t*);
 
 Encode encoder_of(DType type) {
-  switch (type) {
-    case DType::kQ4_0:
-      return q4_0;
-    case DType::kQ4_1:
-      return q4_1;
-    case DType::kQ5_0:
-      return q5_0;
-    case DType::kQ5_1:
-      return q5_1;
-    case DType::kQ8_0:
-      return q8_0;
-    case DType::kQ2_K:
-      return q2_k;
-    case DType::kQ3_K:
-      return q3_k;
-    case DType::kQ4_K:
-      return q4_k;
-    case DType::kQ5_K:
-      return q5_k;
-    case DType::kQ6_K:
-      return q6_k;
-    case DType::kQ8_K:
-      return q8_k;
-    case DType::kIQ4_NL:
-      return iq4_nl;
-    case DType::kIQ4_XS:
-      return iq4_xs;
-    case DType::kMXFP4:
-      return mxfp4;
-    case DType::kTQ1_0:
-      return tq1_0;
-    case DType::kTQ2_0:
-      return tq2_0;
-    default:
-      return nullptr;
-  }
+  return of_ggml_type<Encode>(type, {q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k,
+                                     q8_k, iq4_nl, iq4_xs, mxfp4, tq1_0, tq2_0});
 }
 
 }  // namespace

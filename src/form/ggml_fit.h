@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ggml_tables.h"
+
 namespace pith::form::ggml {
 
 // Integers from least to most.
@@ -25,9 +27,6 @@ struct IntegerLevels {
   }
 };
 
-// The sixteen levels of the types IQ4.
-inline constexpr std::array<int, 16> kIq4 = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                             1,    13,   25,  38,  53,  69,  89,  113};
 struct Iq4Levels {
   float nearest(float v) const { return static_cast<float>(kIq4[code(v)]); }
   static uint8_t code(float v);

@@ -1,10 +1,27 @@
-// What GGML's block types have in common: levels, and how small scales are packed.
+// GGML's block types and what they have in common: levels, and how small scales are packed.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
+#include "pith/base/dtype.h"
+
 namespace pith::form {
+
+// The types whose blocks can be decoded and encoded.
+inline constexpr std::array kGgmlTypes = {
+    DType::kQ4_0,   DType::kQ4_1,  DType::kQ5_0,  DType::kQ5_1, DType::kQ8_0, DType::kQ2_K,
+    DType::kQ3_K,   DType::kQ4_K,  DType::kQ5_K,  DType::kQ6_K, DType::kQ8_K, DType::kIQ4_NL,
+    DType::kIQ4_XS, DType::kMXFP4, DType::kTQ1_0, DType::kTQ2_0};
+
+// The function of a type, of one for each of kGgmlTypes in their order; null for other types.
+template <class Function>
+Function of_ggml_type(DType type, const std::array<Function, kGgmlTypes.size()>& functions) {
+  const auto* found = std::ranges::find(kGgmlTypes, type);
+  return found == kGgmlTypes.end() ? nullptr
+                                   : functions[static_cast<size_t>(found - kGgmlTypes.begin())];
+}
 
 // Levels of IQ4_NL and IQ4_XS.
 inline constexpr std::array<int, 16> kIq4 = {-127, -104, -83, -65, -49, -35, -22, -10,
