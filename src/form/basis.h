@@ -25,8 +25,8 @@ class Basis {
   virtual void forward(float* x) const = 0;
   // A row of F to the row of W: f -> f Q.
   virtual void back(float* row) const = 0;
-  // A row of W to the row of F: w -> w Q^-1.
-  virtual void change(float* row) const = 0;
+  // A row of W to the row of F: w -> w Q^-1, which is Q w where Q is orthonormal.
+  virtual void change(float* row) const { forward(row); }
 
  private:
   uint64_t size_;

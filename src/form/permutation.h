@@ -71,7 +71,6 @@ class PermutationBasis final : public Basis {
   void write_body(BodyWriter& to) const override { permutation_->write_body(to); }
   void forward(float* x) const override;
   void back(float* row) const override;
-  void change(float* row) const override { forward(row); }
 
   static BasisPtr read(uint64_t size, BodyReader& in);
   static BasisPtr make(const Expression& call, MatrixView matrix);

@@ -21,7 +21,6 @@ class DctBasis final : public Basis {
   void write_body(BodyWriter& to) const override;
   void forward(float* x) const override;
   void back(float* row) const override;
-  void change(float* row) const override { forward(row); }
 
   static BasisPtr read(uint64_t size, BodyReader& in);
   static BasisPtr make(const Expression& call, MatrixView matrix);
@@ -48,7 +47,6 @@ class WaveletBasis final : public Basis {
   void write_body(BodyWriter& to) const override;
   void forward(float* x) const override;
   void back(float* row) const override;
-  void change(float* row) const override { forward(row); }
 
   static BasisPtr read(uint64_t size, BodyReader& in);
   static BasisPtr make(const Expression& call, MatrixView matrix);
