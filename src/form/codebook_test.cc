@@ -1,48 +1,16 @@
 #include "codebook.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <cmath>
 #include <numeric>
 #include <random>
 
 #include "code_stream.h"
+#include "test_matrices.h"
 
 namespace pith::form {
 namespace {
-
-Matrix weights(Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Matrix m(shape);
-  for (float& v : m.values) v = normal(random);
-  return m;
-}
-
-double error(const Form& form, const Matrix& m) {
-  const Matrix got = decode(form);
-  double e = 0, s = 0;
-  for (size_t i = 0; i < m.values.size(); ++i) {
-    e += std::pow(double{m.values[i]} - got.values[i], 2);
-    s += std::pow(double{m.values[i]}, 2);
-  }
-  return e / s;
-}
-
-double error(std::string_view expression, const Matrix& m) {
-  return error(*encode(parse(expression), m.view()), m);
-}
-
-std::string refusal(std::string_view expression) {
-  try {
-    const Matrix m = weights({2, 8}, 1);
-    encode(parse(expression), m.view());
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 TEST(CodeStream, GivesBackEveryWidthFromEveryPlace) {
   for (int bits = 1; bits <= 16; ++bits) {
@@ -61,32 +29,33 @@ TEST(CodeStream, GivesBackEveryWidthFromEveryPlace) {
 }
 
 TEST(Codebook, ScalarsReachTheLloydMaxError) {
-  const Matrix m = weights({64, 1024}, 1);
-  EXPECT_NEAR(error("codebook(4)", m), 0.1175, 0.003);
-  EXPECT_NEAR(error("codebook(16)", m), 0.0095, 0.0004);
-  EXPECT_NEAR(error("codebook(256)", m), 4.2e-5, 0.8e-5);
+  const Matrix m = noise({64, 1024}, 1);
+  EXPECT_NEAR(squared_error("codebook(4)", m), 0.1175, 0.003);
+  EXPECT_NEAR(squared_error("codebook(16)", m), 0.0095, 0.0004);
+  EXPECT_NEAR(squared_error("codebook(256)", m), 4.2e-5, 0.8e-5);
 }
 
 TEST(Codebook, LongerVectorsAreNearerAtTheSameRate) {
-  const Matrix m = weights({256, 512}, 2);
-  const double scalar = error("codebook(4)", m), pairs = error("codebook(16, dim=2)", m),
-               fours = error("codebook(256, dim=4)", m);
+  const Matrix m = noise({256, 512}, 2);
+  const double scalar = squared_error("codebook(4)", m),
+               pairs = squared_error("codebook(16, dim=2)", m),
+               fours = squared_error("codebook(256, dim=4)", m);
   EXPECT_LT(pairs, scalar * 0.97);
   EXPECT_LT(fours, pairs * 0.97);
 }
 
 TEST(Codebook, StagesAddBitsAndFittingThemTogetherHelps) {
-  const Matrix m = weights({128, 512}, 3);
-  const double one = error("codebook(64, dim=4)", m),
-               two = error("codebook(64, dim=4, stages=2)", m),
-               together = error("codebook(64, dim=4, stages=2, fit=additive)", m);
+  const Matrix m = noise({128, 512}, 3);
+  const double one = squared_error("codebook(64, dim=4)", m),
+               two = squared_error("codebook(64, dim=4, stages=2)", m),
+               together = squared_error("codebook(64, dim=4, stages=2, fit=additive)", m);
   EXPECT_LT(two, one / 2);
   EXPECT_LT(together, two * 0.97);
 }
 
 TEST(Codebook, ProductQuantizationGivesEachSubspaceItsOwn) {
   // Columns of very different size: a shared codebook spends its entries on the largest.
-  Matrix m = weights({512, 32}, 4);
+  Matrix m = noise({512, 32}, 4);
   for (uint64_t r = 0; r < 512; ++r) {
     for (uint64_t c = 0; c < 32; ++c) m.row(r)[c] *= std::exp2(static_cast<float>(c / 4));
   }
@@ -100,14 +69,14 @@ TEST(Codebook, ProductQuantizationGivesEachSubspaceItsOwn) {
 }
 
 TEST(Codebook, EachRowItsOwn) {
-  Matrix m = weights({4, 512}, 5);
+  Matrix m = noise({4, 512}, 5);
   for (float& v : m.row(2)) v = std::fabs(v) * 1000;
-  EXPECT_LT(error("codebook(16, rows=1)", m), 0.012);
-  EXPECT_NEAR(error("codebook(16, group=row)", weights({8, 512}, 6)), 0.0095, 0.001);
+  EXPECT_LT(squared_error("codebook(16, rows=1)", m), 0.012);
+  EXPECT_NEAR(squared_error("codebook(16, group=row)", noise({8, 512}, 6)), 0.0095, 0.001);
 }
 
 TEST(Codebook, SizesAreWhatTheyShouldBe) {
-  const Matrix m = weights({512, 1024}, 7);
+  const Matrix m = noise({512, 1024}, 7);
   const auto rate = [&](std::string_view expression) {
     return static_cast<double>(bits(*encode(parse(expression), m.view()))) / (512 * 1024);
   };
@@ -119,7 +88,7 @@ TEST(Codebook, SizesAreWhatTheyShouldBe) {
 }
 
 TEST(Codebook, FormsShareOne) {
-  const Matrix m = weights({8, 64}, 8);
+  const Matrix m = noise({8, 64}, 8);
   const auto made =
       std::dynamic_pointer_cast<const CodebookForm>(encode(parse("codebook(16, dim=2)"), m.view()));
   const std::vector<uint16_t> codes(3 * 10, 5);
@@ -141,9 +110,9 @@ TEST(Codebook, TablesOfProductsAndDecodedTilesAgree) {
   for (const auto* expression :
        {"codebook(256, dim=8)", "codebook(16, dim=2, group=32)", "codebook(50, dim=3, stages=2)",
         "codebook(32, dim=4, columns=20, fit=additive, stages=2)"}) {
-    const Matrix m = weights({1100, 100}, 9);
+    const Matrix m = noise({1100, 100}, 9);
     const FormPtr form = encode(parse(expression), m.view());
-    const Matrix x = weights({3, 100}, 10), decoded = decode(*form);
+    const Matrix x = noise({3, 100}, 10), decoded = decode(*form);
     Matrix all;
     apply(*form, x.view(), all);
     for (uint64_t b = 0; b < 3; ++b) {
@@ -160,25 +129,15 @@ TEST(Codebook, TablesOfProductsAndDecodedTilesAgree) {
 }
 
 TEST(Codebook, IsTheSameOnEveryInstructionSet) {
-  const Matrix m = weights({40, 96}, 11);
+  const Matrix m = noise({40, 96}, 11);
   for (const auto* expression : {"codebook(16)", "codebook(5)", "codebook(100, dim=8, stages=2)"}) {
-    const FormPtr form = encode(parse(expression), m.view());
-    const Bytes stored = write(*form);
-    const Matrix decoded = decode(*form);
-    for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-      hwy::SetSupportedTargetsForTest(target);
-      hwy::GetChosenTarget().DeInit();
-      EXPECT_EQ(write(*encode(parse(expression), m.view())), stored);
-      EXPECT_EQ(decode(*form).values, decoded.values);
-    }
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().DeInit();
+    expect_same_on_every_target(expression, m);
   }
 }
 
 TEST(Codebook, LargeAndSmallNumbers) {
   for (const float size : {1e-38f, 1e-20f, 1e18f, 1e37f}) {
-    Matrix m = weights({16, 64}, 12);
+    Matrix m = noise({16, 64}, 12);
     for (float& v : m.values) v = v / 0.02f * size;
     const Matrix got = decode(*encode(parse("codebook(16, dim=2)"), m.view()));
     for (size_t i = 0; i < m.values.size(); ++i)
@@ -213,7 +172,7 @@ TEST(Codebook, CodesBeyondItsEndAreZero) {
 
 TEST(Codebook, ZeroSizes) {
   for (const Shape shape : {Shape{0, 0}, Shape{0, 5}, Shape{5, 0}, Shape{1, 1}}) {
-    const Matrix m = weights(shape, 13);
+    const Matrix m = noise(shape, 13);
     for (const auto* e : {"codebook(16)", "codebook(256, dim=8, rows=2)",
                           "codebook(4, dim=2, stages=2, group=4)", "codebook(4, group=tensor)"}) {
       const FormPtr form = encode(parse(e), m.view());

@@ -4,48 +4,24 @@
 #include <cmath>
 #include <random>
 
-#include "pith/form/form.h"
+#include "test_matrices.h"
 
 namespace pith::form {
 namespace {
 
-Matrix weights(Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Matrix m(shape);
-  for (float& v : m.values) v = normal(random);
-  return m;
-}
-
-// Squared error over squared size.
-double error(std::string_view expression, const Matrix& m) {
-  const Matrix got = decode(*encode(parse(expression), m.view()));
-  double e = 0, s = 0;
-  for (size_t i = 0; i < m.values.size(); ++i) {
-    e += std::pow(double{m.values[i]} - got.values[i], 2);
-    s += std::pow(double{m.values[i]}, 2);
-  }
-  return e / s;
-}
-
-double bits_each(std::string_view expression, const Matrix& m) {
-  return static_cast<double>(bits(*encode(parse(expression), m.view()))) /
-         static_cast<double>(m.shape.size());
-}
-
 TEST(Encode, GaussianGridsComeCloseToTheirTheory) {
-  const Matrix m = weights({64, 1024}, 1);
+  const Matrix m = noise({64, 1024}, 1);
   // Max (1960): the squared error of 2, 3 and 4 bits for a normal variable. Scales of whole rows.
-  EXPECT_NEAR(error("uniform(2, group=row, grid=gaussian)", m), 0.1175, 0.006);
-  EXPECT_NEAR(error("uniform(3, group=row, grid=gaussian)", m), 0.03454, 0.002);
-  EXPECT_NEAR(error("uniform(4, group=row, grid=gaussian)", m), 0.009497, 0.0006);
+  EXPECT_NEAR(squared_error("uniform(2, group=row, grid=gaussian)", m), 0.1175, 0.006);
+  EXPECT_NEAR(squared_error("uniform(3, group=row, grid=gaussian)", m), 0.03454, 0.002);
+  EXPECT_NEAR(squared_error("uniform(4, group=row, grid=gaussian)", m), 0.009497, 0.0006);
 }
 
 TEST(Encode, EachBitIsWorthAboutSixDecibels) {
-  const Matrix m = weights({32, 512}, 2);
+  const Matrix m = noise({32, 512}, 2);
   double before = 1;
   for (int b = 2; b <= 8; ++b) {
-    const double e = error(fmt::format("uniform({}, group=32)", b), m);
+    const double e = squared_error(fmt::format("uniform({}, group=32)", b), m);
     EXPECT_LT(e, before / 3) << b;
     before = e;
   }
@@ -53,7 +29,7 @@ TEST(Encode, EachBitIsWorthAboutSixDecibels) {
 }
 
 TEST(Encode, SizesAreWhatTheyShouldBe) {
-  const Matrix m = weights({256, 1024}, 3);
+  const Matrix m = noise({256, 1024}, 3);
   EXPECT_NEAR(bits_each("uniform(4, group=32)", m), 4.5, 0.01);
   EXPECT_NEAR(bits_each("uniform(3, group=64, zero=true)", m), 3.5, 0.01);
   EXPECT_NEAR(bits_each("sparse(1%)", m), 0.32 + 0.03125, 0.02);
@@ -62,16 +38,16 @@ TEST(Encode, SizesAreWhatTheyShouldBe) {
 }
 
 TEST(Encode, HadamardMakesOutliersHarmless) {
-  Matrix m = weights({64, 768}, 4);  // 2^8 * 3
+  Matrix m = noise({64, 768}, 4);  // 2^8 * 3
   for (uint64_t r = 0; r < 64; ++r) m.row(r)[r * 7 % 768] = 0.5f;
-  const double plain = error("uniform(3, group=row)", m);
-  EXPECT_LT(error("hadamard(seed=1) | uniform(3, group=row)", m), plain / 3);
+  const double plain = squared_error("uniform(3, group=row)", m);
+  EXPECT_LT(squared_error("hadamard(seed=1) | uniform(3, group=row)", m), plain / 3);
   // So do the outliers taken out.
-  EXPECT_LT(error("sparse(0.2%) + uniform(3, group=row)", m), plain / 3);
+  EXPECT_LT(squared_error("sparse(0.2%) + uniform(3, group=row)", m), plain / 3);
 }
 
 TEST(Encode, ScalesOfColumnsMakeLargeChannelsHarmless) {
-  Matrix m = weights({256, 256}, 5);
+  Matrix m = noise({256, 256}, 5);
   for (uint64_t r = 0; r < 256; ++r) m.row(r)[17] *= 100;
   // Measured on the other columns, which a shared scale would lose.
   const auto others = [&](std::string_view expression) {
@@ -86,7 +62,7 @@ TEST(Encode, ScalesOfColumnsMakeLargeChannelsHarmless) {
 }
 
 TEST(Encode, LowRankFindsWhatIsLow) {
-  const Matrix left = weights({100, 3}, 6), right = weights({3, 120}, 7);
+  const Matrix left = noise({100, 3}, 6), right = noise({3, 120}, 7);
   Matrix m({100, 120});
   for (uint64_t r = 0; r < 100; ++r) {
     for (uint64_t c = 0; c < 120; ++c) {
@@ -94,12 +70,12 @@ TEST(Encode, LowRankFindsWhatIsLow) {
         m.row(r)[c] += left.view().row(r)[k] * right.view().row(k)[c];
     }
   }
-  EXPECT_LT(error("lowrank(3)", m), 1e-6);
-  EXPECT_GT(error("lowrank(2)", m), 1e-3);
+  EXPECT_LT(squared_error("lowrank(3)", m), 1e-6);
+  EXPECT_GT(squared_error("lowrank(2)", m), 1e-3);
 }
 
 TEST(Encode, RefusesWithThePlace) {
-  Matrix m = weights({2, 3}, 8);
+  Matrix m = noise({2, 3}, 8);
   m.row(1)[2] = NAN;
   const auto message = [&](std::string_view expression) -> std::string {
     try {
@@ -111,8 +87,7 @@ TEST(Encode, RefusesWithThePlace) {
   };
   EXPECT_EQ(message("uniform(4)"), "uniform cannot hold nan (row 1, column 2)");
   EXPECT_EQ(message("dense(bf16)"), "");
-  EXPECT_NE(message("unifrom(4)")
-                .find("no form is called `unifrom`; there are dense, uniform, "),
+  EXPECT_NE(message("unifrom(4)").find("no form is called `unifrom`; there are dense, uniform, "),
             std::string::npos);
   EXPECT_NE(message("uniform(9)").find("`bits` must be an integer from 1 to 8, got 9"),
             std::string::npos);
@@ -123,7 +98,7 @@ TEST(Encode, RefusesWithThePlace) {
 
 TEST(Encode, ZeroSizesAreForms) {
   for (const Shape shape : {Shape{0, 0}, Shape{0, 5}, Shape{5, 0}, Shape{1, 1}}) {
-    const Matrix m = weights(shape, 9);
+    const Matrix m = noise(shape, 9);
     for (const auto* e : {"uniform(4)", "uniform(4, group=tensor)", "sparse(50%)", "lowrank(2)",
                           "hadamard | dense(f32)"}) {
       EXPECT_EQ(decode(*encode(parse(e), m.view())).values.size(), shape.size()) << e;

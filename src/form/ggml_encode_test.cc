@@ -8,6 +8,7 @@
 #include <random>
 
 #include "ggml.h"
+#include "test_matrices.h"
 
 namespace pith::form {
 namespace {
@@ -30,23 +31,6 @@ Expression ggml(DType type) {
   return Expression::call("ggml", {{"", Value(Expression::call(std::string(info(type).name)))}});
 }
 
-Matrix gaussian(Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Matrix m(shape);
-  for (float& v : m.values) v = normal(random);
-  return m;
-}
-
-double error(const Matrix& got, const Matrix& m) {
-  double e = 0, s = 0;
-  for (size_t i = 0; i < m.values.size(); ++i) {
-    e += std::pow(double{m.values[i]} - got.values[i], 2);
-    s += std::pow(double{m.values[i]}, 2);
-  }
-  return s > 0 ? e / s : e;
-}
-
 class GgmlEncode : public testing::TestWithParam<Quality> {
  public:
   static DType type() { return GetParam().type; }
@@ -55,27 +39,27 @@ class GgmlEncode : public testing::TestWithParam<Quality> {
 };
 
 TEST_P(GgmlEncode, LosesLittleOfNormalVariables) {
-  const Matrix m = gaussian({32, 1024}, 1);
+  const Matrix m = noise({32, 1024}, 1);
   const FormPtr form = encode(ggml(type()), m.view());
   EXPECT_EQ(form->expression(), ggml(type()));
-  EXPECT_LT(error(decode(*form), m), GetParam().gaussian);
+  EXPECT_LT(squared_error(decode(*form), m), GetParam().gaussian);
   EXPECT_NEAR(static_cast<double>(bits(*form)) / static_cast<double>(m.values.size()),
               8.0 * pith::info(type()).block_bytes / pith::info(type()).block_elements, 0.05);
 }
 
 TEST_P(GgmlEncode, ScalesWithTheWeights) {
   // Powers of two, with which f16 holds the scales as well.
-  const Matrix m = gaussian({4, 512}, 2);
-  const double once = error(around(m), m);
+  const Matrix m = noise({4, 512}, 2);
+  const double once = squared_error(around(m), m);
   for (const float factor : {0.25f, 8.0f, 0x1p10f}) {
     Matrix scaled = m;
     for (float& v : scaled.values) v *= factor;
-    EXPECT_NEAR(error(around(scaled), scaled), once, 0.03 * once) << factor;
+    EXPECT_NEAR(squared_error(around(scaled), scaled), once, 0.03 * once) << factor;
   }
 }
 
 TEST_P(GgmlEncode, RowsDoNotDependOnEachOther) {
-  const Matrix m = gaussian({3, 512}, 3);
+  const Matrix m = noise({3, 512}, 3);
   const Matrix all = around(m);
   for (uint64_t r = 0; r < 3; ++r) {
     const FormPtr one = encode(ggml(type()), {m.view().row(r).data(), {1, 512}});
@@ -90,7 +74,7 @@ TEST_P(GgmlEncode, OddBlocksStayFiniteAndNear) {
     for (size_t i = 0; i < m.values.size(); ++i) m.values[i] = f(i);
     const Matrix got = around(m);
     for (const float v : got.values) ASSERT_TRUE(std::isfinite(v)) << what;
-    EXPECT_LE(error(got, m), most) << what;
+    EXPECT_LE(squared_error(got, m), most) << what;
   };
   check(
       "zeros", [](size_t) { return 0.0f; }, 0);
@@ -116,7 +100,7 @@ TEST_P(GgmlEncode, TernaryWeightsAreExact) {
   std::mt19937 random(4);
   Matrix m({2, 512});
   for (float& v : m.values) v = 0.0625f * (static_cast<float>(random() % 3) - 1);
-  EXPECT_LT(error(around(m), m), has_zero() ? 1e-5 : 3e-3);
+  EXPECT_LT(squared_error(around(m), m), has_zero() ? 1e-5 : 3e-3);
   if (type() == DType::kTQ1_0 || type() == DType::kTQ2_0 || type() == DType::kMXFP4) {
     EXPECT_EQ(around(m).values, m.values);
   }

@@ -2,24 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "ggml.h"
 #include "pith/form/tensor.h"
+#include "test_matrices.h"
 
 namespace pith::form {
 namespace {
 
-Matrix gaussian(Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Matrix m(shape);
-  for (float& v : m.values) v = normal(random);
-  return m;
-}
-
 std::optional<GgmlTensor> of(std::string_view expression, Shape shape = {3, 256}) {
-  const FormPtr form = encode(parse(expression), gaussian(shape, 1).view());
+  const FormPtr form = encode(parse(expression), noise(shape, 1).view());
   auto tensor = as_ggml(*form);
   if (tensor && is_ggml_type(tensor->type)) {
     EXPECT_EQ(decode(GgmlForm(shape, tensor->type, tensor->data)).values, decode(*form).values)
@@ -79,13 +70,13 @@ TEST(GgmlTensor, ScalesOfOtherTypesFitWhereF16HasThem) {
 }
 
 TEST(GgmlTensor, MatricesAreEncodedToAnyTarget) {
-  const Matrix m = gaussian({2, 256}, 2);
+  const Matrix m = noise({2, 256}, 2);
   EXPECT_EQ(to_ggml(DType::kBF16, m.view()).size(), 1024u);
   EXPECT_EQ(to_ggml(DType::kQ6_K, m.view()).size(), 420u);
   EXPECT_TRUE(is_ggml_target(DType::kQ4_0));
   EXPECT_FALSE(is_ggml_target(DType::kIQ1_S));
   EXPECT_FALSE(is_ggml_target(DType::kF64));
-  EXPECT_THROW(to_ggml(DType::kQ6_K, gaussian({2, 128}, 2).view()), Error);
+  EXPECT_THROW(to_ggml(DType::kQ6_K, noise({2, 128}, 2).view()), Error);
 }
 
 }  // namespace

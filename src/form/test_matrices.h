@@ -5,34 +5,29 @@
 #include <hwy/targets.h>
 
 #include <cmath>
-#include <random>
 #include <string>
 
+#include "noise_matrix.h"
 #include "pith/form/form.h"
+#include "targets_testing.h"
 
 namespace pith::form {
-
-inline Matrix noise(Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.02f);
-  Matrix m(shape);
-  for (float& v : m.values) v = normal(random);
-  return m;
-}
 
 inline FormPtr encoded(std::string_view expression, const Matrix& m) {
   return encode(parse(expression), m.view());
 }
 
-// Squared error over squared size.
-inline double squared_error(const Form& form, const Matrix& m) {
-  const Matrix got = decode(form);
+// Squared error over squared size; of zeros the error itself.
+inline double squared_error(const Matrix& got, const Matrix& m) {
   double e = 0, s = 0;
   for (size_t i = 0; i < m.values.size(); ++i) {
     e += std::pow(double{m.values[i]} - got.values[i], 2);
     s += std::pow(double{m.values[i]}, 2);
   }
-  return e / s;
+  return s > 0 ? e / s : e;
+}
+inline double squared_error(const Form& form, const Matrix& m) {
+  return squared_error(decode(form), m);
 }
 inline double squared_error(std::string_view expression, const Matrix& m) {
   return squared_error(*encoded(expression, m), m);
@@ -43,7 +38,7 @@ inline double bits_each(std::string_view expression, const Matrix& m) {
 }
 
 // What refuses the expression; empty if nothing does.
-inline std::string refusal(std::string_view expression, const Matrix& m) {
+inline std::string refusal(std::string_view expression, const Matrix& m = noise({2, 8}, 1)) {
   try {
     encoded(expression, m);
   } catch (const Error& e) {
@@ -90,6 +85,24 @@ inline void expect_multiplies(const Form& form) {
     }
   }
   hwy::SetSupportedTargetsForTest(0);
+}
+
+// On every instruction set the form, encoded anew, is stored and decoded to the same bytes, and
+// multiplies alike.
+inline void expect_same_on_every_target(std::string_view expression, const Matrix& m) {
+  const FormPtr form = encoded(expression, m);
+  const Bytes stored = write(*form);
+  const Matrix decoded = decode(*form), x = noise({2, m.shape.cols}, 8);
+  Matrix product, again;
+  apply(*form, x.view(), product);
+  for_each_target([&](int64_t) {
+    EXPECT_EQ(write(*encoded(expression, m)), stored) << expression;
+    EXPECT_EQ(decode(*form).values, decoded.values) << expression;
+    apply(*form, x.view(), again);
+    for (size_t i = 0; i < product.values.size(); ++i) {
+      EXPECT_NEAR(again.values[i], product.values[i], 1e-6) << expression;
+    }
+  });
 }
 
 // What is stored cut off anywhere is refused.
