@@ -1,21 +1,11 @@
 // By recursive descent, with Jinja's levels of precedence: choice, or, and, not, comparisons, + and
-// -, ~, * / // %, **, signs; then what follows a value: .name [index] (call) |filter is test.
+// -, ~, * / // %, **, signs. What stands between operators: jinja_operands.cc.
 #include "jinja_expressions.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace pith::model::jinja {
 namespace {
-
-using Kind = Expr::Kind;
-
-Expr make(Kind kind, size_t offset, std::string name = "") {
-  Expr expr{.kind = kind};
-  expr.offset = offset;
-  expr.name = std::move(name);
-  return expr;
-}
 
 uint32_t height(const ExprPtr& expr) { return expr ? expr->height : 0; }
 
@@ -25,6 +15,8 @@ bool is_comparison(const Token& t) {
 }
 
 }  // namespace
+
+using Kind = Expr::Kind;
 
 ExpressionParser::Nested::Nested(ExpressionParser& parser) : depth_(parser.depth_) {
   if (depth_ >= kMaxHeight) {
@@ -84,6 +76,13 @@ void ExpressionParser::unexpected(std::string_view wanted) const {
   source_.bad(t.offset, fmt::format("expected {}, found {}", wanted, found));
 }
 
+Expr ExpressionParser::make(Kind kind, size_t offset, std::string name) {
+  Expr expr{.kind = kind};
+  expr.offset = offset;
+  expr.name = std::move(name);
+  return expr;
+}
+
 ExprPtr ExpressionParser::made(Expr expr) const {
   uint32_t highest = 0;
   for (const ExprPtr& part : expr.parts) highest = std::max(highest, height(part));
@@ -135,22 +134,21 @@ ExprPtr ExpressionParser::choice() {
   return value;
 }
 
-ExprPtr ExpressionParser::disjunction() {
-  ExprPtr value = conjunction();
-  if (!token().name("or")) return value;
-  Expr all = make(Kind::kOr, token().offset);
+ExprPtr ExpressionParser::joined(Kind kind, std::string_view word, Operand operand) {
+  ExprPtr value = (this->*operand)();
+  if (!token().name(word)) return value;
+  Expr all = make(kind, token().offset);
   all.parts.push_back(std::move(value));
-  while (accept_name("or")) all.parts.push_back(conjunction());
+  while (accept_name(word)) all.parts.push_back((this->*operand)());
   return made(std::move(all));
 }
 
+ExprPtr ExpressionParser::disjunction() {
+  return joined(Kind::kOr, "or", &ExpressionParser::conjunction);
+}
+
 ExprPtr ExpressionParser::conjunction() {
-  ExprPtr value = negation();
-  if (!token().name("and")) return value;
-  Expr all = make(Kind::kAnd, token().offset);
-  all.parts.push_back(std::move(value));
-  while (accept_name("and")) all.parts.push_back(negation());
-  return made(std::move(all));
+  return joined(Kind::kAnd, "and", &ExpressionParser::negation);
 }
 
 ExprPtr ExpressionParser::negation() {
@@ -178,48 +176,38 @@ ExprPtr ExpressionParser::comparison() {
   return value;
 }
 
-ExprPtr ExpressionParser::addition() {
-  ExprPtr value = concatenation();
-  while (token().is("+") || token().is("-")) {
+ExprPtr ExpressionParser::left_to_right(std::initializer_list<std::string_view> marks,
+                                        Operand operand) {
+  ExprPtr value = (this->*operand)();
+  while (std::any_of(marks.begin(), marks.end(), [&](auto mark) { return token().is(mark); })) {
     const Token op = advance();
-    value = binary(Kind::kBinary, op.text, op.offset, std::move(value), concatenation());
+    value = binary(Kind::kBinary, op.text, op.offset, std::move(value), (this->*operand)());
   }
   return value;
+}
+
+ExprPtr ExpressionParser::addition() {
+  return left_to_right({"+", "-"}, &ExpressionParser::concatenation);
 }
 
 ExprPtr ExpressionParser::concatenation() {
-  ExprPtr value = multiplication();
-  while (token().is("~")) {
-    const Token op = advance();
-    value = binary(Kind::kBinary, op.text, op.offset, std::move(value), multiplication());
-  }
-  return value;
+  return left_to_right({"~"}, &ExpressionParser::multiplication);
 }
 
 ExprPtr ExpressionParser::multiplication() {
-  ExprPtr value = power();
-  while (token().is("*") || token().is("/") || token().is("//") || token().is("%")) {
-    const Token op = advance();
-    value = binary(Kind::kBinary, op.text, op.offset, std::move(value), power());
-  }
-  return value;
+  return left_to_right({"*", "/", "//", "%"}, &ExpressionParser::power);
 }
 
-ExprPtr ExpressionParser::power() {
-  ExprPtr value = unary(true);
-  while (token().is("**")) {
-    const Token op = advance();
-    value = binary(Kind::kBinary, op.text, op.offset, std::move(value), unary(true));
-  }
-  return value;
-}
+ExprPtr ExpressionParser::power() { return left_to_right({"**"}, &ExpressionParser::factor); }
 
-ExprPtr ExpressionParser::unary(bool with_filters) {
+ExprPtr ExpressionParser::factor() { return filters(unary()); }
+
+ExprPtr ExpressionParser::unary() {
   ExprPtr value;
   if (token().is("-") || token().is("+")) {
     const Nested nested(*this);
     const Token sign = advance();
-    value = unary(false);
+    value = unary();
     if (sign.is("-")) {
       Expr expr = make(Kind::kNegate, sign.offset);
       expr.parts.push_back(std::move(value));
@@ -228,189 +216,7 @@ ExprPtr ExpressionParser::unary(bool with_filters) {
   } else {
     value = primary();
   }
-  value = postfix(std::move(value));
-  return with_filters ? filters(std::move(value)) : std::move(value);
-}
-
-ExprPtr ExpressionParser::primary() {
-  const Token& t = token();
-  Expr literal = make(Kind::kLiteral, t.offset);
-  const char* const begin = t.text.data();
-  const char* const end = begin + t.text.size();
-  switch (t.kind) {
-    case TokenKind::kName:
-      return word();
-    case TokenKind::kText: {
-      std::string text = advance().text;  // strings side by side are one
-      while (token().kind == TokenKind::kText) text += advance().text;
-      literal.literal = Value(std::move(text));
-      return made(std::move(literal));
-    }
-    case TokenKind::kInteger: {
-      int64_t value = 0;
-      if (std::from_chars(begin, end, value).ec != std::errc()) {
-        source_.bad(t.offset, "an integer too large");
-      }
-      literal.literal = Value(value);
-      advance();
-      return made(std::move(literal));
-    }
-    case TokenKind::kReal: {
-      double value = 0;
-      if (std::from_chars(begin, end, value).ec != std::errc()) {
-        source_.bad(t.offset, "a number too large or too small");
-      }
-      literal.literal = Value(value);
-      advance();
-      return made(std::move(literal));
-    }
-    default:
-      break;
-  }
-  if (t.is("(")) return parenthesized();
-  if (t.is("[")) return list();
-  if (t.is("{")) return dict();
-  unexpected("a value");
-}
-
-ExprPtr ExpressionParser::word() {
-  const Token t = advance();
-  Expr expr = make(Kind::kLiteral, t.offset);
-  if (t.text == "true" || t.text == "True") {
-    expr.literal = Value(true);
-  } else if (t.text == "false" || t.text == "False") {
-    expr.literal = Value(false);
-  } else if (t.text != "none" && t.text != "None") {
-    expr = make(Kind::kName, t.offset, t.text);
-  }
-  return made(std::move(expr));
-}
-
-ExprPtr ExpressionParser::parenthesized() {
-  const size_t offset = advance().offset;
-  if (accept(")")) return made(make(Kind::kTuple, offset));
-  ExprPtr inside = tuple();
-  expect(")");
-  return inside;
-}
-
-ExprPtr ExpressionParser::list() {
-  Expr all = make(Kind::kList, advance().offset);
-  while (!token().is("]")) {
-    all.parts.push_back(expression());
-    if (!accept(",")) break;
-  }
-  expect("]");
-  return made(std::move(all));
-}
-
-ExprPtr ExpressionParser::dict() {
-  Expr all = make(Kind::kDict, advance().offset);
-  while (!token().is("}")) {
-    all.parts.push_back(expression());
-    expect(":");
-    all.parts.push_back(expression());
-    if (!accept(",")) break;
-  }
-  expect("}");
-  return made(std::move(all));
-}
-
-ExprPtr ExpressionParser::postfix(ExprPtr subject) {
-  while (true) {
-    if (token().is(".")) {
-      Expr expr = make(Kind::kAttribute, advance().offset);
-      if (token().kind == TokenKind::kInteger) {
-        source_.bad(token().offset, "an index after a dot; write [index]");
-      }
-      expr.name = name("the name of an attribute");
-      expr.parts.push_back(std::move(subject));
-      subject = made(std::move(expr));
-    } else if (token().is("[")) {
-      subject = subscript(std::move(subject));
-    } else if (token().is("(")) {
-      Expr call = make(Kind::kCall, token().offset);
-      call.parts.push_back(std::move(subject));
-      arguments(call);
-      subject = made(std::move(call));
-    } else {
-      return subject;
-    }
-  }
-}
-
-ExprPtr ExpressionParser::filters(ExprPtr subject) {
-  while (true) {
-    if (token().is("|")) {
-      Expr filter = make(Kind::kFilter, advance().offset);
-      filter.name = name("the name of a filter");
-      filter.parts.push_back(std::move(subject));
-      if (token().is("(")) arguments(filter);
-      subject = made(std::move(filter));
-    } else if (token().name("is")) {
-      subject = test(std::move(subject));
-    } else if (token().is("(")) {
-      Expr call = make(Kind::kCall, token().offset);
-      call.parts.push_back(std::move(subject));
-      arguments(call);
-      subject = made(std::move(call));
-    } else {
-      return subject;
-    }
-  }
-}
-
-ExprPtr ExpressionParser::subscript(ExprPtr subject) {
-  Expr expr = make(Kind::kIndex, advance().offset);
-  expr.parts.push_back(std::move(subject));
-  expr.parts.push_back(token().is(":") ? nullptr : expression());
-  if (token().is(":")) {
-    expr.kind = Kind::kSlice;
-    for (int i = 0; i < 2; ++i) {
-      const bool given = accept(":") && !token().is(":") && !token().is("]");
-      expr.parts.push_back(given ? expression() : nullptr);
-    }
-  }
-  expect("]");
-  return made(std::move(expr));
-}
-
-ExprPtr ExpressionParser::test(ExprPtr subject) {
-  const size_t offset = advance().offset;
-  const bool negated = accept_name("not");
-  Expr expr = make(Kind::kTest, offset, name("the name of a test"));
-  expr.parts.push_back(std::move(subject));
-  const Token& t = token();
-  const bool value_follows =
-      t.kind == TokenKind::kText || t.kind == TokenKind::kInteger || t.kind == TokenKind::kReal ||
-      t.is("[") || t.is("{") ||
-      (t.kind == TokenKind::kName && t.text != "else" && t.text != "or" && t.text != "and" &&
-       t.text != "if" && t.text != "is" && t.text != "in" && t.text != "not");
-  if (t.is("(")) {
-    arguments(expr);
-  } else if (value_follows) {
-    expr.parts.push_back(postfix(primary()));
-  }
-  if (!negated) return made(std::move(expr));
-  Expr inverse = make(Kind::kNot, offset);
-  inverse.parts.push_back(made(std::move(expr)));
-  return made(std::move(inverse));
-}
-
-void ExpressionParser::arguments(Expr& call) {
-  expect("(");
-  while (!token().is(")")) {
-    if (token().kind == TokenKind::kName && token_after().is("=")) {
-      std::string key = advance().text;
-      advance();
-      call.named.emplace_back(std::move(key), expression());
-    } else {
-      if (!call.named.empty()) unexpected("a named argument");
-      call.parts.push_back(expression());
-    }
-    if (!accept(",")) break;
-  }
-  expect(")");
+  return postfix(std::move(value));
 }
 
 }  // namespace pith::model::jinja

@@ -38,6 +38,9 @@ class ExpressionParser {
   const Source& source_;
 
  private:
+  using Operand = ExprPtr (ExpressionParser::*)();
+
+  // From the loosest to the tightest.
   ExprPtr choice();
   ExprPtr disjunction();
   ExprPtr conjunction();
@@ -47,7 +50,8 @@ class ExpressionParser {
   ExprPtr concatenation();
   ExprPtr multiplication();
   ExprPtr power();
-  ExprPtr unary(bool with_filters);
+  ExprPtr factor();
+  ExprPtr unary();
   ExprPtr primary();
   ExprPtr word();
   ExprPtr parenthesized();
@@ -55,10 +59,16 @@ class ExpressionParser {
   ExprPtr dict();
   ExprPtr postfix(ExprPtr subject);
   ExprPtr filters(ExprPtr subject);
+  ExprPtr call(ExprPtr subject);
   ExprPtr subscript(ExprPtr subject);
   ExprPtr test(ExprPtr subject);
   void arguments(Expr& call);
+  // a or b or c: one node; a single operand is itself.
+  ExprPtr joined(Expr::Kind kind, std::string_view word, Operand operand);
+  // a + b - c: (a + b) - c.
+  ExprPtr left_to_right(std::initializer_list<std::string_view> marks, Operand operand);
   ExprPtr binary(Expr::Kind kind, std::string op, size_t offset, ExprPtr a, ExprPtr b);
+  static Expr make(Expr::Kind kind, size_t offset, std::string name = "");
   // Checks how high the tree has become.
   ExprPtr made(Expr expr) const;
 

@@ -22,13 +22,10 @@ int64_t length(const Value& value) {
   trouble("{} has no length", value.type());
 }
 
-Value to_integer(const Value& value) {
-  if (value.integer()) return value;
-  if (value.number()) {
-    const double real = value.as_real();
-    return std::abs(real) < 9e18 ? static_cast<int64_t>(real) : int64_t{0};
-  }
-  int64_t out = 0;
+// Of a string; 0 where it is none.
+template <class T>
+T number_in(const Value& value) {
+  T out = 0;
   if (const auto* text = value.text()) {
     const std::string digits = strip(*text, "", true, true);
     const auto end = digits.data() + digits.size();
@@ -38,16 +35,18 @@ Value to_integer(const Value& value) {
   return out;
 }
 
+Value to_integer(const Value& value) {
+  if (value.integer()) return value;
+  if (value.number()) {
+    const double real = value.as_real();
+    return std::abs(real) < 9e18 ? static_cast<int64_t>(real) : int64_t{0};
+  }
+  return number_in<int64_t>(value);
+}
+
 Value to_real(const Value& value) {
   if (value.number()) return value.as_real();
-  double out = 0;
-  if (const auto* text = value.text()) {
-    const std::string digits = strip(*text, "", true, true);
-    const auto end = digits.data() + digits.size();
-    const auto read = std::from_chars(digits.data(), end, out);
-    if (read.ec != std::errc() || read.ptr != end) out = 0;
-  }
-  return out;
+  return number_in<double>(value);
 }
 
 Value absolute(const Value& value) {
