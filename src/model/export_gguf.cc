@@ -15,6 +15,16 @@ void check_type(const ExportOptions& options) {
   fail(ErrorKind::kUsage, "matrices cannot be encoded to {} for GGUF", info(*options.type).name);
 }
 
+// What GGUF forbids is the model's fault here, not the caller's.
+io::GgufWriter begin(const std::filesystem::path& to, bool overwrite, const ExportPlan& plan,
+                     std::vector<io::TensorInfo> table) {
+  try {
+    return {to, overwrite, plan.metadata, std::move(table)};
+  } catch (const Error& error) {
+    throw error.kind() == ErrorKind::kUsage ? Error(ErrorKind::kData, error.what()) : error;
+  }
+}
+
 ExportReport write(const ExportPlan& plan, const std::filesystem::path& to,
                    const ExportOptions& options) {
   std::vector<io::TensorInfo> table;
@@ -23,7 +33,7 @@ ExportReport write(const ExportPlan& plan, const std::filesystem::path& to,
     table.push_back({tensor.name, tensor.type, tensor.shape});
     total += tensor_bytes(tensor.type, tensor.shape).value_or(0);
   }
-  io::GgufWriter out(to, options.overwrite, plan.metadata, std::move(table));
+  io::GgufWriter out = begin(to, options.overwrite, plan, std::move(table));
   uint64_t done = 0;
   const auto piece = [&](ByteView bytes) {
     // Long kept tensors are written in pieces, so that work can be interrupted.

@@ -331,6 +331,29 @@ TEST(ExportGguf, TokenizersThatGgufCannotHoldAreLeftOut) {
   EXPECT_SAYS([&] { gguf_metadata(unigram, 100'000); }, "cannot hold a unigram tokenizer");
 }
 
+// Files of other programs, which are at fault themselves.
+TEST(ExportGguf, FilesWithNamesThatGgufForbidsAreBadData) {
+  const Folder folder;
+  const fs::path from = folder.path() / "bad.gguf", to = folder.path() / "to.gguf";
+  const io::GgufMetadata good = {{"general.architecture", std::string("other")}};
+  io::GgufMetadata twice = good;
+  twice.push_back(good.front());
+  const auto kind = [&](const io::GgufMetadata& metadata, const std::string& name) {
+    Bytes file = io::gguf_header(metadata, std::vector<io::TensorInfo>{{name, DType::kF32, {8}}});
+    file.resize(file.size() + 32);
+    testing::write_file(from, file);
+    try {
+      export_gguf(from, to, {.overwrite = true});
+    } catch (const Error& e) {
+      return e.kind();
+    }
+    return ErrorKind::kLimit;  // of none
+  };
+  EXPECT_EQ(kind(good, "a"), ErrorKind::kLimit);
+  EXPECT_EQ(kind(good, std::string(64, 'a')), ErrorKind::kData);
+  EXPECT_EQ(kind(twice, "a"), ErrorKind::kData);
+}
+
 TEST(ExportGguf, TheReferenceModelComesBackFromItsFile) {
   const fs::path model = testing::source_root() / "data/lm";
   const Folder folder;

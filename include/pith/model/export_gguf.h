@@ -36,8 +36,9 @@ struct ExportReport {
 };
 
 // `model`: what open_weights() opens, or any GGUF file, whose metadata stay as they are. Throws
-// ErrorKind::kUsage naming the tensor that GGUF cannot hold, and as the reading of the model and
-// io::GgufWriter do.
+// ErrorKind::kUsage naming the tensor whose form GGUF cannot hold, ErrorKind::kData for names,
+// shapes and metadata that it forbids, ErrorKind::kIo as io::GgufWriter, and as the reading of the
+// model does.
 ExportReport export_gguf(const std::filesystem::path& model, const std::filesystem::path& to,
                          const ExportOptions& options = {});
 ExportReport export_gguf(const WeightSource& model, const std::filesystem::path& to,
