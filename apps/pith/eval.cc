@@ -21,7 +21,11 @@ std::string text_of(const std::string& path) {
 Measurements measure(const EvalArguments& a) {
   const model::LanguageModel subject = model::load_model(a.model);
   std::optional<model::LanguageModel> reference;
-  if (!a.against.empty()) reference = model::load_model(a.against);
+  if (!a.against.empty()) {
+    // Both are read in turns, so that there must be memory for both; one file is in memory once.
+    const bool same = std::filesystem::equivalent(a.model, a.against);
+    reference = model::load_model(a.against, {.others = same ? 0 : subject.weight_bytes()});
+  }
   if (a.context > subject.config().context && !a.quiet) {
     print_warning(fmt::format("the model was made for {} positions, not {}",
                               subject.config().context, a.context));

@@ -40,9 +40,9 @@ TextEvaluation evaluate_text(const LanguageModel& model, std::string_view text,
                              PerplexityOptions options, std::optional<bool> with_bos,
                              const LanguageModel* reference) {
   if (reference) check_same_vocabulary(model, *reference);
-  const Tokenizer& tokenizer =
-      model::tokenizer_of(model.tokenizer() || !reference ? model : *reference);
-  TextEvaluation out{{}, tokenizer.encode(text, {.add_bos = false}), tokenizer};
+  const LanguageModel& reader = model.tokenizer() || !reference ? model : *reference;
+  const Tokenizer& tokenizer = model::tokenizer_of(reader);
+  TextEvaluation out{{}, model::text_ids(reader, text, {.add_bos = false}), tokenizer};
   options.bos = bos_of(model, tokenizer, with_bos);
   const uint64_t positions =
       std::clamp<uint64_t>(out.ids.size() + 1, 1, std::max<uint64_t>(options.context, 1));
@@ -52,7 +52,7 @@ TextEvaluation evaluate_text(const LanguageModel& model, std::string_view text,
     out.evaluation = evaluate(source, out.ids, options);
     return out;
   }
-  model::Session other(*reference, positions, options.threads);
+  model::Session other(*reference, positions, options.threads, session.needed_bytes());
   const LogitSource against = logits_of(other);
   out.evaluation = evaluate(source, out.ids, options, &against);
   return out;

@@ -57,6 +57,23 @@ TEST(EvaluateText, AgainstItselfNothingDiverges) {
   EXPECT_EQ(found.evaluation.divergence->same_best.mean, 1);
 }
 
+// A tokenizer of the files and an embedding that has no rows for its tokens.
+TEST(EvaluateText, FilesThatDisagreeAreBadDataAndNoWrongUsage) {
+  model::LanguageModel::Parts parts;
+  parts.config = reference_model().config();
+  parts.config.vocabulary = 100;
+  parts.weights = reference_model().weights();
+  parts.tokenizer = *reference_model().tokenizer();
+  parts.where = "small";
+  try {
+    evaluate_text(model::LanguageModel(std::move(parts)), kText, {});
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kData);
+    EXPECT_NE(std::string(e.what()).find("the model has only 100"), std::string::npos) << e.what();
+  }
+}
+
 TEST(EvaluateText, RefusesTextsAndOptionsThatMeasureNothing) {
   EXPECT_THROW(evaluate_text(reference_model(), "", {}), Error);
   EXPECT_THROW(evaluate_text(reference_model(), kText, {.context = 0}), Error);

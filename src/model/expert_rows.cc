@@ -20,6 +20,7 @@ class ExpertRows final : public form::Form {
     all_->multiply(x, first_ + first, first_ + last, out, stride);
   }
   std::string_view kind() const override { return "rows"; }
+  const form::Form& all() const { return *all_; }
   // The whole tensor is what is stored.
   void write_body(form::BodyWriter&) const override {
     fail(ErrorKind::kUsage, "one expert's rows of a form are not written");
@@ -34,6 +35,11 @@ class ExpertRows final : public form::Form {
 
 form::FormPtr expert_rows(form::FormPtr all, uint64_t first, uint64_t last) {
   return std::make_shared<ExpertRows>(std::move(all), first, last);
+}
+
+const form::Form& whole_of(const form::Form& form) {
+  const auto* rows = dynamic_cast<const ExpertRows*>(&form);
+  return rows ? rows->all() : form;
 }
 
 }  // namespace pith::model

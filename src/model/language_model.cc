@@ -106,10 +106,12 @@ void check_memory(const WeightSource& source, const LoadOptions& options) {
   if (options.memory_limit && *options.memory_limit == 0) return;
   MemoryLeft left = memory_left();
   if (options.memory_limit) left.memory = options.memory_limit;
-  MemoryNeeds needs{.weights = source.bytes(), .positions = options.positions};
+  MemoryNeeds needs{
+      .weights = source.bytes(), .others = options.others, .positions = options.positions};
   if (options.positions > 0) needs.cache = cache_bytes(source.config(), options.positions);
   require(needs, {left.memory, std::nullopt}, source.where());
   needs.weights = source.decoded_bytes();
+  needs.others = 0;
   require(needs, {std::nullopt, left.addresses}, source.where());
 }
 

@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <set>
 #include <string>
 
+#include "expert_rows.h"
 #include "kv_cache.h"
 #include "pith/base/error.h"
+#include "pith/form/ggml_tensor.h"
 
 namespace pith::model {
 namespace {
@@ -111,7 +114,7 @@ std::string size_text(uint64_t bytes) {
 void require(const MemoryNeeds& needs, const MemoryLeft& left, const std::string& model) {
   const auto check = [&](std::optional<uint64_t> there, std::string_view of) {
     uint64_t most = there.value_or(UINT64_MAX);
-    for (const uint64_t part : {needs.weights, needs.cache, needs.rest}) {
+    for (const uint64_t part : {needs.others, needs.weights, needs.cache, needs.rest}) {
       if (part <= most) {
         most -= part;
         continue;
@@ -121,8 +124,10 @@ void require(const MemoryNeeds& needs, const MemoryLeft& left, const std::string
                                    ? ""
                                    : fmt::format(", keys and values of {} positions {}",
                                                  needs.positions, size_text(needs.cache));
-      fail(ErrorKind::kLimit, "{}: the weights need {}{}; there are {} of {}: {}", model,
-           size_text(needs.weights), keys, size_text(*there), of,
+      const std::string others =
+          needs.others == 0 ? "" : fmt::format(", {} of them for others", size_text(needs.others));
+      fail(ErrorKind::kLimit, "{}: the weights need {}{}; there are {} of {}{}: {}", model,
+           size_text(needs.weights), keys, size_text(*there), of, others,
            shorter ? "ask for a shorter context" : "compress the model");
     }
   };
@@ -153,33 +158,46 @@ uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk) {
 
 namespace {
 
-uint64_t rearranged(const form::FormPtr& form) {
-  if (!form || form->kind() != "ggml") return 0;
-  // As many bytes, and up to a quarter more (form/ggml_panels.h); most types take a sixteenth.
-  const uint64_t bytes = form::bits(*form) / 8;
-  return bytes + bytes / 16;
-}
+// The forms that are multiplied, each once.
+class Multiplied {
+ public:
+  void add(const form::FormPtr& form) {
+    if (form && seen_.insert(&whole_of(*form)).second) bytes_ += rearranged(whole_of(*form));
+  }
+  void add(const FeedForward& f) {
+    for (const Linear* linear : {&f.gate, &f.up, &f.down}) add(linear->weight);
+  }
+  uint64_t bytes() const { return bytes_; }
 
-uint64_t rearranged(const FeedForward& f) {
-  return rearranged(f.gate.weight) + rearranged(f.up.weight) + rearranged(f.down.weight);
-}
+ private:
+  // As many bytes and a sixteenth more, of digits of three a quarter more (form/ggml_panels.h).
+  static uint64_t rearranged(const form::Form& form) {
+    if (form.kind() != "ggml") return 0;
+    const auto blocks = form::as_ggml(form);
+    const bool digits = blocks && (blocks->type == DType::kTQ1_0 || blocks->type == DType::kTQ2_0);
+    const uint64_t bytes = form::bits(form) / 8;
+    return bytes + bytes / (digits ? 4 : 16);
+  }
+
+  std::set<const form::Form*> seen_;
+  uint64_t bytes_ = 0;
+};
 
 }  // namespace
 
 uint64_t rearranged_bytes(const DecoderWeights& weights) {
-  // The embedding is looked up, and multiplied only as the head.
-  uint64_t bytes = rearranged(weights.head.weight);
+  Multiplied all;
+  all.add(weights.head.weight);  // the embedding is only looked up, where it is not the head
   for (const DecoderLayer& l : weights.layers) {
-    for (const Linear* linear : {&l.q, &l.k, &l.v, &l.output}) {
-      bytes += rearranged(linear->weight);
-    }
-    if (l.feed_forward) bytes += rearranged(*l.feed_forward);
+    for (const Linear* linear : {&l.q, &l.k, &l.v, &l.output}) all.add(linear->weight);
+    if (l.feed_forward) all.add(*l.feed_forward);
     if (!l.experts) continue;
-    bytes += rearranged(l.experts->router);
-    for (const FeedForward& expert : l.experts->experts) bytes += rearranged(expert);
-    if (l.experts->shared) bytes += rearranged(*l.experts->shared);
+    all.add(l.experts->router);
+    all.add(l.experts->shared_gate);
+    for (const FeedForward& expert : l.experts->experts) all.add(expert);
+    if (l.experts->shared) all.add(*l.experts->shared);
   }
-  return bytes;
+  return all.bytes();
 }
 
 }  // namespace pith::model

@@ -21,6 +21,7 @@ MemoryLeft memory_left(const std::filesystem::path& root = "/");
 
 struct MemoryNeeds {
   uint64_t weights = 0, cache = 0, rest = 0;  // bytes
+  uint64_t others = 0;                        // bytes that others were promised
   uint64_t positions = 0;                     // for the cache
 };
 // Throws ErrorKind::kLimit, naming the model, where less is left than is needed.

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "expert_rows.h"
 #include "pith/form/ggml_tensor.h"
 #include "pith/model/session.h"
 #include "testing_model.h"
@@ -121,6 +122,46 @@ TEST(MemoryNeeds, BlocksAreCountedUntilTheyAreRearranged) {
   EXPECT_LE(model.unprepared_bytes(), blocks + blocks / 8);
   Session(model, 4).feed(std::vector<int32_t>{1});
   EXPECT_EQ(copy.unprepared_bytes(), 0U);
+}
+
+TEST(MemoryNeeds, RearrangedBlocksOfEachTypeAreForeseen) {
+  const form::Shape shape{32, 512};
+  const auto bytes = [&](const char* type) {
+    DecoderWeights weights;
+    weights.head.weight =
+        form::encode(form::parse(fmt::format("ggml({})", type)), form::Matrix(shape).view());
+    return rearranged_bytes(weights);
+  };
+  // Digits of three lie in two bits each, with a scale of 16 bits for 256.
+  EXPECT_GE(bytes("tq1_0"), shape.size() / 4 + shape.size() / 128);
+  EXPECT_GE(bytes("tq2_0"), shape.size() / 4 + shape.size() / 128);
+  // Codes of 3 bits, sub-scales of a byte.
+  EXPECT_GE(bytes("q3_K"), shape.size() * 3 / 8 + shape.size() / 16 + shape.size() / 128);
+}
+
+TEST(MemoryNeeds, ATensorOfManyExpertsCountsOnce) {
+  const form::FormPtr all = form::encode(form::parse("ggml(q8_0)"), form::Matrix({24, 64}).view());
+  DecoderWeights weights;
+  Experts& experts = weights.layers.emplace_back().experts.emplace();
+  for (uint64_t first = 0; first < 24; first += 8) {
+    const Linear rows{expert_rows(all, first, first + 8), {}};
+    experts.experts.push_back({rows, rows, rows});
+  }
+  EXPECT_GE(rearranged_bytes(weights), form::bits(*all) / 8);
+  EXPECT_LE(rearranged_bytes(weights), form::bits(*all) / 8 * 9 / 8);
+}
+
+TEST(MemoryNeeds, WhatOthersWerePromisedIsNotThere) {
+  const DecoderConfig c = small_config();
+  const MemoryWeights source(c, random_tensors(c));
+  EXPECT_NO_THROW(make_model(source, {.memory_limit = source.bytes() + 10, .others = 10}));
+  EXPECT_SAYS([&] { make_model(source, {.memory_limit = source.bytes() + 10, .others = 11}); },
+              "for others");
+  const LanguageModel model = make_model(source);
+  const Session first(model, 50);
+  EXPECT_GT(first.needed_bytes(), first.cache_bytes());
+  EXPECT_NO_THROW(Session(model, 50, 1, first.needed_bytes()));
+  EXPECT_SAYS([&] { Session(model, 50, 1, UINT64_MAX); }, "for others");
 }
 
 // In a process of its own: the limit stays.

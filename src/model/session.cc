@@ -26,14 +26,20 @@ constexpr uint64_t kChunk = 512;
 // Rows of queries that a thread takes at a time.
 constexpr uint64_t kAttendRows = 32;
 
-uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity) {
-  if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
+// What a session that has read nothing will take.
+MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity) {
   const DecoderConfig& c = model.config();
-  require({.weights = model.unprepared_bytes(),
-           .cache = cache_bytes(c, capacity),
-           .rest = activation_bytes(c, std::min(capacity, kChunk)),
-           .positions = capacity},
-          memory_left(), model.where());
+  return {.weights = model.unprepared_bytes(),
+          .cache = cache_bytes(c, capacity),
+          .rest = activation_bytes(c, std::min(capacity, kChunk)),
+          .positions = capacity};
+}
+
+uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity, uint64_t others) {
+  if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
+  MemoryNeeds needs = needs_of(model, capacity);
+  needs.others = others;
+  require(needs, memory_left(), model.where());
   return capacity;
 }
 
@@ -44,11 +50,11 @@ MatrixView last_rows(const Matrix& m, uint64_t rows) {
 }  // namespace
 
 struct Session::State {
-  State(const LanguageModel& of, uint64_t positions, int requested)
+  State(const LanguageModel& of, uint64_t positions, int requested, uint64_t others)
       : model(of),
         config(model.config()),
         weights(model.weights()),
-        capacity(checked_capacity(model, positions)),
+        capacity(checked_capacity(model, positions, others)),
         threads(thread_count(requested)),
         cache(config.layers, config.kv_heads, config.head_size, capacity),
         rope(config, capacity) {}
@@ -207,8 +213,8 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
   if (!whole) std::ranges::copy(made.values, logits.row(first).data());
 }
 
-Session::Session(const LanguageModel& model, uint64_t capacity, int threads)
-    : state_(std::make_unique<State>(model, capacity, threads)) {}
+Session::Session(const LanguageModel& model, uint64_t capacity, int threads, uint64_t others)
+    : state_(std::make_unique<State>(model, capacity, threads, others)) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -251,5 +257,10 @@ void Session::rewind(uint64_t position) {
 
 const LanguageModel& Session::model() const { return state_->model; }
 uint64_t Session::cache_bytes() const { return state_->cache.bytes(); }
+
+uint64_t Session::needed_bytes() const {
+  const MemoryNeeds needs = needs_of(state_->model, state_->capacity);
+  return needs.weights + needs.cache + needs.rest;
+}
 
 }  // namespace pith::model

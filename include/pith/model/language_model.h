@@ -91,6 +91,8 @@ struct LoadOptions {
   // Bytes that weights may take: a model that needs more is refused with ErrorKind::kLimit before
   // anything is read. Unset: available_memory(). 0: any number, which may make the machine page.
   std::optional<uint64_t> memory_limit = {};
+  // Bytes of it that others need: the weights of models that are used beside this one.
+  uint64_t others = 0;
   // Positions that sessions will have room for, whose keys and values count as well.
   uint64_t positions = 0;
   bool tokenizer = true;

@@ -28,8 +28,9 @@ class Session {
  public:
   // Room for `capacity` positions, at least 1; memory is taken as they fill. Throws
   // ErrorKind::kLimit where the keys and values of all of them need more memory than the machine
-  // has available. threads: as thread_count().
-  Session(const LanguageModel& model, uint64_t capacity, int threads = 1);
+  // has available beside `others`: bytes that are promised to other sessions (needed_bytes()) and
+  // not taken yet. threads: as thread_count().
+  Session(const LanguageModel& model, uint64_t capacity, int threads = 1, uint64_t others = 0);
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -48,6 +49,9 @@ class Session {
   const LanguageModel& model() const;
   // Bytes of keys and values when full.
   uint64_t cache_bytes() const;
+  // Bytes that a session which has read nothing will take at most: keys and values, what lies
+  // between layers, and what the model prepares at its first use.
+  uint64_t needed_bytes() const;
 
  private:
   struct State;
