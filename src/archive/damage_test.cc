@@ -1,7 +1,5 @@
 // Damage: every truncation, every flipped bit, and archives made to deceive.
-#include "pith/base/hash.h"
-#include "record.h"
-#include "testing.h"
+#include "damage_testing.h"
 
 namespace pith::archive {
 namespace {
@@ -76,18 +74,7 @@ TEST(Damage, EveryBitFlipped) {
 
 TEST(Damage, VerifySeesEveryFlippedByte) {
   const Model m = tiny_model();
-  Bytes file = archive_bytes(m);
-  for (size_t i = 0; i < file.size(); ++i) {
-    file[i] ^= 0x10;
-    bool seen = false;
-    try {
-      seen = !Archive::open_memory(file).verify(1).ok();
-    } catch (const Error&) {
-      seen = true;
-    }
-    EXPECT_TRUE(seen) << "byte " << i;
-    file[i] ^= 0x10;
-  }
+  expect_verify_sees(archive_bytes(m), 1);
 }
 
 TEST(Damage, VerifyNamesTheTensors) {
@@ -137,31 +124,13 @@ TEST(Damage, OptionalFeaturesAreIgnored) {
 Bytes with_index(ByteView file, const Bytes& raw, uint64_t claimed_raw = 0) {
   const Footer old = read_footer(file);
   Bytes out(file.begin(), file.begin() + static_cast<ptrdiff_t>(old.index_at));
-  Packed packed = pack(raw);
-  FrameHeader header{FrameKind::kIndex, packed.flags, old.id};
-  header.stored = packed.payload.size();
-  header.raw = claimed_raw ? claimed_raw : packed.raw;
-  header.payload_hash = hash64(packed.payload);
-  write_frame_header(header, out);
-  out.insert(out.end(), packed.payload.begin(), packed.payload.end());
-  out.resize(round_up(out.size()));
-  const Footer footer{old.index_at, kHeaderSize + header.stored, out.size() + kHeaderSize, old.id};
-  const Bytes end = write_footer(footer);
-  out.insert(out.end(), end.begin(), end.end());
+  append_index(raw, old.id, out, claimed_raw);
   return out;
 }
 
 class Hostile : public ::testing::Test {
  protected:
-  Hostile() : model_(tiny_model()), file_(archive_bytes(model_)) {
-    const Footer footer = read_footer(file_);
-    const auto header = *read_frame_header(ByteView(file_).subspan(footer.index_at));
-    index_at_ = footer.index_at;
-    index_ =
-        read_index(unpack(ByteView(file_).subspan(footer.index_at + kHeaderSize, header.stored),
-                          header, 1 << 20),
-                   footer.index_at);
-  }
+  Hostile() : model_(tiny_model()), file_(archive_bytes(model_)) { index_ = index_of(file_); }
   // Opening with the changed index must fail cleanly.
   void refused(std::string_view why) {
     const Bytes bad = with_index(file_, write_index(index_));
@@ -174,7 +143,6 @@ class Hostile : public ::testing::Test {
   Model model_;
   Bytes file_;
   Index index_;
-  uint64_t index_at_ = 0;
 };
 
 TEST_F(Hostile, SameIndexIsFine) {

@@ -1,8 +1,7 @@
 // Archives with forms that were cut, changed, or made to deceive.
+#include "damage_testing.h"
 #include "form_chunk.h"
 #include "pith/base/float_elements.h"
-#include "pith/base/hash.h"
-#include "testing.h"
 
 namespace pith::archive {
 namespace {
@@ -83,18 +82,7 @@ TEST(FormDamage, AnyBitFlipped) {
 
 TEST(FormDamage, VerifySeesEveryFlippedByte) {
   const Expected e;
-  Bytes file = e.file;
-  for (size_t i = 0; i < file.size(); i += 3) {
-    file[i] ^= 0x10;
-    bool seen = false;
-    try {
-      seen = !Archive::open_memory(file).verify(1).ok();
-    } catch (const Error&) {
-      seen = true;
-    }
-    EXPECT_TRUE(seen) << "byte " << i;
-    file[i] ^= 0x10;
-  }
+  expect_verify_sees(e.file, 3);
 }
 
 TEST(FormDamage, RecoveredWithoutTheIndex) {
@@ -147,18 +135,7 @@ Bytes one_form(const FormRecord& record, ByteView form, const io::TensorRegion& 
   file.chunks.push_back({0, raw, 64, payload.size(), 0, 0, ChunkKind::kForm, 0});
   file.forms.push_back(record);
   index.files.push_back(file);
-  Packed packed = pack(write_index(index));
-  const uint64_t index_at = out.size();
-  FrameHeader last{FrameKind::kIndex, packed.flags, 7};
-  last.stored = packed.payload.size();
-  last.raw = packed.raw;
-  last.payload_hash = hash64(packed.payload);
-  write_frame_header(last, out);
-  out.insert(out.end(), packed.payload.begin(), packed.payload.end());
-  out.resize(round_up(out.size()));
-  const Bytes footer =
-      write_footer({index_at, kHeaderSize + last.stored, out.size() + kHeaderSize, 7});
-  out.insert(out.end(), footer.begin(), footer.end());
+  append_index(write_index(index), 7, out);
   return out;
 }
 
@@ -226,11 +203,7 @@ TEST_F(HostileForm, OfARowBeyondTheMemoryLimit) {
 TEST_F(HostileForm, CyclesAndForwardReferencesAreStillRefused) {
   const Expected e;
   const Footer footer = read_footer(e.file);
-  const auto header = *read_frame_header(ByteView(e.file).subspan(footer.index_at));
-  Index index =
-      read_index(unpack(ByteView(e.file).subspan(footer.index_at + kHeaderSize, header.stored),
-                        header, 1 << 20),
-                 footer.index_at);
+  Index index = index_of(e.file);
   const Bytes same = write_index(index);
   EXPECT_NO_THROW(read_index(same, footer.index_at));
   Chunk& ref = index.files[0].chunks.back();
