@@ -4,6 +4,7 @@
 #include <array>
 
 #include "hadamard.h"
+#include "named.h"
 #include "pca_basis.h"
 #include "permutation.h"
 #include "scale_basis.h"
@@ -22,18 +23,9 @@ constexpr std::array kBases = {
     BasisKind{"scale", ScaleBasis::read, ScaleBasis::make},
 };
 
-std::string names() {
-  std::string all;
-  for (const BasisKind& k : kBases) all += (all.empty() ? "" : ", ") + std::string(k.name);
-  return all;
-}
-
 }  // namespace
 
-const BasisKind* find_basis(std::string_view name) {
-  const auto* found = std::ranges::find(kBases, name, &BasisKind::name);
-  return found == kBases.end() ? nullptr : found;
-}
+const BasisKind* find_basis(std::string_view name) { return find_named(kBases, name); }
 
 BasisForm::BasisForm(BasisPtr basis, FormPtr inner)
     : Form(inner->shape()), basis_(std::move(basis)), inner_(std::move(inner)) {
@@ -86,7 +78,7 @@ FormPtr BasisForm::encode(const Expression& expression, MatrixView matrix) {
   const BasisKind* kind = name.is_call() ? find_basis(name.name()) : nullptr;
   if (!kind)
     throw name.place().error(ErrorKind::kUsage, fmt::format("no basis is called `{}`; there are {}",
-                                                            to_string(name), names()));
+                                                            to_string(name), names_of(kBases)));
   BasisPtr basis = kind->make(name, matrix);
   Matrix changed(matrix.shape);
   std::copy_n(matrix.data, matrix.shape.size(), changed.values.begin());

@@ -1,9 +1,9 @@
 #include "coders.h"
 
-#include <algorithm>
 #include <array>
 
 #include "exponent.h"
+#include "named.h"
 #include "uniform.h"
 
 namespace pith::form {
@@ -14,25 +14,16 @@ constexpr std::array kCoders = {
     Coder{"rans", UniformForm::code},
 };
 
-std::string names() {
-  std::string all;
-  for (const Coder& c : kCoders) all += (all.empty() ? "" : ", ") + std::string(c.name);
-  return all;
-}
-
 }  // namespace
 
-const Coder* find_coder(std::string_view name) {
-  const auto* found = std::ranges::find(kCoders, name, &Coder::name);
-  return found == kCoders.end() ? nullptr : found;
-}
+const Coder* find_coder(std::string_view name) { return find_named(kCoders, name); }
 
 FormPtr encode_coded(const Expression& expression, MatrixView matrix) {
   const Expression &form = expression.operands()[0], &name = expression.operands()[1];
   const Coder* coder = name.is_call() ? find_coder(name.name()) : nullptr;
   if (!coder) {
     throw name.place().error(ErrorKind::kUsage, fmt::format("no coder is called `{}`; there are {}",
-                                                            to_string(name), names()));
+                                                            to_string(name), names_of(kCoders)));
   }
   return coder->code(name, encode(form, matrix));
 }

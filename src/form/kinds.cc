@@ -1,6 +1,5 @@
 #include "kinds.h"
 
-#include <algorithm>
 #include <array>
 
 #include "basis.h"
@@ -12,6 +11,7 @@
 #include "exponent.h"
 #include "ggml.h"
 #include "lattice.h"
+#include "named.h"
 #include "permutation.h"
 #include "product.h"
 #include "ref.h"
@@ -45,20 +45,9 @@ constexpr std::array kKinds = {
     Kind{"exponent", ExponentForm::read, nullptr},
 };
 
-std::string names() {
-  std::string all;
-  for (const Kind& k : kKinds) {
-    if (k.encode) all += (all.empty() ? "" : ", ") + std::string(k.name);
-  }
-  return all;
-}
-
 }  // namespace
 
-const Kind* find_kind(std::string_view name) {
-  const auto* found = std::ranges::find(kKinds, name, &Kind::name);
-  return found == kKinds.end() ? nullptr : found;
-}
+const Kind* find_kind(std::string_view name) { return find_named(kKinds, name); }
 
 FormPtr encode(const Expression& expression, MatrixView matrix) {
   const auto refuse = [&](std::string_view why) {
@@ -80,7 +69,9 @@ FormPtr encode(const Expression& expression, MatrixView matrix) {
   }
   const Kind* kind = find_kind(expression.name());
   if (!kind || !kind->encode) {
-    throw refuse(fmt::format("no form is called `{}`; there are {}", expression.name(), names()));
+    const auto written = [](const Kind& k) { return k.encode != nullptr; };
+    throw refuse(fmt::format("no form is called `{}`; there are {}", expression.name(),
+                             names_of(kKinds, written)));
   }
   return kind->encode(expression, matrix);
 }
