@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 
+#include "noise_matrix.h"
 #include "pith/form/form.h"
 #include "targets_testing.h"
 
@@ -69,13 +70,7 @@ std::vector<uint32_t> decoded_bits(const Form& form) {
   return bits;
 }
 
-Matrix vectors(uint64_t batch, uint64_t cols) {
-  std::mt19937 random(3);
-  std::normal_distribution<float> normal(0, 1);
-  Matrix x({batch, cols});
-  for (float& v : x.values) v = normal(random);
-  return x;
-}
+Matrix vectors(uint64_t batch, uint64_t cols) { return noise({batch, cols}, 3, 1); }
 
 const Shape kShapes[] = {{1, 1},   {3, 63},  {2, 64},  {5, 65},   {4, 150},
                          {17, 16}, {7, 511}, {3, 512}, {33, 513}, {5, 1100}};

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 
+#include "noise_matrix.h"
 #include "pith/base/bytes.h"
 #include "pith/base/half.h"
 #include "targets_testing.h"
@@ -38,13 +39,7 @@ Weights weights(DType type, uint64_t rows, uint64_t cols, uint32_t seed = 1) {
   return w;
 }
 
-Matrix vectors(uint64_t batch, uint64_t cols) {
-  std::mt19937 random(2);
-  std::normal_distribution<float> normal(0, 1);
-  Matrix x({batch, cols});
-  for (float& v : x.values) v = normal(random);
-  return x;
-}
+Matrix vectors(uint64_t batch, uint64_t cols) { return noise({batch, cols}, 2, 1); }
 
 // out[b * rows + r]
 std::vector<float> multiplied(const FloatRows& rows, const Matrix& x) {

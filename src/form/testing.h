@@ -1,4 +1,4 @@
-// Random expressions, and ways to write them that are not canonical.
+// Random expressions, long texts, and ways to write them that are not canonical.
 #pragma once
 
 #include <rapidcheck.h>
@@ -22,6 +22,12 @@ bool holds_for(int cases, const Property& property) {
   const auto result = rc::detail::checkTestable(property, rc::detail::TestMetadata(), params);
   rc::detail::printResultMessage(result, std::cerr);
   return result.template is<rc::detail::SuccessResult>();
+}
+
+inline std::string repeated(std::string_view piece, size_t n) {
+  std::string out;
+  for (size_t i = 0; i < n; ++i) out += piece;
+  return out;
 }
 
 // Of even chance at every size of a test: sizes only bound the numbers and texts.

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "pith/base/file.h"
 #include "pith/form/ggml_tensor.h"
 #include "pith/io/gguf_write.h"
@@ -19,16 +17,9 @@ namespace {
 namespace fs = std::filesystem;
 using testing::Folder;
 using testing::Ids;
+using testing::logits_of;
 using testing::MemoryWeights;
 using testing::Tensors;
-
-std::vector<float> logits_of(const LanguageModel& model) {
-  std::vector<int32_t> ids(model.config().vocabulary);
-  std::iota(ids.begin(), ids.end(), 0);
-  Session session(model, ids.size());
-  const form::MatrixView m = session.feed(ids, Logits::kAll);
-  return {m.data, m.data + m.shape.size()};
-}
 
 // The largest difference, relative to the largest logit.
 double difference(const std::vector<float>& a, const std::vector<float>& b) {

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <numeric>
-
 #include "pith/base/file.h"
 #include "pith/model/session.h"
 #include "reference_decoder.h"
@@ -14,14 +12,6 @@ namespace pith::model {
 namespace {
 
 using namespace testing;
-
-std::vector<float> logits_of(const LanguageModel& model) {
-  std::vector<int32_t> ids(model.config().vocabulary);
-  std::iota(ids.begin(), ids.end(), 0);
-  Session session(model, ids.size());
-  const form::MatrixView m = session.feed(ids, Logits::kAll);
-  return {m.data, m.data + m.shape.size()};
-}
 
 void expect_near(const std::vector<float>& a, const std::vector<float>& b, float most) {
   ASSERT_EQ(a.size(), b.size());

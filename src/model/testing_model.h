@@ -10,6 +10,7 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "pith/base/half.h"
 #include "pith/form/tensor.h"
 #include "pith/io/write.h"
+#include "pith/model/session.h"
 #include "pith/model/tensor_names.h"
 #include "pith/model/weight_source.h"
 
@@ -338,6 +340,15 @@ inline void write_gguf(const std::filesystem::path& path, const io::GgufMetadata
     file.resize((file.size() + 31) / 32 * 32);
   }
   write_file(path, file);
+}
+
+// Of a text of all tokens in their order.
+inline std::vector<float> logits_of(const LanguageModel& model) {
+  std::vector<int32_t> ids(model.config().vocabulary);
+  std::iota(ids.begin(), ids.end(), 0);
+  Session session(model, ids.size());
+  const form::MatrixView m = session.feed(ids, Logits::kAll);
+  return {m.data, m.data + m.shape.size()};
 }
 
 }  // namespace pith::model::testing
