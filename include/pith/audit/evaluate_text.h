@@ -19,8 +19,9 @@ struct TextEvaluation {
 
 // `options.bos` is not looked at: with_bos says whether windows begin with the bos token; unset, if
 // the tokenizer begins texts with it. A model without a tokenizer is measured with the
-// reference's. Throws as evaluate() does, ErrorKind::kData where there is no tokenizer,
-// ErrorKind::kUsage where there is no bos token or the vocabularies differ.
+// reference's. Throws as evaluate() does, ErrorKind::kData where there is no tokenizer or its model
+// has no rows for its tokens, ErrorKind::kUsage where there is no bos token or the vocabularies
+// differ, ErrorKind::kLimit where there is not enough memory for both models.
 TextEvaluation evaluate_text(const model::LanguageModel& model, std::string_view text,
                              PerplexityOptions options, std::optional<bool> with_bos = {},
                              const model::LanguageModel* reference = nullptr);
