@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "block_cache.h"
 #include "chunk.h"
-#include "form_cache.h"
+#include "form_chunk.h"
 #include "pith/archive/reader.h"
 #include "pith/base/file.h"
+#include "recent.h"
 #include "record.h"
 
 namespace pith::archive {
@@ -48,8 +48,9 @@ struct Archive::Impl {
 
   mutable std::mutex base_mutex;
   mutable std::shared_ptr<const Base> base;
-  mutable BlockCache cache;
-  mutable FormCache forms;
+  mutable RecentValues<Bytes> blocks{32, uint64_t{64} << 20};
+  mutable RecentValues<FormElements> forms{8};
+  mutable RecentPlaces whole_chunks;
 
   // Takes the files of the index apart into the tables above.
   void adopt(Index index);

@@ -36,7 +36,7 @@ class ChunkReader {
 
  private:
   void read_form(uint64_t skip, MutableByteView out) {
-    FormCache::Entry form = archive_.forms.find(chunk_.at);
+    auto form = archive_.forms.find(chunk_.at);
     if (!form) {
       const FormPayload stored = read_form_payload(chunk_frame(archive_, file_, chunk_).payload);
       form = std::make_shared<FormElements>(form::read(stored.form, nullptr), stored.record,
@@ -58,13 +58,13 @@ class ChunkReader {
   void part(const Block& block, uint64_t first, MutableByteView out) {
     if (out.size() == block.raw) return decode(block, out);
     const auto place = static_cast<uint64_t>(block.coded.data() - archive_.bytes.data());
-    BlockCache::Block decoded = archive_.cache.find(place);
+    auto decoded = archive_.blocks.find(place);
     if (!decoded) {
       allow(block.raw);
       auto fresh = std::make_shared<Bytes>(block.raw);
       decode(block, *fresh);
       decoded = fresh;
-      archive_.cache.insert(place, decoded);
+      archive_.blocks.insert(place, decoded, block.raw);
     }
     std::ranges::copy(ByteView(*decoded).subspan(first - block.offset, out.size()), out.begin());
   }
@@ -123,11 +123,11 @@ ChunkFrame chunk_frame(const Archive::Impl& archive, size_t file, const Chunk& c
     fail(ErrorKind::kData, "it has flags that this Pith does not know");
   }
   const ByteView payload = at.subspan(kHeaderSize);
-  if (checked && !archive.cache.checked(chunk.at)) {
+  if (checked && !archive.whole_chunks.has(chunk.at)) {
     if (hash64(payload) != header->payload_hash) {
       fail(ErrorKind::kData, "its checksum does not match");
     }
-    archive.cache.set_checked(chunk.at);
+    archive.whole_chunks.insert(chunk.at);
   }
   return {*header, payload};
 }
