@@ -1,6 +1,8 @@
 #include "pith/model/export_gguf.h"
 
+#include <algorithm>
 #include <fstream>
+#include <utility>
 
 #include "export_plan.h"
 #include "pith/base/error.h"
@@ -89,46 +91,15 @@ void choose_type(ExportTensor& tensor, std::optional<DType> wanted,
 
 // llama.cpp's enumeration llama_ftype.
 std::optional<uint32_t> file_type_number(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return 0;
-    case DType::kF16:
-      return 1;
-    case DType::kQ4_0:
-      return 2;
-    case DType::kQ4_1:
-      return 3;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kQ5_0:
-      return 8;
-    case DType::kQ5_1:
-      return 9;
-    case DType::kQ2_K:
-      return 10;
-    case DType::kQ3_K:
-      return 11;
-    case DType::kQ4_K:
-      return 14;
-    case DType::kQ5_K:
-      return 16;
-    case DType::kQ6_K:
-      return 18;
-    case DType::kIQ4_NL:
-      return 25;
-    case DType::kIQ4_XS:
-      return 30;
-    case DType::kBF16:
-      return 32;
-    case DType::kTQ1_0:
-      return 36;
-    case DType::kTQ2_0:
-      return 37;
-    case DType::kMXFP4:
-      return 38;
-    default:
-      return std::nullopt;
-  }
+  static constexpr std::pair<DType, uint32_t> kNumbers[] = {
+      {DType::kF32, 0},     {DType::kF16, 1},     {DType::kQ4_0, 2},  {DType::kQ4_1, 3},
+      {DType::kQ8_0, 7},    {DType::kQ5_0, 8},    {DType::kQ5_1, 9},  {DType::kQ2_K, 10},
+      {DType::kQ3_K, 11},   {DType::kQ4_K, 14},   {DType::kQ5_K, 16}, {DType::kQ6_K, 18},
+      {DType::kIQ4_NL, 25}, {DType::kIQ4_XS, 30}, {DType::kBF16, 32}, {DType::kTQ1_0, 36},
+      {DType::kTQ2_0, 37},  {DType::kMXFP4, 38},
+  };
+  const auto* found = std::ranges::find(kNumbers, type, &std::pair<DType, uint32_t>::first);
+  return found == std::end(kNumbers) ? std::nullopt : std::optional(found->second);
 }
 
 ExportReport export_gguf(const WeightSource& model, const std::filesystem::path& to,
