@@ -1,15 +1,19 @@
 # The parts of libpith in the order in which they may include each other: a part sees only those
 # before it. tools/check_layering.py reads this list and fails the build on an include against it.
-set(PITH_PARTS base math entropy io form lossless archive model audit recipe)
+set(PITH_PARTS base math entropy io form fit lossless archive model audit recipe)
 
 set(pith_base_libs fmt::fmt TBB::tbb Threads::Threads PkgConfig::XXHASH)
 find_package(Eigen3 REQUIRED NO_MODULE)
 set(pith_math_libs Eigen3::Eigen PkgConfig::HWY)
 # Searches whose sums decide codes: the same on every instruction set, so nothing is fused.
 set_source_files_properties(src/math/nearest.cc src/form/trellis_search.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+# Eigen would cut sums where the machine's caches end: the same everywhere, so it is not to ask.
+set_source_files_properties(src/math/svd.cc src/math/eigen.cc src/fit/metric.cc src/fit/feedback_factor.cc
+  PROPERTIES COMPILE_DEFINITIONS EIGEN_NO_CPUID)
 set(pith_entropy_libs PkgConfig::HWY)
 set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)
 set(pith_form_libs PkgConfig::HWY)
+set(pith_fit_libs Eigen3::Eigen PkgConfig::HWY)
 set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
 set(pith_archive_libs PkgConfig::ZSTD)
 set(pith_recipe_test_libs lzma)  # LZMA to compare with

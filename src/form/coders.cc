@@ -18,14 +18,19 @@ constexpr std::array kCoders = {
 
 const Coder* find_coder(std::string_view name) { return find_named(kCoders, name); }
 
-FormPtr encode_coded(const Expression& expression, MatrixView matrix) {
-  const Expression &form = expression.operands()[0], &name = expression.operands()[1];
+const Coder& coder_of(const Expression& expression) {
+  const Expression& name = expression.operands()[1];
   const Coder* coder = name.is_call() ? find_coder(name.name()) : nullptr;
   if (!coder) {
     throw name.place().error(ErrorKind::kUsage, fmt::format("no coder is called `{}`; there are {}",
                                                             to_string(name), names_of(kCoders)));
   }
-  return coder->code(name, encode(form, matrix));
+  return *coder;
+}
+
+FormPtr encode_coded(const Expression& expression, MatrixView matrix) {
+  const Coder& coder = coder_of(expression);
+  return coder.code(expression.operands()[1], encode(expression.operands()[0], matrix));
 }
 
 }  // namespace pith::form

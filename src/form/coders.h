@@ -17,6 +17,8 @@ struct Coder {
 
 const Coder* find_coder(std::string_view name);
 
+// The coder of `form > coder`. Throws ErrorKind::kUsage when there is none of its name.
+const Coder& coder_of(const Expression& expression);
 // Of `form > coder`.
 FormPtr encode_coded(const Expression& expression, MatrixView matrix);
 

@@ -27,16 +27,18 @@ float nearest(float w, SpacedLevels levels, float inverse, float zero) {
   return std::clamp(std::nearbyint((w - zero) * inverse), levels.first, levels.last);
 }
 
-void sums(const float* w, size_t n, SpacedLevels levels, float scale, float zero, LevelSums& out) {
+void sums(const float* w, const float* importance, size_t n, SpacedLevels levels, float scale,
+          float zero, LevelSums& out) {
   float parts[4][kLanes] = {};
   const float inverse = inverse_of(scale);
   for (size_t i = 0; i < n; ++i) {
     const float l = nearest(w[i], levels, inverse, zero);
     const float e = w[i] - (l * scale + zero);
-    parts[0][i % kLanes] += e * e;
-    parts[1][i % kLanes] += l;
-    parts[2][i % kLanes] += l * l;
-    parts[3][i % kLanes] += w[i] * l;
+    const float h = importance ? importance[i] : 1;
+    parts[0][i % kLanes] += e * e * h;
+    parts[1][i % kLanes] += l * h;
+    parts[2][i % kLanes] += l * l * h;
+    parts[3][i % kLanes] += w[i] * l * h;
   }
   for (size_t i = 0; i < kLanes; ++i) {
     out.error += parts[0][i];
@@ -74,32 +76,40 @@ HWY_INLINE void add_part(float* parts, VF v) {
   hn::StoreU(hn::Add(hn::LoadU(df, parts), v), df, parts);
 }
 
-HWY_INLINE void add_sixteen(const float* w, SpacedLevels levels, float scale, float inverse,
-                            float zero, Parts& parts) {
+template <bool kWeighted>
+HWY_INLINE void add_sixteen(const float* w, const float* importance, SpacedLevels levels,
+                            float scale, float inverse, float zero, Parts& parts) {
   const DF df;
+  const auto weighted = [&](VF term, size_t at) HWY_ATTR {
+    if constexpr (kWeighted) return hn::Mul(term, hn::LoadU(df, importance + at));
+    return term;
+  };
   for (size_t at = 0; at < kLanes; at += hn::Lanes(df)) {
     const VF v = hn::LoadU(df, w + at);
     const VF l = nearest(v, levels, inverse, zero);
     const VF e = hn::Sub(v, hn::Add(hn::Mul(l, hn::Set(df, scale)), hn::Set(df, zero)));
-    add_part(parts.of[0] + at, hn::Mul(e, e));
-    add_part(parts.of[1] + at, l);
-    add_part(parts.of[2] + at, hn::Mul(l, l));
-    add_part(parts.of[3] + at, hn::Mul(v, l));
+    add_part(parts.of[0] + at, weighted(hn::Mul(e, e), at));
+    add_part(parts.of[1] + at, weighted(l, at));
+    add_part(parts.of[2] + at, weighted(hn::Mul(l, l), at));
+    add_part(parts.of[3] + at, weighted(hn::Mul(v, l), at));
   }
 }
 
-void sums(const float* w, size_t n, SpacedLevels levels, float scale, float zero, LevelSums& out) {
+template <bool kWeighted>
+HWY_INLINE void sums_of(const float* w, const float* importance, size_t n, SpacedLevels levels,
+                        float scale, float zero, LevelSums& out) {
   Parts parts;
   const float inverse = inverse_of(scale);
   size_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    add_sixteen(w + i, levels, scale, inverse, zero, parts);
+    add_sixteen<kWeighted>(w + i, importance + i, levels, scale, inverse, zero, parts);
   }
   if (i < n) {
-    float last[kLanes] = {};
+    float last[kLanes] = {}, last_importance[kLanes] = {};
     std::copy(w + i, w + n, last);
+    if (kWeighted) std::copy(importance + i, importance + n, last_importance);
     Parts rest;
-    add_sixteen(last, levels, scale, inverse, zero, rest);
+    add_sixteen<kWeighted>(last, last_importance, levels, scale, inverse, zero, rest);
     for (size_t k = 0; k < 4; ++k) {
       for (size_t j = 0; j < n - i; ++j) parts.of[k][j] += rest.of[k][j];
     }
@@ -110,6 +120,12 @@ void sums(const float* w, size_t n, SpacedLevels levels, float scale, float zero
     out.ll += parts.of[2][j];
     out.wl += parts.of[3][j];
   }
+}
+
+void sums(const float* w, const float* importance, size_t n, SpacedLevels levels, float scale,
+          float zero, LevelSums& out) {
+  if (importance) return sums_of<true>(w, importance, n, levels, scale, zero, out);
+  sums_of<false>(w, w, n, levels, scale, zero, out);
 }
 
 void codes_of(const float* w, size_t n, SpacedLevels levels, float scale, float zero,
@@ -145,9 +161,11 @@ namespace pith::form {
 HWY_EXPORT(sums);
 HWY_EXPORT(codes_of);
 
-LevelSums spaced_sums(std::span<const float> w, SpacedLevels levels, float scale, float zero) {
+LevelSums spaced_sums(std::span<const float> w, std::span<const float> importance,
+                      SpacedLevels levels, float scale, float zero) {
   LevelSums out;
-  HWY_DYNAMIC_DISPATCH(sums)(w.data(), w.size(), levels, scale, zero, out);
+  const float* h = importance.empty() ? nullptr : importance.data();
+  HWY_DYNAMIC_DISPATCH(sums)(w.data(), h, w.size(), levels, scale, zero, out);
   return out;
 }
 

@@ -16,7 +16,9 @@ struct LevelSums {
   double error = 0;  // of (w - scale * l - zero)^2
   double l = 0, ll = 0, wl = 0;
 };
-LevelSums spaced_sums(std::span<const float> w, SpacedLevels levels, float scale, float zero);
+// importance: of each element, which all its terms are multiplied by; empty where all are 1.
+LevelSums spaced_sums(std::span<const float> w, std::span<const float> importance,
+                      SpacedLevels levels, float scale, float zero);
 
 // l - first for each element; those of 0 with a scale of 0.
 void spaced_codes(std::span<const float> w, SpacedLevels levels, float scale, float zero,

@@ -1,0 +1,65 @@
+// Error feedback: what rounding a column leaves is made up for by the columns that come after it,
+// as far as the second moments of the inputs say that these can.
+//
+// Optimal Brain Quantization (Frantar and Alistarh 2022) with a fixed order of the columns, as in
+// GPTQ (Frantar et al. 2022). Written as QuIP's LDLQ (Chee et al. 2023), which gives the same codes
+// and needs no inverse: with H = U D Uᵀ, U unit upper triangular, column j is rounded from
+//
+//   w_j + sum over i < j of (w_i - q_i) U_ij,
+//
+// and the error of the whole is the sum of D_j times the squared roundings.
+#pragma once
+
+#include <memory>
+
+#include "pith/fit/metric.h"
+#include "pith/form/form.h"
+
+namespace pith::fit {
+
+enum class ColumnOrder : uint8_t {
+  kNatural,     // as they stand; the scale of a group is searched when its first column comes, for
+                // weights that have taken up all errors so far
+  kActivation,  // by falling importance, so that the last ones, which nothing makes up for, matter
+                // least ("act-order"); groups stay those of the natural order, and their scales are
+                // searched before all else
+};
+
+struct FeedbackOptions {
+  ColumnOrder order = ColumnOrder::kNatural;
+  // Added to the diagonal, as a share of its mean: what calibration saw too few tokens to know is
+  // trusted less. At least 0; raised as far as the factorization needs it.
+  double damping = 0.01;
+  int threads = 0;  // 0: as many as there are; the result is the same
+};
+
+class ErrorFeedback {
+ public:
+  // Factors the metric's matrix once for all weights that take these inputs: n^3 / 3
+  // multiplications and about 8 n^2 bytes while that lasts, 2 n^2 after it. Without second moments
+  // there is no feedback, and each column is rounded by itself. Throws ErrorKind::kUsage for
+  // options that cannot be.
+  explicit ErrorFeedback(const Metric& metric, const FeedbackOptions& options = {});
+  ~ErrorFeedback();
+  ErrorFeedback(ErrorFeedback&&) noexcept;
+
+  struct Result {
+    form::FormPtr form;
+    // By the metric with its damping: what error() gives for it but for rounding.
+    double error = 0;
+  };
+  // `uniform(...)`, or this with a coder behind it; columns are groups' members as in encode().
+  // Scales are searched by the importance that is left to each column, D. Throws ErrorKind::kUsage
+  // for another expression or shape, kData for NaN and infinity in the weights.
+  Result encode(const form::Expression& expression, form::MatrixView weights) const;
+
+  double damping() const;  // that was used
+
+ private:
+  struct Factor;
+  std::unique_ptr<Factor> factor_;
+  Metric metric_;
+  FeedbackOptions options_;
+};
+
+}  // namespace pith::fit

@@ -1,0 +1,268 @@
+#include "pith/fit/feedback.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "feedback_factor.h"
+#include "pith/base/parallel.h"
+#include "pith/form/uniform_fit.h"
+
+namespace pith::fit {
+namespace {
+
+using form::Matrix;
+using form::MatrixView;
+using form::UniformFit;
+using form::UniformScale;
+
+// Steps first <= p < last.
+struct Steps {
+  uint64_t first, last;
+};
+
+// Importances of neighbours as shares of the largest; none where all are equal, for that is faster.
+class Importance {
+ public:
+  void set(std::span<const double> values) {
+    const auto [least, most] = std::ranges::minmax(values);
+    values_.clear();
+    if (least == most) return;
+    for (const double v : values) values_.push_back(static_cast<float>(v / most));
+  }
+  std::span<const float> values() const { return values_; }
+
+ private:
+  std::vector<float> values_;
+};
+
+struct Scales {
+  Matrix scales, zeros;
+  UniformScale at(uint64_t row, uint64_t group) const {
+    const uint64_t i = row * scales.shape.cols + group;
+    return {scales.values[i], zeros.values[i]};
+  }
+  void put(uint64_t row, uint64_t group, UniformScale s) {
+    scales.row(row)[group] = s.scale;
+    zeros.row(row)[group] = s.zero;
+  }
+};
+
+// One matrix that is being encoded.
+struct Job {
+  const std::vector<uint64_t>& order;
+  const std::vector<double>& pivots;  // by step
+  MatrixView weights;
+  UniformFit& fit;
+  Scales& scales;
+  bool scales_first;
+
+  uint64_t columns() const { return weights.shape.cols; }
+  uint64_t group_of(uint64_t step) const {
+    return scales.scales.shape.cols == 1 ? 0 : order[step] / fit.group_length();
+  }
+  uint64_t scale_row(uint64_t row) const { return scales.scales.shape.rows == 1 ? 0 : row; }
+};
+
+// The scales of all groups from the weights as they are.
+void fit_all(Job& job, int threads) {
+  const uint64_t cols = job.columns(), length = job.fit.group_length();
+  std::vector<double> pivots(cols);  // by column
+  for (uint64_t p = 0; p < cols; ++p) pivots[job.order[p]] = job.pivots[p];
+  if (job.scales.scales.shape == form::Shape{1, 1}) {
+    std::vector<double> all;
+    for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
+      all.insert(all.end(), pivots.begin(), pivots.end());
+    }
+    Importance importance;
+    importance.set(all);
+    job.scales.put(0, 0, job.fit.fit({job.weights.data, all.size()}, importance.values()));
+  } else {
+    parallel_for(threads, job.scales.scales.shape.cols, [&](size_t g) {
+      const uint64_t first = g * length, n = std::min(length, cols - first);
+      Importance importance;
+      importance.set(std::span(pivots).subspan(first, n));
+      for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
+        const auto w = job.weights.row(r).subspan(first, n);
+        job.scales.put(r, g, job.fit.fit(w, importance.values()));
+      }
+    });
+  }
+  job.fit.set_scales(job.scales.scales, job.scales.zeros);
+}
+
+// Blocks of steps whose errors reach later columns together. Where scales are searched on the way,
+// a block holds whole groups, or a part of one, so that a group's weights are up to date when it
+// begins.
+std::vector<Steps> blocks_of(uint64_t columns, uint64_t group, bool scales_first) {
+  const uint64_t unit = scales_first ? kMostSteps : group;
+  const uint64_t length = unit <= kMostSteps ? kMostSteps / unit * unit : unit;
+  std::vector<Steps> blocks;
+  for (uint64_t first = 0; first < columns; first += length) {
+    const uint64_t end = std::min(first + length, columns);
+    for (uint64_t at = first; at < end; at += kMostSteps) {
+      blocks.push_back({at, std::min(at + kMostSteps, end)});
+    }
+  }
+  return blocks;
+}
+
+// kTile rows of the matrix: no row depends on another.
+template <class Factor>
+class Strip {
+ public:
+  Strip(const Factor& factor, Job& job, uint64_t first_row)
+      : factor_(factor),
+        job_(job),
+        first_row_(first_row),
+        rows_(std::min<uint64_t>(kTile, job.weights.shape.rows - first_row)),
+        weights_(job.columns() * kTile),
+        owed_(factor.feeds_back() ? weights_.size() : 0),
+        errors_(kMostSteps * kTile),
+        product_(kTile * kTile),
+        codes_(rows_ * job.columns()) {
+    for (uint64_t p = 0; p < job.columns(); ++p) {
+      for (uint64_t r = 0; r < rows_; ++r) {
+        weights_[p * kTile + r] = job.weights.row(first_row + r)[job.order[p]];
+      }
+    }
+    const uint64_t group = std::min(job.fit.group_length(), job.columns());
+    group_.resize(group);
+    if (!job.scales_first) expected_.resize(2 * group * kTile);
+  }
+
+  // Returns the error.
+  double run(std::span<const Steps> blocks) {
+    for (const Steps& block : blocks) {
+      for (uint64_t p = block.first; p < block.last;) {
+        const uint64_t next = job_.scales_first ? block.last : std::min(block.last, group_end(p));
+        if (!job_.scales_first && p % job_.fit.group_length() == 0) fit_group(block, p);
+        for (uint64_t step = p; step < next; ++step) {
+          add_errors(block, p, step, step);
+          round(block, step);
+        }
+        p = next;
+      }
+      pass_on(block);
+    }
+    job_.fit.put(first_row_, rows_, codes_.data());
+    return error_;
+  }
+
+ private:
+  uint64_t group_end(uint64_t step) const {
+    const uint64_t length = job_.fit.group_length();
+    return std::min((step / length + 1) * length, job_.columns());
+  }
+
+  // Adds to what is owed at `step` the errors of the block's steps first <= p < last.
+  void add_errors(const Steps& block, uint64_t first, uint64_t last, uint64_t step) {
+    if (!factor_.feeds_back() || first == last) return;
+    add_multiples(factor_.row(step / kTile, first) + step % kTile, kTile,
+                  errors_.data() + (first - block.first) * kTile, last - first,
+                  owed_.data() + step * kTile);
+  }
+
+  // The scales of the group that begins here, for the weights that would be rounded if every
+  // rounding before them in the group were exact.
+  void fit_group(const Steps& block, uint64_t first) {
+    const uint64_t n = group_end(first) - first;
+    const bool feeds = factor_.feeds_back() && first > 0;
+    float *sums = expected_.data(), *errors = sums + n * kTile;
+    for (uint64_t i = 0; i < n && feeds; ++i) {
+      const uint64_t step = first + i;
+      if (first > block.first) add_errors(block, block.first, first, step);
+      float *sum = sums + i * kTile, *e = errors + i * kTile;
+      std::copy_n(owed_.data() + step * kTile, kTile, sum);
+      if (i > 0) {
+        add_multiples(factor_.row(step / kTile, first) + step % kTile, kTile, errors, i, sum);
+      }
+      for (size_t r = 0; r < kTile; ++r) e[r] = -sum[r];
+    }
+    importance_.set(std::span(job_.pivots).subspan(first, n));
+    const uint64_t g = job_.group_of(first);
+    for (uint64_t r = 0; r < rows_; ++r) {
+      for (uint64_t i = 0; i < n; ++i) {
+        group_[i] = weights_[(first + i) * kTile + r] + (feeds ? sums[i * kTile + r] : 0.0f);
+      }
+      const auto w = std::span<const float>(group_).first(n);
+      job_.scales.put(first_row_ + r, g, job_.fit.fit(w, importance_.values()));
+    }
+  }
+
+  void round(const Steps& block, uint64_t step) {
+    const uint64_t g = job_.group_of(step), column = job_.order[step];
+    float* e = errors_.data() + (step - block.first) * kTile;
+    double squares = 0;
+    for (uint64_t r = 0; r < rows_; ++r) {
+      const UniformScale s = job_.scales.at(job_.scale_row(first_row_ + r), g);
+      const float w = weights_[step * kTile + r];
+      const float wanted = factor_.feeds_back() ? w + owed_[step * kTile + r] : w;
+      const uint8_t code = job_.fit.code(wanted, s);
+      const float value = job_.fit.value(code, s);
+      codes_[r * job_.columns() + column] = code;
+      e[r] = w - value;
+      squares += (double{wanted} - value) * (double{wanted} - value);
+    }
+    error_ += job_.pivots[step] * squares;
+  }
+
+  // What the block's errors mean for all columns after it.
+  void pass_on(const Steps& block) {
+    if (!factor_.feeds_back()) return;
+    for (uint64_t panel = block.last / kTile; panel * kTile < job_.columns(); ++panel) {
+      tile_product(factor_.row(panel, block.first), errors_.data(), block.last - block.first,
+                   product_.data());
+      const uint64_t begin = std::max(panel * kTile, block.last),
+                     end = std::min((panel + 1) * kTile, job_.columns());
+      const float* from = product_.data() + (begin - panel * kTile) * kTile;
+      float* to = owed_.data() + begin * kTile;
+      for (uint64_t i = 0; i < (end - begin) * kTile; ++i) to[i] += from[i];
+    }
+  }
+
+  const Factor& factor_;
+  Job& job_;
+  uint64_t first_row_, rows_;
+  std::vector<float> weights_, owed_;  // by step, kTile rows each
+  std::vector<float> errors_;          // of the block's steps: weight less value
+  std::vector<float> product_, expected_, group_;
+  Importance importance_;
+  std::vector<uint8_t> codes_;  // row-major
+  double error_ = 0;
+};
+
+}  // namespace
+
+ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
+                                            MatrixView weights) const {
+  metric_.require(weights.shape);
+  UniformFit fit(expression, weights);
+  const uint64_t cols = weights.shape.cols;
+  std::vector<uint64_t> order = factor_->order;
+  std::vector<double> pivots = factor_->pivots;
+  if (order.empty()) {
+    order.resize(cols);
+    std::iota(order.begin(), order.end(), uint64_t{0});
+    pivots.assign(cols, 1);
+  }
+  Scales scales{Matrix(fit.groups()), Matrix(fit.groups())};
+  const bool in_order = std::ranges::is_sorted(order);
+  Job job{order, pivots, weights, fit, scales, fit.scales_first() || !in_order};
+  const int threads = thread_count(options_.threads);
+  if (weights.shape.size() > 0) {
+    if (job.scales_first) fit_all(job, threads);
+    const auto blocks = blocks_of(cols, std::min(fit.group_length(), cols), job.scales_first);
+    std::vector<double> errors((weights.shape.rows + kTile - 1) / kTile);
+    parallel_for(threads, errors.size(), [&](size_t i) {
+      errors[i] = Strip<Factor>(*factor_, job, i * kTile).run(blocks);
+    });
+    if (!job.scales_first) fit.set_scales(scales.scales, scales.zeros);
+    return {fit.form(), std::accumulate(errors.begin(), errors.end(), 0.0)};
+  }
+  fit.set_scales(scales.scales, scales.zeros);
+  return {fit.form(), 0};
+}
+
+}  // namespace pith::fit
