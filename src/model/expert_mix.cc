@@ -37,20 +37,23 @@ void choose(const DecoderConfig& c, float* probabilities, uint32_t row, ExpertRo
 
 // The rows that chose one expert go through it together.
 void add_expert(const FeedForward& expert, std::span<const ExpertRoom::Choice> choices,
-                MatrixView x, Matrix& to, int threads, ExpertRoom& room) {
+                MatrixView x, Matrix& to, int threads, ExpertRoom& room,
+                const InputObserver& observer) {
   const uint64_t width = x.shape.cols;
   reshape(room.gathered, choices.size(), width);
   for (uint64_t k = 0; k < choices.size(); ++k) {
     std::memcpy(room.gathered.row(k).data(), x.row(choices[k].row).data(), width * sizeof(float));
   }
-  apply_feed_forward(expert, room.gathered.view(), room.given, threads, room.feed_forward);
+  apply_feed_forward(expert, room.gathered.view(), room.given, threads, room.feed_forward,
+                     observer);
   for (uint64_t k = 0; k < choices.size(); ++k) {
     add_scaled(room.given.row(k).data(), choices[k].weight, width, to.row(choices[k].row).data());
   }
 }
 
-void add_shared(const Experts& experts, MatrixView x, Matrix& to, int threads, ExpertRoom& room) {
-  apply_feed_forward(*experts.shared, x, room.given, threads, room.feed_forward);
+void add_shared(const Experts& experts, MatrixView x, Matrix& to, int threads, ExpertRoom& room,
+                const InputObserver& observer) {
+  apply_feed_forward(*experts.shared, x, room.given, threads, room.feed_forward, observer);
   if (experts.shared_gate) form::apply(*experts.shared_gate, x, room.router, threads);
   for (uint64_t r = 0; r < x.shape.rows; ++r) {
     const float scale =
@@ -62,18 +65,18 @@ void add_shared(const Experts& experts, MatrixView x, Matrix& to, int threads, E
 }  // namespace
 
 void apply_feed_forward(const FeedForward& ff, MatrixView x, Matrix& y, int threads,
-                        FeedForwardRoom& room) {
+                        FeedForwardRoom& room, const InputObserver& observer) {
   const std::array<const Linear*, 2> linears = {&ff.gate, &ff.up};
   const std::array<Matrix*, 2> made = {&room.gate, &room.up};
-  apply_linears<2>(linears, x, made, threads);
+  apply_linears<2>(linears, x, made, threads, observer);
   const uint64_t size = room.gate.shape.cols;
   for_rows(x.shape.rows, size * 8, threads,
            [&](uint64_t r) { silu_times(room.up.row(r).data(), size, room.gate.row(r).data()); });
-  apply_linears<1>({&ff.down}, room.gate.view(), {&y}, threads);
+  apply_linears<1>({&ff.down}, room.gate.view(), {&y}, threads, observer);
 }
 
 void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, Matrix& to,
-                 int threads, ExpertRoom& room) {
+                 int threads, ExpertRoom& room, const InputObserver& observer) {
   form::apply(*experts.router, x, room.router, threads);
   room.choices.clear();
   for (uint32_t r = 0; r < x.shape.rows; ++r) {
@@ -85,10 +88,10 @@ void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView
     size_t end = begin;
     while (end < choices.size() && choices[end].expert == choices[begin].expert) ++end;
     add_expert(experts.experts[choices[begin].expert], choices.subspan(begin, end - begin), x, to,
-               threads, room);
+               threads, room, observer);
     begin = end;
   }
-  if (experts.shared) add_shared(experts, x, to, threads, room);
+  if (experts.shared) add_shared(experts, x, to, threads, room, observer);
 }
 
 }  // namespace pith::model

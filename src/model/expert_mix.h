@@ -6,6 +6,7 @@
 
 #include "pith/form/matrix.h"
 #include "pith/model/config.h"
+#include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
 
 namespace pith::model {
@@ -17,7 +18,7 @@ struct FeedForwardRoom {
 
 // y = down(silu(gate(x)) * up(x)); a row for each vector.
 void apply_feed_forward(const FeedForward& ff, form::MatrixView x, form::Matrix& y, int threads,
-                        FeedForwardRoom& room);
+                        FeedForwardRoom& room, const InputObserver& observer);
 
 struct ExpertRoom {
   FeedForwardRoom feed_forward;
@@ -32,6 +33,6 @@ struct ExpertRoom {
 
 // to[row] += what the experts make of x[row].
 void add_experts(const Experts& experts, const DecoderConfig& config, form::MatrixView x,
-                 form::Matrix& to, int threads, ExpertRoom& room);
+                 form::Matrix& to, int threads, ExpertRoom& room, const InputObserver& observer);
 
 }  // namespace pith::model

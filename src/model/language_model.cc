@@ -19,6 +19,7 @@ class Loader {
     w.norm = vector("model.norm.weight", config_.width);
     if (config_.tied_embeddings) {
       w.head.weight = w.embedding;
+      w.head.name = "model.embed_tokens.weight";
     } else {
       w.head = linear("lm_head", config_.vocabulary, config_.width, false);
     }
@@ -78,7 +79,7 @@ class Loader {
   }
 
   Linear linear(const std::string& name, uint64_t rows, uint64_t cols, bool bias) const {
-    Linear l{matrix(name + ".weight", rows, cols), {}};
+    Linear l{matrix(name + ".weight", rows, cols), {}, name + ".weight"};
     if (bias || source_.form(name + ".bias")) l.bias = vector(name + ".bias", rows);
     return l;
   }

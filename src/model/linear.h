@@ -8,6 +8,7 @@
 #include "decoder_kernels.h"
 #include "pith/base/parallel.h"
 #include "pith/form/form.h"
+#include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
 
 namespace pith::model {
@@ -33,10 +34,16 @@ void for_rows(uint64_t rows, uint64_t cost, int threads, const Body& body) {
   });
 }
 
-// made[k] = x linears[k]ᵀ + bias.
+// made[k] = x linears[k]ᵀ + bias. The observer, if there, sees x first.
 template <size_t kCount>
 void apply_linears(const std::array<const Linear*, kCount>& linears, form::MatrixView x,
-                   const std::array<form::Matrix*, kCount>& made, int threads) {
+                   const std::array<form::Matrix*, kCount>& made, int threads,
+                   const InputObserver& observer) {
+  if (observer) {
+    std::array<std::string_view, kCount> names;
+    for (size_t k = 0; k < kCount; ++k) names[k] = linears[k]->name;
+    observer(names, x);
+  }
   std::array<const form::Form*, kCount> forms;
   for (size_t k = 0; k < kCount; ++k) forms[k] = linears[k]->weight.get();
   form::apply(forms, x, made, threads);

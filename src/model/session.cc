@@ -81,6 +81,7 @@ struct Session::State {
   KvCache cache;
   Rope rope;
   uint64_t position = 0;
+  InputObserver observer;
 
   // Room for one chunk, used again in every layer: the residual stream, its norm, and what comes
   // of them.
@@ -164,7 +165,7 @@ void Session::State::attend_layer(uint32_t index) {
   norm(x.view(), layer.attention_norm);
   const std::array<const Linear*, 3> linears = {&layer.q, &layer.k, &layer.v};
   const std::array<Matrix*, 3> into = {&q, &k, &v};
-  apply_linears<3>(linears, h.view(), into, threads);
+  apply_linears<3>(linears, h.view(), into, threads, observer);
   // Queries carry the scale of the scores.
   rotate_heads(q, config.heads, layer.q_norm, 1 / std::sqrt(static_cast<float>(config.head_size)));
   rotate_heads(k, config.kv_heads, layer.k_norm, 1);
@@ -175,10 +176,10 @@ void Session::State::attend_layer(uint32_t index) {
 void Session::State::feed_forward(const DecoderLayer& layer) {
   norm(x.view(), layer.feed_forward_norm);
   if (layer.experts) {
-    add_experts(*layer.experts, config, h.view(), x, threads, expert_room);
+    add_experts(*layer.experts, config, h.view(), x, threads, expert_room, observer);
     return;
   }
-  apply_feed_forward(*layer.feed_forward, h.view(), made, threads, feed_forward_room);
+  apply_feed_forward(*layer.feed_forward, h.view(), made, threads, feed_forward_room, observer);
   add_to_stream(made);
 }
 
@@ -199,9 +200,9 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
   rope.angles(position, ids.size(), cosines.data(), sines.data());
   for (uint32_t l = 0; l < config.layers; ++l) {
     attend_layer(l);
-    if (l + 1 == config.layers) cut_to_last(rows);
+    if (l + 1 == config.layers && !observer) cut_to_last(rows);
     if (x.shape.rows == 0) break;
-    apply_linears<1>({&weights.layers[l].output}, attended.view(), {&made}, threads);
+    apply_linears<1>({&weights.layers[l].output}, attended.view(), {&made}, threads, observer);
     add_to_stream(made);
     feed_forward(weights.layers[l]);
   }
@@ -209,7 +210,7 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
   if (rows == 0) return;
   norm(last_rows(x, rows), weights.norm);
   const bool whole = rows == logits.shape.rows;
-  apply_linears<1>({&weights.head}, h.view(), {whole ? &logits : &made}, threads);
+  apply_linears<1>({&weights.head}, h.view(), {whole ? &logits : &made}, threads, observer);
   if (!whole) std::ranges::copy(made.values, logits.row(first).data());
 }
 
@@ -243,6 +244,8 @@ MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
   }
   return s.logits.view();
 }
+
+void Session::observe(InputObserver observer) { state_->observer = std::move(observer); }
 
 uint64_t Session::position() const { return state_->position; }
 uint64_t Session::capacity() const { return state_->capacity; }

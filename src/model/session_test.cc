@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "pith/base/error.h"
 #include "reference_decoder.h"
@@ -74,6 +75,102 @@ void expect_right(const DecoderConfig& config, size_t length = 40) {
 }
 
 TEST(Session, LlamaIsAsTheReference) { expect_right(small_config()); }
+
+struct Seen {
+  uint64_t rows = 0, cols = 0;
+};
+
+// How many inputs each weight was shown.
+std::map<std::string, Seen> watch(const LanguageModel& model, std::span<const int32_t> ids,
+                                  Logits which, std::vector<float>& logits, int threads = 1) {
+  std::map<std::string, Seen> seen;
+  Session session(model, ids.size(), threads);
+  session.observe([&](std::span<const std::string_view> tensors, MatrixView inputs) {
+    for (const std::string_view name : tensors) {
+      Seen& s = seen[std::string(name)];
+      s.rows += inputs.shape.rows;
+      s.cols = inputs.shape.cols;
+    }
+  });
+  logits = copied(session.feed(ids, which));
+  return seen;
+}
+
+TEST(Session, ObserversSeeTheInputsOfAllLinearLayers) {
+  DecoderConfig c = small_config();
+  const MemoryWeights source(c, random_tensors(c));
+  const LanguageModel model = make_model(source);
+  const std::vector<int32_t> ids = some_ids(c, 600);  // more than a chunk
+  Session plain(model, 600);
+  for (const Logits which : {Logits::kAll, Logits::kLast, Logits::kNone}) {
+    plain.rewind(0);
+    const std::vector<float> wanted = copied(plain.feed(ids, which));
+    std::vector<float> logits;
+    const auto seen = watch(model, ids, which, logits, 2);
+    EXPECT_EQ(logits, wanted);
+    for (const auto& [name, s] : seen) {
+      if (name.starts_with("model.layers.")) {
+        EXPECT_EQ(s.rows, 600u) << name;
+      }
+      EXPECT_EQ(s.cols, source.form(name)->shape().cols) << name;
+    }
+    EXPECT_EQ(seen.size(), c.layers * 7 + (which == Logits::kNone ? 0 : 1));
+  }
+}
+
+TEST(Session, ObserversDoNotChangeTheReferenceModel) {
+  const LanguageModel model = load_model(source_root() / "data/lm");
+  const std::vector<int32_t> ids = model.tokenizer()->encode("It was a dark and stormy night.");
+  std::vector<float> logits;
+  const auto seen = watch(model, ids, Logits::kAll, logits);
+  EXPECT_EQ(logits, all_logits(model, ids, ids.size()));
+  EXPECT_EQ(seen.size(), 8u * 7 + 1);
+  EXPECT_EQ(seen.at("model.layers.7.mlp.down_proj.weight").rows, ids.size());
+  EXPECT_EQ(seen.at("model.layers.7.mlp.down_proj.weight").cols, 768u);
+}
+
+TEST(Session, ObserversSeeTheRowsOfExperts) {
+  for (const Architecture architecture : {Architecture::kMixtral, Architecture::kQwen2Moe}) {
+    const DecoderConfig c = small_experts(architecture);
+    const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));
+    const std::vector<int32_t> ids = some_ids(c, 50);
+    std::vector<float> logits;
+    const auto seen = watch(model, ids, Logits::kAll, logits);
+    EXPECT_EQ(logits, all_logits(model, ids, 50));
+    const Experts& experts = *model.weights().layers.back().experts;
+    uint64_t rows = 0;
+    for (const FeedForward& expert : experts.experts) {
+      for (const Linear* l : {&expert.gate, &expert.up, &expert.down}) {
+        if (seen.contains(l->name)) rows += seen.at(l->name).rows;
+      }
+    }
+    EXPECT_EQ(rows, 3 * ids.size() * c.experts_per_token);
+    if (experts.shared) {
+      EXPECT_EQ(seen.at(experts.shared->down.name).rows, ids.size());
+    }
+  }
+}
+
+TEST(Session, ObserversSeeWhatLayersMultiply) {
+  const DecoderConfig c = small_config();
+  const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));
+  form::Matrix product;
+  Session session(model, 20);
+  session.observe([&](std::span<const std::string_view> tensors, MatrixView inputs) {
+    if (tensors[0] == model.weights().head.name) {
+      form::apply(*model.weights().head.weight, inputs, product);
+    }
+  });
+  EXPECT_EQ(copied(session.feed(some_ids(c, 20), Logits::kAll)), product.values);
+  session.observe(
+      [](std::span<const std::string_view>, MatrixView) { fail(ErrorKind::kUsage, "enough"); });
+  session.rewind(0);
+  EXPECT_THROW(session.feed(some_ids(c, 3)), Error);
+  EXPECT_EQ(session.position(), 0u);
+  session.observe({});
+  session.feed(some_ids(c, 3));
+  EXPECT_EQ(session.position(), 3u);
+}
 
 TEST(Session, OneHeadPerKeyAndOneKeyForAll) {
   DecoderConfig c = small_config();

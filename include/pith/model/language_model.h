@@ -26,6 +26,7 @@ namespace pith::model {
 struct Linear {
   form::FormPtr weight;
   std::vector<float> bias;  // one for each row, or empty
+  std::string name = {};    // of the weight's tensor, as Hugging Face's files have it
 };
 
 // down(silu(gate(x)) * up(x))

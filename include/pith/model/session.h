@@ -14,6 +14,7 @@
 #include <span>
 
 #include "pith/form/matrix.h"
+#include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
 
 namespace pith::model {
@@ -40,6 +41,11 @@ class Session {
   // next call; no ids give none. Throws ErrorKind::kLimit where they do not fit the capacity,
   // kUsage for an id outside the vocabulary; the session then is as it was.
   form::MatrixView feed(std::span<const int32_t> ids, Logits which = Logits::kLast);
+
+  // Shows it the inputs of all linear layers from the next call of feed() on, and every position to
+  // every layer but the head, which sees those whose logits are asked for; empty: nothing any more.
+  // Logits stay what they are. What it throws goes through feed().
+  void observe(InputObserver observer);
 
   uint64_t position() const;
   uint64_t capacity() const;
