@@ -210,7 +210,7 @@ class Strip {
 
   // What the block's errors mean for all columns after it.
   void pass_on(const Steps& block) {
-    if (!factor_.feeds_back()) return;
+    if (!factor_.feeds_back() || block.last == job_.columns()) return;
     for (uint64_t panel = block.last / kTile; panel * kTile < job_.columns(); ++panel) {
       tile_product(factor_.row(panel, block.first), errors_.data(), block.last - block.first,
                    product_.data());
