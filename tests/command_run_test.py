@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from command_support import LanguageModelTest
+from command_support import SANITIZED, LanguageModelTest
 
 # In the manner of ChatML; the tokenizer has no such control tokens, so they are read as text.
 TEMPLATE = ("{% for m in messages %}[{{ m.role }}] {{ m.content | trim }}\n{% endfor %}"
@@ -144,7 +144,10 @@ class Run(LanguageModelTest):
         said = ["lm", "keys and values of 1000000000 positions", "shorter context"]
         self.fails("run", "lm", "x", "-c", "1000000000", names=said)
         self.fails("run", "lm", "x", "-c", "99999999999999999", names=["than any machine has"])
-        # The limit of addresses counts as well: 2 GB of them, 9 GB of keys and values.
+
+    @unittest.skipIf(SANITIZED, "needs a limit of addresses")
+    def test_limits_of_addresses_count_as_memory(self):
+        # 2 GB of addresses, 9 GB of keys and values.
         limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
         self.fails("run", "lm", "x", "-c", "1000000", names=["ulimit", "shorter"], preexec_fn=limit)
         self.ok("run", "lm", "x", "-n", "2", preexec_fn=limit)

@@ -7,9 +7,16 @@
 namespace pith::archive {
 namespace {
 
-// Longer names match no pattern: regular expressions take stack for every character. Reading them
-// takes it for every parenthesis.
-constexpr size_t kLongestName = 4096, kLongestPattern = 4096;
+// Longer names match no pattern. Reading a pattern takes stack for every parenthesis.
+constexpr size_t kLongestName = 1024, kLongestPattern = 4096;
+
+// All ways to match are followed at once: neither stack nor time grows without bounds, whatever the
+// name. Such patterns have no back-references.
+#ifdef __GLIBCXX__
+constexpr auto kSyntax = std::regex::ECMAScript | std::regex_constants::__polynomial;
+#else
+constexpr auto kSyntax = std::regex::ECMAScript;
+#endif
 
 std::regex compile(const std::string& pattern) {
   if (pattern.size() > kLongestPattern) {
@@ -17,7 +24,7 @@ std::regex compile(const std::string& pattern) {
          kLongestPattern);
   }
   try {
-    return std::regex(pattern, std::regex::ECMAScript | std::regex::optimize);
+    return std::regex(pattern, kSyntax | std::regex::optimize);
   } catch (const std::regex_error& e) {
     fail(ErrorKind::kUsage, "'{}' is no regular expression: {}", pattern, e.what());
   }

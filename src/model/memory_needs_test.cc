@@ -166,6 +166,9 @@ TEST(MemoryNeeds, WhatOthersWerePromisedIsNotThere) {
 
 // In a process of its own: the limit stays.
 TEST(MemoryNeeds, ALimitOfAddressesIsAsGoodAsMemory) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers take terabytes of addresses";
+#endif
   const DecoderConfig c = small_config();
   const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));
   const pid_t child = ::fork();
