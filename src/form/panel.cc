@@ -84,7 +84,7 @@ void pack_bits(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t co
 void unpack(const Panel& panel, uint8_t* chunks) {
   const uint64_t bytes = 4 * panel.rows, blocks = panel_blocks(panel.cols);
   const uint8_t* in = panel.codes;
-  std::memset(chunks, 0, blocks * kChunks * kChunk);
+  std::fill_n(chunks, blocks * kChunks * kChunk, uint8_t{0});
   for (uint64_t b = 0; b < blocks; ++b, chunks += kChunks * kChunk) {
     int first = 0;
     for (int width = 8; width > 0; width /= 2) {
