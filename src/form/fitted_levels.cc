@@ -7,15 +7,15 @@
 namespace pith::form {
 namespace {
 
-// Group by group in the order of panels: f(row, group, elements).
+// Calls f with the elements of group after group, in the order of panels.
 template <class Function>
-void for_each_group(const UniformParameters& p, MatrixView matrix, Function&& f) {
+void for_each_group(const UniformParameters& p, MatrixView matrix, const Function& f) {
   const uint64_t cols = matrix.shape.cols, length = group_length(p, cols);
   for (uint64_t first = 0; first < matrix.shape.rows && cols > 0; first += kPanelRows) {
     const uint64_t last = std::min(first + kPanelRows, matrix.shape.rows);
-    for (uint64_t g = 0; g * length < cols; ++g) {
+    for (uint64_t at = 0; at < cols; at += length) {
       for (uint64_t r = first; r < last; ++r) {
-        f(r, g, matrix.row(r).subspan(g * length, std::min(length, cols - g * length)));
+        f(matrix.row(r).subspan(at, std::min(length, cols - at)));
       }
     }
   }
@@ -26,7 +26,7 @@ void for_each_group(const UniformParameters& p, MatrixView matrix, Function&& f)
 std::vector<float> fitted_levels(const UniformParameters& p, MatrixView matrix) {
   constexpr int kBins = 1 << 14, kRounds = 60;
   std::vector<double> count(kBins), sum(kBins);
-  for_each_group(p, matrix, [&](uint64_t, uint64_t, std::span<const float> w) {
+  for_each_group(p, matrix, [&](std::span<const float> w) {
     const auto [low, high] = std::ranges::minmax(w);
     const float largest = std::max(std::fabs(low), std::fabs(high));
     for (const float v : w) {

@@ -79,7 +79,6 @@ void GroupFloats::expand(uint64_t panel, uint64_t first, uint64_t n, float* out)
   const uint64_t rows = std::min(kPanelRows, shape_.rows - panel * kPanelRows);
   const uint64_t begin = panel * kPanelRows * shape_.cols + first * rows;
   if (rows == kPanelRows) {
-    if (type_ == DType::kF16) return floats_of_f16(values_.data() + 2 * begin, n * kPanelRows, out);
     return load_floats(values_.data() + begin * scale_bytes(type_), n * kPanelRows, type_, out);
   }
   for (uint64_t g = 0; g < n; ++g) {

@@ -61,24 +61,7 @@ void pack(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t cols, u
 
 void pack_bits(const uint8_t* codes, uint64_t stride, uint64_t rows, uint64_t cols, int bits,
                uint8_t* packed) {
-  switch (bits) {
-    case 1:
-      return pack<1>(codes, stride, rows, cols, packed);
-    case 2:
-      return pack<2>(codes, stride, rows, cols, packed);
-    case 3:
-      return pack<3>(codes, stride, rows, cols, packed);
-    case 4:
-      return pack<4>(codes, stride, rows, cols, packed);
-    case 5:
-      return pack<5>(codes, stride, rows, cols, packed);
-    case 6:
-      return pack<6>(codes, stride, rows, cols, packed);
-    case 7:
-      return pack<7>(codes, stride, rows, cols, packed);
-    default:
-      return pack<8>(codes, stride, rows, cols, packed);
-  }
+  with_constant_bits(bits, [&](auto b) { pack<b()>(codes, stride, rows, cols, packed); });
 }
 
 void unpack(const Panel& panel, uint8_t* chunks) {

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "pith/form/matrix.h"
 
@@ -30,6 +31,29 @@ constexpr uint64_t panels_of(uint64_t rows) { return rows / kPanelRows + (rows %
 // Bytes of one row's share; a panel has that many times its rows.
 constexpr uint64_t panel_row_bytes(uint64_t cols, int bits) {
   return panel_blocks(cols) * 4 * static_cast<uint64_t>(bits);
+}
+
+// Calls f with std::integral_constant<int, bits>, for loops that are compiled for each width.
+template <class Function>
+void with_constant_bits(int bits, const Function& f) {
+  switch (bits) {
+    case 1:
+      return f(std::integral_constant<int, 1>());
+    case 2:
+      return f(std::integral_constant<int, 2>());
+    case 3:
+      return f(std::integral_constant<int, 3>());
+    case 4:
+      return f(std::integral_constant<int, 4>());
+    case 5:
+      return f(std::integral_constant<int, 5>());
+    case 6:
+      return f(std::integral_constant<int, 6>());
+    case 7:
+      return f(std::integral_constant<int, 7>());
+    default:
+      return f(std::integral_constant<int, 8>());
+  }
 }
 
 // A panel of codes.

@@ -100,24 +100,7 @@ void columns(const PanelColumns& p, float* out) {
 }
 
 void run_columns(const PanelColumns& p, float* out) {
-  switch (p.panel.bits) {
-    case 1:
-      return columns<1>(p, out);
-    case 2:
-      return columns<2>(p, out);
-    case 3:
-      return columns<3>(p, out);
-    case 4:
-      return columns<4>(p, out);
-    case 5:
-      return columns<5>(p, out);
-    case 6:
-      return columns<6>(p, out);
-    case 7:
-      return columns<7>(p, out);
-    default:
-      return columns<8>(p, out);
-  }
+  with_constant_bits(p.panel.bits, [&](auto bits) { columns<bits()>(p, out); });
 }
 
 void f16_floats(const uint8_t* halves, uint64_t n, float* out) {

@@ -9,9 +9,6 @@
 #include <cstring>
 #include <vector>
 
-#include "pith/base/bytes.h"
-#include "pith/base/half.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/panel_kernel.cc"
 #include <hwy/cache_control.h>
@@ -327,24 +324,7 @@ void run(const PanelProduct& p) {
         return run_bits<8, true>(p);
     }
   }
-  switch (p.panel.bits) {
-    case 1:
-      return run_bits<1, false>(p);
-    case 2:
-      return run_bits<2, false>(p);
-    case 3:
-      return run_bits<3, false>(p);
-    case 4:
-      return run_bits<4, false>(p);
-    case 5:
-      return run_bits<5, false>(p);
-    case 6:
-      return run_bits<6, false>(p);
-    case 7:
-      return run_bits<7, false>(p);
-    default:
-      return run_bits<8, false>(p);
-  }
+  with_constant_bits(p.panel.bits, [&](auto bits) { run_bits<bits(), false>(p); });
 }
 
 #endif

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "float_product.h"
+#include "panel_floats.h"
 #include "pith/base/half.h"
 
 namespace pith::form {
@@ -11,6 +13,11 @@ namespace {
 
 constexpr float kMostF16 = 65504;
 constexpr float kMostBF16 = 0x1.FEp127f;
+
+// 2^(byte - 127), of which the least is subnormal.
+inline float float_from_e8m0(uint8_t byte) {
+  return std::bit_cast<float>(uint32_t{byte} << 23 | (byte == 0 ? 0x400000u : 0u));
+}
 
 }  // namespace
 
@@ -57,29 +64,21 @@ float load_float(const uint8_t* floats, uint64_t index, DType type) {
     case DType::kBF16:
       return float_from_bf16(load_le<uint16_t>(floats + 2 * index));
     case DType::kF8E8M0:
-      // 2^(byte - 127), of which the least is subnormal.
-      return std::bit_cast<float>(floats[index] > 0 ? uint32_t{floats[index]} << 23 : 0x400000u);
+      return float_from_e8m0(floats[index]);
     default:
       return load_le<float>(floats + 4 * index);
   }
 }
 
 void load_floats(const uint8_t* floats, uint64_t n, DType type, float* out) {
-  // The bits of one after the other, which compilers make vectors of.
   switch (type) {
     case DType::kF16:
-      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_f16(load_le<uint16_t>(floats + 2 * i));
-      return;
-    case DType::kBF16:
-      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_bf16(load_le<uint16_t>(floats + 2 * i));
-      return;
+      return floats_of_f16(floats, n, out);
     case DType::kF8E8M0:
-      for (uint64_t i = 0; i < n; ++i) {
-        out[i] = std::bit_cast<float>(uint32_t{floats[i]} << 23 | (floats[i] == 0 ? 0x400000u : 0));
-      }
+      for (uint64_t i = 0; i < n; ++i) out[i] = float_from_e8m0(floats[i]);
       return;
     default:
-      for (uint64_t i = 0; i < n; ++i) out[i] = load_le<float>(floats + 4 * i);
+      floats_of(type, floats, n, out);
   }
 }
 
