@@ -53,38 +53,54 @@ std::vector<Block> blocks_of(MatrixView x, int threads) {
   return blocks;
 }
 
-// Channels first <= c < first + kTile of a block, and zeros for those that are not there.
-void pack(MatrixView x, const Block& block, uint64_t first, float* out) {
+// Blocks that are copied at a time, tile after tile of channels, as the inner loop reads them.
+constexpr uint64_t kMostBlocks = 16;
+
+// Channels first <= c < first + kTile of the blocks, and zeros for those that are not there.
+void pack(MatrixView x, std::span<const Block> blocks, uint64_t first, float* out) {
   const uint64_t n = std::min<uint64_t>(kTile, x.shape.cols - first);
-  for (uint64_t t = 0; t < block.count; ++t, out += kTile) {
-    const float* from = x.row(block.first + t).data() + first;
-    for (uint64_t c = 0; c < n; ++c) out[c] = from[c] * block.scale;
-    std::fill(out + n, out + kTile, 0.0f);
+  for (const Block& block : blocks) {
+    for (uint64_t t = 0; t < block.count; ++t, out += kTile) {
+      const float* from = x.row(block.first + t).data() + first;
+      for (uint64_t c = 0; c < n; ++c) out[c] = from[c] * block.scale;
+      std::fill(out + n, out + kTile, 0.0f);
+    }
   }
 }
 
 // Adds the products of two tiles of channels to the matrix and to its mirror image.
-void add_tile(MatrixView x, std::span<const Block> blocks, uint64_t first_row, uint64_t first_col,
-              std::span<double> to) {
-  alignas(64) std::array<float, kMostSteps * kTile> left, right;
+void add_tile(const float* left, const float* right, std::span<const Block> blocks,
+              uint64_t first_row, uint64_t first_col, uint64_t n, std::span<double> to) {
   alignas(64) std::array<float, kTile * kTile> product;
   std::array<double, kTile * kTile> sums{};
   const bool diagonal = first_row == first_col;
   for (const Block& block : blocks) {
-    pack(x, block, first_row, left.data());
-    if (!diagonal) pack(x, block, first_col, right.data());
-    tile_product(left.data(), diagonal ? left.data() : right.data(), block.count, product.data());
+    tile_product(left, right, block.count, product.data());
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += block.unscale * product[i];
+    left += block.count * kTile;
+    right += block.count * kTile;
   }
-  const uint64_t n = x.shape.cols;
-  for (uint64_t r = first_row; r < std::min(first_row + kTile, n); ++r) {
-    const double* from = sums.data() + (r - first_row) * kTile;
-    const uint64_t begin = diagonal ? r : first_col;
-    for (uint64_t c = begin; c < std::min(first_col + kTile, n); ++c) {
-      to[r * n + c] += from[c - first_col];
-      if (c != r) to[c * n + r] = to[r * n + c];
-    }
+  const uint64_t rows = std::min<uint64_t>(kTile, n - first_row);
+  const uint64_t cols = std::min<uint64_t>(kTile, n - first_col);
+  for (uint64_t r = 0; r < rows; ++r) {
+    double* row = to.data() + (first_row + r) * n + first_col;
+    for (uint64_t c = 0; c < cols; ++c) row[c] += sums[r * kTile + c];
   }
+  if (diagonal) return;  // its own mirror image
+  for (uint64_t c = 0; c < cols; ++c) {
+    double* row = to.data() + (first_col + c) * n + first_row;
+    for (uint64_t r = 0; r < rows; ++r) row[r] += sums[r * kTile + c];
+  }
+}
+
+// Adds the sizes of channels first <= c < last.
+void add_sizes(MatrixView x, uint64_t first, uint64_t last, std::span<double> to) {
+  std::array<double, kTile> sums{};
+  for (uint64_t t = 0; t < x.shape.rows; ++t) {
+    const float* from = x.row(t).data() + first;
+    for (uint64_t c = 0; c < last - first; ++c) sums[c] += std::fabs(from[c]);
+  }
+  for (uint64_t c = first; c < last; ++c) to[c] += sums[c - first];
 }
 
 }  // namespace
@@ -107,15 +123,22 @@ void SecondMoment::add(MatrixView inputs, int threads) {
   const int used = thread_count(threads);
   const std::vector<Block> blocks = blocks_of(inputs, used);
   const uint64_t tiles = (channels_ + kTile - 1) / kTile;
+  std::vector<float> packed;
+  for (size_t first = 0; first < blocks.size(); first += kMostBlocks) {
+    const auto some =
+        std::span(blocks).subspan(first, std::min(kMostBlocks, blocks.size() - first));
+    const uint64_t tokens = some.back().first + some.back().count - some.front().first;
+    packed.resize(tiles * tokens * kTile);
+    const auto tile = [&](uint64_t i) { return packed.data() + i * tokens * kTile; };
+    parallel_for(used, tiles, [&](size_t i) { pack(inputs, some, i * kTile, tile(i)); });
+    parallel_for(used, tiles, [&](size_t i) {
+      for (uint64_t col = i; col < tiles; ++col) {
+        add_tile(tile(i), tile(col), some, i * kTile, col * kTile, channels_, sums_);
+      }
+    });
+  }
   parallel_for(used, tiles, [&](size_t i) {
-    for (uint64_t col = i; col < tiles; ++col) {
-      add_tile(inputs, blocks, i * kTile, col * kTile, sums_);
-    }
-    for (uint64_t c = i * kTile; c < std::min((i + 1) * kTile, channels_); ++c) {
-      double sum = 0;
-      for (uint64_t t = 0; t < inputs.shape.rows; ++t) sum += std::fabs(inputs.row(t)[c]);
-      sizes_[c] += sum;
-    }
+    add_sizes(inputs, i * kTile, std::min((i + 1) * kTile, channels_), sizes_);
   });
   count_ += inputs.shape.rows;
 }

@@ -1,5 +1,7 @@
 #include "tile_product.h"
 
+#include <utility>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/fit/tile_product.cc"
 #include <hwy/foreach_target.h>
@@ -15,39 +17,37 @@ using VF = hn::Vec<DF>;
 // Products and sums are rounded one by one, as not every instruction set has fused ones.
 HWY_INLINE VF added(VF sum, VF a, VF b) { return hn::Add(sum, hn::Mul(a, b)); }
 
-// Four rows of sums by two vectors at a time: eight sums and their factors fit every set's
-// registers.
-void product(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t steps,
-             float* HWY_RESTRICT sums) {
+// Rows of sums at a time, of two vectors each: as many as there are registers for.
+#if HWY_MAX_BYTES == 64
+constexpr size_t kRows = 8;
+#else
+constexpr size_t kRows = 4;
+#endif
+
+// Indices are constants, so that sums are registers and no array.
+template <size_t... kRow>
+HWY_INLINE void sum_rows(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t steps,
+                         float* HWY_RESTRICT to, std::index_sequence<kRow...>) {
   const DF df;
   const size_t lanes = hn::Lanes(df);
-  for (size_t j = 0; j < kTile; j += 2 * lanes) {
-    for (size_t i = 0; i < kTile; i += 4) {
-      VF s00 = hn::Zero(df), s01 = s00, s10 = s00, s11 = s00;
-      VF s20 = s00, s21 = s00, s30 = s00, s31 = s00;
-      const float *left = a + i, *right = b + j;
-      for (size_t t = 0; t < steps; ++t, left += kTile, right += kTile) {
-        const VF b0 = hn::LoadU(df, right), b1 = hn::LoadU(df, right + lanes);
-        const VF a0 = hn::Set(df, left[0]), a1 = hn::Set(df, left[1]);
-        const VF a2 = hn::Set(df, left[2]), a3 = hn::Set(df, left[3]);
-        s00 = added(s00, a0, b0);
-        s01 = added(s01, a0, b1);
-        s10 = added(s10, a1, b0);
-        s11 = added(s11, a1, b1);
-        s20 = added(s20, a2, b0);
-        s21 = added(s21, a2, b1);
-        s30 = added(s30, a3, b0);
-        s31 = added(s31, a3, b1);
-      }
-      float* to = sums + i * kTile + j;
-      hn::StoreU(s00, df, to);
-      hn::StoreU(s01, df, to + lanes);
-      hn::StoreU(s10, df, to + kTile);
-      hn::StoreU(s11, df, to + kTile + lanes);
-      hn::StoreU(s20, df, to + 2 * kTile);
-      hn::StoreU(s21, df, to + 2 * kTile + lanes);
-      hn::StoreU(s30, df, to + 3 * kTile);
-      hn::StoreU(s31, df, to + 3 * kTile + lanes);
+  VF left[kRows] = {((void)kRow, hn::Zero(df))...}, right[kRows] = {((void)kRow, hn::Zero(df))...};
+  for (size_t t = 0; t < steps; ++t, a += kTile, b += kTile) {
+    const VF b0 = hn::LoadU(df, b), b1 = hn::LoadU(df, b + lanes);
+    ((left[kRow] = added(left[kRow], hn::Set(df, a[kRow]), b0),
+      right[kRow] = added(right[kRow], hn::Set(df, a[kRow]), b1)),
+     ...);
+  }
+  ((hn::StoreU(left[kRow], df, to + kRow * kTile),
+    hn::StoreU(right[kRow], df, to + kRow * kTile + lanes)),
+   ...);
+}
+
+void product(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t steps,
+             float* HWY_RESTRICT sums) {
+  const size_t columns = 2 * hn::Lanes(DF());
+  for (size_t j = 0; j < kTile; j += columns) {
+    for (size_t i = 0; i < kTile; i += kRows) {
+      sum_rows(a + i, b + j, steps, sums + i * kTile + j, std::make_index_sequence<kRows>());
     }
   }
 }

@@ -25,9 +25,9 @@ class SecondMoment {
   // float64: that is several times as fast as float64 alone, its rounding (below 1e-5 of the
   // channels' sizes) is far below what other calibration tokens would change, and no number of
   // tokens makes it larger. The same for any number of threads (0: as many as there are), up to
-  // rounding for any division of the tokens into batches; large batches are faster. Throws
-  // ErrorKind::kData with the place of the first NaN or infinity, and then adds nothing; kUsage
-  // for another number of channels.
+  // rounding for any division of the tokens into batches; large batches are faster. Takes up to 8
+  // KiB for each channel meanwhile. Throws ErrorKind::kData with the place of the first NaN or
+  // infinity, and then adds nothing; kUsage for another number of channels.
   void add(form::MatrixView inputs, int threads = 0);
   // Adds what another one has seen. Throws ErrorKind::kUsage for another number of channels.
   void merge(const SecondMoment& other);
