@@ -72,4 +72,15 @@ Table reduce(const Table& table, std::span<const double> prices, double value) {
   return less;
 }
 
+Choice unreduced(const Table& table, const Table& reduced, const Choice& choice) {
+  Choice original(choice.size());
+  for (size_t i = 0; i < choice.size(); ++i) {
+    const auto begin = table.candidate.begin() + static_cast<ptrdiff_t>(table.first[i]);
+    const auto end = table.candidate.begin() + static_cast<ptrdiff_t>(table.first[i + 1]);
+    const auto at = std::find(begin, end, reduced.candidate[choice[i]]);
+    original[i] = static_cast<size_t>(at - table.candidate.begin());
+  }
+  return original;
+}
+
 }  // namespace pith::budget

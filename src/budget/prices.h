@@ -23,5 +23,7 @@ Priced at_prices(const Table& table, std::span<const double> prices, double valu
 // these prices alone cost more than there is between the bound and the value. Parts stay, many of
 // them with one option.
 Table reduce(const Table& table, std::span<const double> prices, double value);
+// The same choice in the table that was reduced.
+Choice unreduced(const Table& table, const Table& reduced, const Choice& choice);
 
 }  // namespace pith::budget

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
+#include "conflict.h"
 #include "hull.h"
 #include "pith/base/error.h"
 #include "solvers.h"
@@ -23,7 +23,7 @@ Found run(const Table& table, Solver solver, const Options& options) {
       }
       return solve_dynamic(table, options);
     case Solver::kInteger:
-      fail(ErrorKind::kUsage, "this build has no integer programs");
+      return solve_integer(table, options);
     case Solver::kGreedy:
       return solve_greedy(table, options);
     default:
@@ -43,30 +43,24 @@ Solution solution(const Problem& problem, const Goal& goal, const Table& table, 
   return s;
 }
 
-[[noreturn]] void fail_together(const Table& table, bool proven) {
-  std::string names;
-  for (const std::string& name : table.name) names += (names.empty() ? "" : ", ") + name;
-  fail(ErrorKind::kLimit, "{}: the limits {}, though each alone can", names,
-       proven ? "cannot be met together" : "could not be met together");
-}
-
 // Sums in another order round differently: where a choice is beyond a limit by that, the limits
 // are taken a little smaller.
-Solution solve_with(const Problem& problem, const Goal& goal, Solver solver,
-                    const Options& options) {
+Attempt solve_with(const Problem& problem, const Goal& goal, Solver solver,
+                   const Options& options) {
   for (const double margin : {0.0, 1e-12, 1e-9}) {
-    const Table table = make_table(problem, goal, margin);
+    const std::optional<Table> table = make_table(problem, goal.least, goal.within, margin);
+    if (!table) return {{}, margin == 0, 0};
     Found found;
-    if (table.limits() == 0) {  // every part's best
-      found.choice = Choice(table.first.begin(), table.first.end() - 1);
+    if (table->limits() == 0) {  // every part's best
+      found.choice = Choice(table->first.begin(), table->first.end() - 1);
     } else {
-      found = run(table, solver, options);
+      found = run(*table, solver, options);
     }
-    if (!found.choice) fail_together(table, found.none);
-    Solution s = solution(problem, goal, table, found, solver);
-    if (meets(problem, s.totals, goal.within)) return s;
+    if (!found.choice) return {{}, found.none && margin == 0, table->limits()};
+    Solution s = solution(problem, goal, *table, found, solver);
+    if (meets(problem, s.totals, goal.within)) return {std::move(s), false, table->limits()};
   }
-  fail(ErrorKind::kLimit, "no choice was found whose sums are within the limits as rounded");
+  return {};
 }
 
 Solution better(Solution a, Solution b) {
@@ -76,18 +70,29 @@ Solution better(Solution a, Solution b) {
   return best;
 }
 
-Solution solve_auto(const Problem& problem, const Goal& goal, const Options& options) {
-  Solution s = solve_with(problem, goal, Solver::kLagrangian, options);
-  if (s.gap() <= kSmallGap || make_table(problem, goal).limits() != 1) return s;
-  return better(std::move(s), solve_with(problem, goal, Solver::kDynamic, options));
+Attempt solve_auto(const Problem& problem, const Goal& goal, const Options& options) {
+  Attempt first = solve_with(problem, goal, Solver::kLagrangian, options);
+  if (first.none || (first.solution && first.solution->gap() <= kSmallGap)) return first;
+  const Solver exact = first.limits > 1 ? Solver::kInteger : Solver::kDynamic;
+  Attempt second = solve_with(problem, goal, exact, options);
+  if (!first.solution || !second.solution) return second.solution || second.none ? second : first;
+  second.solution = better(*std::move(first.solution), *std::move(second.solution));
+  return second;
 }
 
 }  // namespace
 
-Solution solve(const Problem& problem, const Goal& goal, const Options& options) {
-  check(problem);
+Attempt attempt(const Problem& problem, const Goal& goal, const Options& options) {
   return options.solver == Solver::kAuto ? solve_auto(problem, goal, options)
                                          : solve_with(problem, goal, options.solver, options);
+}
+
+Solution solve(const Problem& problem, const Goal& goal, const Options& options) {
+  check(problem);
+  const Goal possible{goal.least, possible_limits(problem, goal)};
+  Attempt made = attempt(problem, possible, options);
+  if (!made.solution) fail_conflict(problem, possible, made.none, options);
+  return *std::move(made.solution);
 }
 
 std::string_view name(Solver solver) {

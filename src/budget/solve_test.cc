@@ -222,7 +222,7 @@ TEST(Solve, MixedBitsWithinSizeOperationsAndLatency) {
 
 TEST(Solve, EdgesOfProblems) {
   for (const Solver solver :
-       {Solver::kAuto, Solver::kDynamic, Solver::kLagrangian, Solver::kGreedy}) {
+       {Solver::kAuto, Solver::kDynamic, Solver::kInteger, Solver::kLagrangian, Solver::kGreedy}) {
     const Options options = with(solver);
     const Solution empty = solve({{"bytes"}, {}}, {.within = {{"bytes", 0}}}, options);
     EXPECT_TRUE(empty.chosen.empty());
@@ -269,11 +269,10 @@ TEST(Solve, LimitsThatCannotBeMet) {
                          solve(problem, {.least = "ms", .within = {{"loss", 1.5}}});
                        }),
             "loss: at most 1.5 cannot be met, the smallest possible is 2");
-  const std::string both = message_of(ErrorKind::kLimit, [&] {
-    solve(problem, {.within = {{"bytes", 70}, {"ms", 5}}});
-  });
-  EXPECT_NE(both.find("bytes at most 70, ms at most 5 cannot be met together"), std::string::npos)
-      << both;
+  const Goal both{.within = {{"bytes", 70}, {"ms", 5}}};
+  EXPECT_EQ(message_of(ErrorKind::kLimit, [&] { solve(problem, both); }),
+            "bytes at most 70, ms at most 5: cannot be met together; with the other limits as they "
+            "are: bytes 110, ms 10");
   problem.parts[0].fixed = 0;
   EXPECT_EQ(
       message_of(ErrorKind::kLimit,
@@ -282,6 +281,111 @@ TEST(Solve, LimitsThatCannotBeMet) {
                  }),
       "bytes: at most 90 cannot be met, the smallest possible is 110 (100 of it in 1 parts that "
       "are kept)");
+}
+
+// Of several limits those that conflict are named, with what each could be instead.
+TEST(Solve, ConflictsByName) {
+  Problem problem{{"bytes", "ms", "joules"}, {}};
+  for (int i = 0; i < 12; ++i) {
+    problem.parts.push_back(
+        {fmt::format("p{}", i),
+         {{"small", 1, {10, 3, 1.0 + i % 2}}, {"fast", 2, {20, 1, 2}}, {"both", 3, {14, 2, 2}}}});
+  }
+  const Goal goal{.within = {{"joules", 20}, {"bytes", 160}, {"ms", 19}}};
+  for (const Solver solver :
+       {Solver::kAuto, Solver::kLagrangian, Solver::kInteger, Solver::kGreedy}) {
+    EXPECT_EQ(message_of(ErrorKind::kLimit, [&] { solve(problem, goal, with(solver)); }),
+              "bytes at most 160, ms at most 19: cannot be met together; with the other limits as "
+              "they are: bytes 198, ms 26");
+  }
+  Goal wider = goal;
+  wider.within[1].most = 198;
+  wider.within[0].most = 24;
+  EXPECT_TRUE(meets(problem, solve(problem, wider).totals, wider.within));
+}
+
+TEST(Solve, IntegerIsTheOptimumWithinSeveralLimits) {
+  int solved = 0, impossible = 0;
+  for (uint64_t seed = 0; seed < 150; ++seed) {
+    const bool whole = seed % 2 == 0;
+    const Problem problem = random_problem(seed, {.resources = 1 + seed % 3, .whole = whole});
+    Draw draw{seed + 1000};
+    Goal goal;
+    for (const std::string& resource : problem.resources) {
+      goal.within.push_back(random_limit(problem, resource, draw, whole));
+    }
+    const std::optional<double> optimum = brute_force(problem, goal);
+    if (!optimum) {
+      ++impossible;
+      const std::string message =
+          message_of(ErrorKind::kLimit, [&] { solve(problem, goal, with(Solver::kInteger)); });
+      EXPECT_NE(message.find("cannot be met together"), std::string::npos) << message;
+      continue;
+    }
+    ++solved;
+    const Solution s = solve(problem, goal, with(Solver::kInteger));
+    expect_sound(problem, goal, s, *optimum);
+    EXPECT_NEAR(s.value, *optimum, 1e-8 * *optimum) << seed;
+    EXPECT_TRUE(s.optimal()) << seed;
+    EXPECT_TRUE(s.note.empty());
+  }
+  EXPECT_GT(solved, 80);
+  EXPECT_GT(impossible, 5);
+}
+
+// Where both are exact, dynamic programming and the integer program find the same, in problems too
+// large for a search through all choices; in either direction.
+TEST(Solve, IntegerEqualsDynamic) {
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    const Problem problem = random_problem(seed, {.parts = 60, .most_candidates = 12});
+    Draw draw{seed};
+    for (const Goal& goal :
+         {Goal{.within = {random_limit(problem, "r0", draw, true)}},
+          Goal{.least = "r0", .within = {random_limit(problem, "loss", draw, true)}}}) {
+      const Solution dynamic = solve(problem, goal, with(Solver::kDynamic));
+      const Solution integer = solve(problem, goal, with(Solver::kInteger));
+      EXPECT_EQ(dynamic.value, integer.value);
+      EXPECT_TRUE(dynamic.optimal() && integer.optimal());
+    }
+  }
+}
+
+// Losses that fall with every cost, each at a pace of its own, and limits in the middle of all:
+// hard enough not to end at once.
+TEST(Solve, IntegerThatRunsOutSaysSo) {
+  Problem problem = bits_problem(3, 40);
+  problem.resources = {"bytes", "ms", "joules"};
+  Goal goal{.within = {{"bytes", 0}, {"ms", 0}, {"joules", 0}}};
+  Draw draw{17};
+  for (Part& part : problem.parts) {
+    const double ms = draw.unit(), joules = draw.unit();
+    for (Candidate& candidate : part.candidates) {
+      const double bytes = candidate.costs[0];
+      candidate.costs = {bytes, bytes * ms, bytes * joules};
+      for (size_t k = 0; k < 3; ++k) goal.within[k].most += 0.8 * candidate.costs[k] / 7;
+    }
+  }
+  Options options = with(Solver::kInteger);
+  options.nodes = 3;
+  const Solution few = solve(problem, goal, options);
+  EXPECT_NE(few.note.find("nodes ran out, best so far, at most"), std::string::npos) << few.note;
+  EXPECT_FALSE(few.optimal());
+  EXPECT_TRUE(meets(problem, few.totals, goal.within));
+  EXPECT_EQ(few.chosen, solve(problem, goal, options).chosen);
+  options.nodes = 20000;
+  options.seconds = 0;
+  const Solution hurried = solve(problem, goal, options);
+  EXPECT_NE(hurried.note.find("time ran out, best so far, at most"), std::string::npos)
+      << hurried.note;
+  EXPECT_TRUE(meets(problem, hurried.totals, goal.within));
+
+  options.seconds = 1e9;
+  options.nodes = 300;
+  const Solution more = solve(problem, goal, options);
+  EXPECT_LE(more.value, few.value);
+  EXPECT_GE(more.bound, few.bound);
+  options.progress = [](uint64_t nodes, uint64_t total) { return total > 0 || nodes < 2; };
+  EXPECT_EQ(message_of(ErrorKind::kIo, [&] { solve(problem, goal, options); }), "interrupted");
 }
 
 TEST(Solve, WhatIsRefused) {

@@ -22,5 +22,6 @@ Found solve_lagrangian(const Table& table, const Options& options);
 Found solve_greedy(const Table& table, const Options& options);
 // One limit.
 Found solve_dynamic(const Table& table, const Options& options);
+Found solve_integer(const Table& table, const Options& options);
 
 }  // namespace pith::budget

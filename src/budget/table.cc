@@ -127,26 +127,6 @@ Table pack(std::vector<Options>& all, std::vector<double> slack, std::vector<std
   return table;
 }
 
-// The limits by name, the smallest where one comes twice.
-std::vector<Limit> merged(const Goal& goal) {
-  std::vector<Limit> limits;
-  for (const Limit& limit : goal.within) {
-    if (std::isnan(limit.most))
-      fail(ErrorKind::kUsage, "the limit on {} is not a number", limit.of);
-    if (limit.of == goal.least) {
-      fail(ErrorKind::kUsage, "{} is to be the least and has a limit: leave one out", limit.of);
-    }
-    const auto same = std::find_if(limits.begin(), limits.end(),
-                                   [&](const Limit& other) { return other.of == limit.of; });
-    if (same == limits.end()) {
-      limits.push_back(limit);
-    } else {
-      same->most = std::min(same->most, limit.most);
-    }
-  }
-  return limits;
-}
-
 void require_possible(const Problem& problem, const Limit& limit) {
   const double least = smallest(problem, limit.of);
   if (least <= limit.most) return;
@@ -163,19 +143,10 @@ void require_possible(const Problem& problem, const Limit& limit) {
        fixed > 0 ? fmt::format(" ({} of it in {} parts that are kept)", kept, fixed) : "");
 }
 
-[[noreturn]] void fail_together(std::span<const Limit> limits, const Part& part) {
-  std::string together;
-  for (const Limit& limit : limits) {
-    together += fmt::format("{}{} at most {}", together.empty() ? "" : ", ", limit.of, limit.most);
-  }
-  fail(ErrorKind::kLimit, "{} cannot be met together: no candidate of part '{}' leaves room",
-       together, part.name);
-}
-
 // Removes what alone exceeds a slack, until nothing does: with the candidate of the fewest bytes
-// gone for its time, a part needs more bytes. Returns by how much the least value rises.
-double remove_too_heavy(const Problem& problem, std::span<const Limit> limits,
-                        std::vector<Options>& all, std::vector<double>& slack) {
+// gone for its time, a part needs more bytes. Returns by how much the least value rises; nothing
+// where a part has no option left.
+std::optional<double> remove_too_heavy(std::vector<Options>& all, std::vector<double>& slack) {
   double rise = 0;
   bool removed = true;
   while (removed) {
@@ -185,7 +156,7 @@ double remove_too_heavy(const Problem& problem, std::span<const Limit> limits,
                    return !std::equal(option.weights.begin(), option.weights.end(), slack.begin(),
                                       std::less_equal<>());
                  }) > 0;
-      if (all[i].empty()) fail_together(limits, problem.parts[i]);
+      if (all[i].empty()) return std::nullopt;
     }
     if (!removed) break;
     const std::vector<double> taken = take_off_least(all, slack.size() + 1);
@@ -197,19 +168,41 @@ double remove_too_heavy(const Problem& problem, std::span<const Limit> limits,
 
 }  // namespace
 
-Table make_table(const Problem& problem, const Goal& goal, double margin) {
-  const std::vector<Limit> limits = merged(goal);
+std::vector<Limit> possible_limits(const Problem& problem, const Goal& goal) {
+  smallest(problem, goal.least);  // for its name
+  std::vector<Limit> limits;
+  for (const Limit& limit : goal.within) {
+    if (std::isnan(limit.most))
+      fail(ErrorKind::kUsage, "the limit on {} is not a number", limit.of);
+    if (limit.of == goal.least) {
+      fail(ErrorKind::kUsage, "{} is to be the least and has a limit: leave one out", limit.of);
+    }
+    require_possible(problem, limit);
+    const auto same = std::find_if(limits.begin(), limits.end(),
+                                   [&](const Limit& other) { return other.of == limit.of; });
+    if (same == limits.end()) {
+      limits.push_back(limit);
+    } else {
+      same->most = std::min(same->most, limit.most);
+    }
+  }
+  return limits;
+}
+
+std::optional<Table> make_table(const Problem& problem, std::string_view least,
+                                std::span<const Limit> limits, double margin) {
   std::vector<std::string> names;
   for (const Limit& limit : limits) names.push_back(limit.of);
-  std::vector<Options> all = collect(problem, goal.least, names);
-  for (const Limit& limit : limits) require_possible(problem, limit);
+  std::vector<Options> all = collect(problem, least, names);
   std::vector<double> base = take_off_least(all, names.size() + 1);
   std::vector<double> slack;
   for (size_t k = 0; k < limits.size(); ++k) {
     slack.push_back(
         std::max(0.0, limits[k].most - base[k + 1] - margin * std::abs(limits[k].most)));
   }
-  base[0] += remove_too_heavy(problem, limits, all, slack);
+  const std::optional<double> rise = remove_too_heavy(all, slack);
+  if (!rise) return std::nullopt;
+  base[0] += *rise;
   const std::vector<size_t> kept = binding(all, slack);
   std::vector<double> kept_slack;
   std::vector<std::string> kept_names;

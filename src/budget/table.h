@@ -8,8 +8,10 @@
 // first weight; with one limit their values then fall strictly.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pith/budget/problem.h"
@@ -35,10 +37,15 @@ struct Table {
 // An option for every part.
 using Choice = std::vector<size_t>;
 
-// Limits are taken smaller by `margin` of themselves, against the rounding of sums. Throws
-// ErrorKind::kLimit, with the smallest that can be met, for a limit that even the parts' smallest
-// candidates exceed; kUsage for a limit that is NaN or on what is to be the least.
-Table make_table(const Problem& problem, const Goal& goal, double margin = 0);
+// The goal's limits, the smallest where one comes twice. Throws ErrorKind::kUsage for names that
+// the problem does not have, NaN and limits on what is to be the least; kLimit, with the smallest
+// that can be met, for a limit that even the parts' smallest candidates exceed.
+std::vector<Limit> possible_limits(const Problem& problem, const Goal& goal);
+
+// Limits are taken smaller by `margin` of themselves, against the rounding of sums. Nothing where a
+// part has no candidate that leaves room for the others, so that the limits cannot be met together.
+std::optional<Table> make_table(const Problem& problem, std::string_view least,
+                                std::span<const Limit> limits, double margin = 0);
 
 // The same with one weight, whatever it sums to.
 Table curve_table(const Problem& problem, std::string_view resource);
