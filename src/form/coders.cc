@@ -3,6 +3,7 @@
 #include <array>
 
 #include "exponent.h"
+#include "integer.h"
 #include "named.h"
 #include "uniform.h"
 
@@ -30,6 +31,7 @@ const Coder& coder_of(const Expression& expression) {
 
 FormPtr encode_coded(const Expression& expression, MatrixView matrix) {
   const Coder& coder = coder_of(expression);
+  if (IntegerForm::is_integer(expression)) return IntegerForm::encode(expression, matrix);
   return coder.code(expression.operands()[1], encode(expression.operands()[0], matrix));
 }
 

@@ -10,6 +10,7 @@
 #include "dense.h"
 #include "exponent.h"
 #include "ggml.h"
+#include "integer.h"
 #include "lattice.h"
 #include "named.h"
 #include "permutation.h"
@@ -27,6 +28,7 @@ namespace {
 constexpr std::array kKinds = {
     Kind{"dense", DenseForm::read, DenseForm::encode},
     Kind{"uniform", UniformForm::read, UniformForm::encode},
+    Kind{"integer", IntegerForm::read, IntegerForm::refuse},
     Kind{"codebook", CodebookForm::read, CodebookForm::encode},
     Kind{"lattice", read_lattice, encode_lattice},
     Kind{"trellis", TrellisForm::read, TrellisForm::encode},

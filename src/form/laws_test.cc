@@ -64,6 +64,16 @@ Expression random_uniform() {
   return Expression::call("uniform", std::move(args));
 }
 
+Expression random_integers() {
+  std::vector<Argument> args = {{"states", Value(pick<int64_t>({1, 4, 8, 8, 16}))}};
+  if (number(0, 1)) {
+    args.push_back({"bits", Value(pick<double>({0.5, 2, 3.5, 9}))});
+  } else {
+    args.push_back({"step", Value(pick<double>({1e-4, 0.01, 0.05, 3}))});
+  }
+  return Expression::coder(Expression::call("integer", std::move(args)), Expression::call("rans"));
+}
+
 Expression random_form(int depth);
 
 // Over any pattern and, at depth, values of any form.
@@ -100,6 +110,7 @@ Expression random_sparse(int depth) {
 
 Expression random_form(int depth) {
   if (number(0, 6) == 0) return random_codes();
+  if (number(0, 9) == 0) return random_integers();
   if (number(0, 8) == 0) {
     const auto type = Expression::call(pick<std::string>({"f16", "bf16"}));
     return Expression::coder(Expression::call("dense", {{"", Value(type)}}),

@@ -1,0 +1,143 @@
+#include "pith/form/integer_fit.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "coders.h"
+#include "integer.h"
+#include "integer_costs.h"
+#include "integer_search.h"
+#include "integer_spread.h"
+
+namespace pith::form {
+
+struct IntegerFit::Parts {
+  Parts(const IntegerParameters& p, MatrixView weights, IntegerSteps s)
+      : asked(p),
+        shape(weights.shape),
+        trellis(p.states),
+        steps(std::move(s)),
+        scales(steps),
+        panels(shape.cols == 0 ? 0 : shape.rows / kPanelRows + (shape.rows % kPanelRows != 0)),
+        codes(checked_mul(checked_mul(panels, shape.cols), kPanelRows)),
+        chosen(panels * shape.cols) {
+    const IntegerSpread spread = fit_spread(weights, scales);
+    classes = spread.classes;
+    costs = IntegerCosts::parametric(spread.widest, trellis.states() > 1);
+  }
+
+  uint64_t rows_of(uint64_t panel) const {
+    return std::min(kPanelRows, shape.rows - panel * kPanelRows);
+  }
+  const int16_t* column(uint64_t panel, uint64_t c) const {
+    return codes.data() + (panel * shape.cols + c) * kPanelRows;
+  }
+
+  // Calls f(odd state, class, code) for all codes of a column.
+  template <class F>
+  void each(uint64_t panel, uint64_t c, const F& f) const {
+    const int16_t* code = column(panel, c);
+    uint8_t state = 0;
+    for (uint64_t r = 0; r < rows_of(panel); ++r) {
+      f(state & 1, integer_class(classes.rows[panel * kPanelRows + r], classes.columns[c]),
+        code[r]);
+      state = trellis.next(state, code[r]);
+    }
+  }
+
+  double column_bits(uint64_t panel, uint64_t c) const {
+    double sum = 0;
+    each(panel, c, [&](int odd, int k, int code) { sum += costs.bits(odd, k, code); });
+    return sum;
+  }
+
+  IntegerParameters asked;
+  Shape shape;
+  IntegerTrellis trellis;
+  IntegerSteps steps;
+  IntegerScales scales;
+  IntegerClasses classes;
+  IntegerCosts costs;
+  uint64_t panels;
+  std::vector<int16_t> codes;
+  std::vector<uint8_t> chosen;  // columns of panels
+  double form_bits = -1;
+};
+
+IntegerFit::IntegerFit(const Expression& expression, MatrixView weights, IntegerSteps steps) {
+  IntegerParameters p = integer_parameters(expression);
+  if (p.size == IntegerParameters::Size::kStep) p.value = steps.step;
+  if (steps.rows.size() != weights.shape.rows || steps.columns.size() != weights.shape.cols)
+    fail(ErrorKind::kData, "integer: steps of {} rows and {} columns for a matrix of {} x {}",
+         steps.rows.size(), steps.columns.size(), weights.shape.rows, weights.shape.cols);
+  if (!integer_steps_fit(steps))
+    fail(ErrorKind::kData, "integer: steps beyond what floats hold (step {})", steps.step);
+  parts_ = std::make_unique<Parts>(p, weights, std::move(steps));
+}
+
+IntegerFit::IntegerFit(IntegerFit&&) noexcept = default;
+IntegerFit::~IntegerFit() = default;
+
+Shape IntegerFit::shape() const { return parts_->shape; }
+uint64_t IntegerFit::panels() const { return parts_->panels; }
+int IntegerFit::states() const { return parts_->trellis.states(); }
+
+double IntegerFit::lambda() const { return 2 * std::log(2.0) * integer_distortion(states()); }
+
+void IntegerFit::choose(uint64_t panel, uint64_t column, const float* wanted, double lambda,
+                        float* values) {
+  Parts& p = *parts_;
+  const uint64_t n = p.rows_of(panel), first = panel * kPanelRows;
+  std::array<IntegerTarget, kPanelRows> targets;
+  for (uint64_t r = 0; r < n; ++r) {
+    const float scale = p.scales.columns[column] * p.scales.rows[first + r];
+    targets[r] = {wanted[r] / scale,
+                  integer_class(p.classes.rows[first + r], p.classes.columns[column])};
+  }
+  int16_t* codes = p.codes.data() + (panel * p.shape.cols + column) * kPanelRows;
+  search_integers(p.trellis, p.costs, std::span(targets.data(), n), static_cast<float>(lambda),
+                  codes);
+  uint8_t state = 0;
+  for (uint64_t r = 0; r < n; ++r) {
+    const float scale = p.scales.columns[column] * p.scales.rows[first + r];
+    values[r] = scale * integer_level(codes[r], state);
+    state = p.trellis.next(state, codes[r]);
+  }
+  p.chosen[panel * p.shape.cols + column] = 1;
+}
+
+double IntegerFit::bits(uint64_t panel, uint64_t column) const {
+  return parts_->column_bits(panel, column);
+}
+
+double IntegerFit::bits() const {
+  const Parts& p = *parts_;
+  if (p.form_bits >= 0) return p.form_bits;
+  double sum = 0;
+  for (uint64_t i = 0; i < p.chosen.size(); ++i) {
+    if (p.chosen[i] != 0) sum += p.column_bits(i / p.shape.cols, i % p.shape.cols);
+  }
+  return sum;
+}
+
+void IntegerFit::update_costs() {
+  Parts& p = *parts_;
+  IntegerHistogram histogram;
+  for (uint64_t i = 0; i < p.chosen.size(); ++i) {
+    if (p.chosen[i] == 0) continue;
+    p.each(i / p.shape.cols, i % p.shape.cols, [&](int odd, int k, int code) {
+      const int symbol = integer_symbol(code, low_bits_of(k));
+      ++histogram.counts[static_cast<size_t>(odd)][static_cast<size_t>(k)][symbol_place(symbol)];
+    });
+  }
+  p.costs.update(histogram);
+}
+
+FormPtr IntegerFit::form() {
+  Parts& p = *parts_;
+  FormPtr form = IntegerForm::make(p.shape, p.asked, p.steps, p.classes, p.codes);
+  p.form_bits = static_cast<double>(form::bits(*form));
+  return form;
+}
+
+}  // namespace pith::form

@@ -1,0 +1,124 @@
+// Integers with steps of rows and columns, trellises, and how near they come to what is possible.
+#include "integer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "pith/form/integer_fit.h"
+#include "test_matrices.h"
+
+namespace pith::form {
+namespace {
+
+// Fits all columns of all panels once, or twice; what choose() said is returned.
+Matrix choose_all(IntegerFit& fit, const Matrix& m, double lambda) {
+  Matrix said(m.shape);
+  std::vector<float> wanted(64), values(64);
+  for (uint64_t p = 0; p < fit.panels(); ++p) {
+    const uint64_t n = std::min<uint64_t>(64, m.shape.rows - 64 * p);
+    for (uint64_t c = 0; c < m.shape.cols; ++c) {
+      for (uint64_t r = 0; r < n; ++r) wanted[r] = m.view().row(64 * p + r)[c];
+      fit.choose(p, c, wanted.data(), lambda, values.data());
+      for (uint64_t r = 0; r < n; ++r) said.row(64 * p + r)[c] = values[r];
+    }
+  }
+  return said;
+}
+
+IntegerSteps random_steps(Shape shape, float step) {
+  IntegerSteps steps{step, {}, {}};
+  for (uint64_t r = 0; r < shape.rows; ++r)
+    steps.rows.push_back(static_cast<int8_t>(r * 7 % 13) - 6);
+  for (uint64_t c = 0; c < shape.cols; ++c)
+    steps.columns.push_back(static_cast<int8_t>(c * 5 % 9) - 4);
+  return steps;
+}
+
+TEST(Integer, WhatWasChosenIsWhatIsDecoded) {
+  for (const int states : {1, 4, 8, 16, 32, 64}) {
+    for (const Shape shape : {Shape{1, 1}, Shape{64, 33}, Shape{200, 150}, Shape{65, 700}}) {
+      for (const float step : {0.0002f, 0.02f, 0.5f}) {
+        Matrix m = noise(shape, 3, 1);
+        m.values[shape.size() / 2] *= 1000;
+        IntegerFit fit(parse("integer(states=" + std::to_string(states) + ") > rans"), m.view(),
+                       random_steps(shape, step));
+        choose_all(fit, m, fit.lambda());
+        fit.update_costs();
+        const Matrix said = choose_all(fit, m, fit.lambda());
+        const FormPtr form = fit.form();
+        EXPECT_EQ(decode(*form).values, said.values) << states << ' ' << step;
+        EXPECT_EQ(fit.bits(), static_cast<double>(bits(*form)));
+        const Bytes stored = write(*form);
+        const FormPtr again = read(stored, nullptr);
+        EXPECT_EQ(decode(*again).values, said.values);
+        EXPECT_EQ(write(*again), stored);
+      }
+    }
+  }
+}
+
+TEST(Integer, WithoutLambdaAndTrellisElementsAreRounded) {
+  const Shape shape{100, 70};
+  const Matrix m = noise(shape, 1, 1);
+  const IntegerSteps steps = random_steps(shape, 0.1f);
+  IntegerFit fit(parse("integer(states=1) > rans"), m.view(), steps);
+  const Matrix said = choose_all(fit, m, 0);
+  for (uint64_t r = 0; r < shape.rows; ++r) {
+    for (uint64_t c = 0; c < shape.cols; ++c) {
+      const double step = 0.1 * std::exp2((steps.rows[r] + steps.columns[c]) / 4.0);
+      EXPECT_LE(std::fabs(said.view().row(r)[c] - m.view().row(r)[c]), step / 2 * 1.0001);
+    }
+  }
+}
+
+TEST(Integer, BitsAskedForAreBitsGot) {
+  const Matrix m = noise({256, 300}, 5);
+  for (const double bits : {0.7, 2.0, 3.3, 6.0, 8.5}) {
+    for (const int states : {1, 8}) {
+      const std::string expression =
+          "integer(" + std::to_string(bits) + ", states=" + std::to_string(states) + ") > rans";
+      EXPECT_NEAR(bits_each(expression, m), bits, 0.04) << expression;
+    }
+  }
+}
+
+// Bits above the rate-distortion bound of a normal variable.
+double bits_above(const std::string& expression, const Matrix& m) {
+  const FormPtr form = encoded(expression, m);
+  return static_cast<double>(bits(*form)) / static_cast<double>(m.shape.size()) +
+         std::log2(squared_error(*form, m)) / 2;
+}
+
+TEST(Integer, IsNearTheBoundOfNormalVariables) {
+  const Matrix m = noise({512, 1024}, 11, 1);
+  for (const char* bits : {"2", "3", "4", "6", "8.5"}) {
+    EXPECT_LT(bits_above(std::string("integer(") + bits + ", states=1) > rans", m), 0.28) << bits;
+    EXPECT_LT(bits_above(std::string("integer(") + bits + ", states=8) > rans", m), 0.16) << bits;
+  }
+}
+
+TEST(Integer, DamageIsFound) {
+  const Matrix m = noise({130, 64}, 2, 1);
+  const Bytes stored = write(*encoded("integer(3) > rans", m));
+  for (size_t i = stored.size() - 100; i < stored.size(); ++i) {
+    Bytes damaged = stored;
+    damaged[i] ^= 1;
+    EXPECT_THROW(decode(*read(damaged, nullptr)), Error) << i;
+  }
+}
+
+TEST(Integer, RefusesWhatItCannotDo) {
+  const Matrix m = noise({4, 4}, 1);
+  EXPECT_THROW(encoded("integer(4)", m), Error);
+  EXPECT_THROW(encoded("integer(4, states=3) > rans", m), Error);
+  EXPECT_THROW(encoded("integer(4, step=0.1) > rans", m), Error);
+  EXPECT_THROW(encoded("integer(4) > exponent", m), Error);
+  EXPECT_THROW(encoded("integer(4) > rans > rans", m), Error);
+  EXPECT_THROW(IntegerFit(parse("integer > rans"), m.view(), {1.0f, {0, 0}, {0, 0, 0, 0}}), Error);
+  EXPECT_THROW(IntegerFit(parse("uniform(4)"), m.view(), random_steps(m.shape, 1)), Error);
+}
+
+}  // namespace
+}  // namespace pith::form
