@@ -37,7 +37,7 @@ void choose(const DecoderConfig& c, float* probabilities, uint32_t row, ExpertRo
 
 // The rows that chose one expert go through it together.
 void add_expert(const FeedForward& expert, std::span<const ExpertRoom::Choice> choices,
-                MatrixView x, Matrix& to, int threads, ExpertRoom& room,
+                MatrixView x, float* to, int threads, ExpertRoom& room,
                 const InputObserver& observer) {
   const uint64_t width = x.shape.cols;
   reshape(room.gathered, choices.size(), width);
@@ -47,18 +47,18 @@ void add_expert(const FeedForward& expert, std::span<const ExpertRoom::Choice> c
   apply_feed_forward(expert, room.gathered.view(), room.given, threads, room.feed_forward,
                      observer);
   for (uint64_t k = 0; k < choices.size(); ++k) {
-    add_scaled(room.given.row(k).data(), choices[k].weight, width, to.row(choices[k].row).data());
+    add_scaled(room.given.row(k).data(), choices[k].weight, width, to + choices[k].row * width);
   }
 }
 
-void add_shared(const Experts& experts, MatrixView x, Matrix& to, int threads, ExpertRoom& room,
+void add_shared(const Experts& experts, MatrixView x, float* to, int threads, ExpertRoom& room,
                 const InputObserver& observer) {
   apply_feed_forward(*experts.shared, x, room.given, threads, room.feed_forward, observer);
   if (experts.shared_gate) form::apply(*experts.shared_gate, x, room.router, threads);
   for (uint64_t r = 0; r < x.shape.rows; ++r) {
     const float scale =
         experts.shared_gate ? 1.0F / (1.0F + std::exp(-room.router.values[r])) : 1.0F;
-    add_scaled(room.given.row(r).data(), scale, x.shape.cols, to.row(r).data());
+    add_scaled(room.given.row(r).data(), scale, x.shape.cols, to + r * x.shape.cols);
   }
 }
 
@@ -75,7 +75,7 @@ void apply_feed_forward(const FeedForward& ff, MatrixView x, Matrix& y, int thre
   apply_linears<1>({&ff.down}, room.gate.view(), {&y}, threads, observer);
 }
 
-void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, Matrix& to,
+void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, float* to,
                  int threads, ExpertRoom& room, const InputObserver& observer) {
   form::apply(*experts.router, x, room.router, threads);
   room.choices.clear();

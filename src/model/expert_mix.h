@@ -32,7 +32,7 @@ struct ExpertRoom {
 };
 
 // to[row] += what the experts make of x[row].
-void add_experts(const Experts& experts, const DecoderConfig& config, form::MatrixView x,
-                 form::Matrix& to, int threads, ExpertRoom& room, const InputObserver& observer);
+void add_experts(const Experts& experts, const DecoderConfig& config, form::MatrixView x, float* to,
+                 int threads, ExpertRoom& room, const InputObserver& observer);
 
 }  // namespace pith::model

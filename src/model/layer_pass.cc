@@ -1,0 +1,148 @@
+#include "layer_pass.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "attention.h"
+#include "decoder_kernels.h"
+#include "linear.h"
+#include "pith/base/error.h"
+
+namespace pith::model {
+namespace {
+
+using form::Matrix;
+using form::MatrixView;
+
+// Rows of queries that a thread takes at a time.
+constexpr uint64_t kAttendRows = 32;
+
+}  // namespace
+
+LayerPass::LayerPass(const DecoderConfig& config, uint64_t length, int threads)
+    : config_(config), rope_(config, length), threads_(threads) {}
+
+void LayerPass::place(PassRows rows) {
+  rows_ = rows;
+  cosines_.resize(rows.count * rope_.pairs());
+  sines_.resize(cosines_.size());
+  rope_.angles(rows.first, rows.count, cosines_.data(), sines_.data());
+}
+
+void LayerPass::norm(const float* x, uint64_t count, const std::vector<float>& weight) {
+  const uint64_t width = config_.width;
+  reshape(h_, count, width);
+  for_rows(count, width * 2, threads_, [&](uint64_t r) {
+    rms_norm(x + r * width, weight.data(), width, config_.norm_eps, h_.row(r).data());
+  });
+}
+
+void LayerPass::rotate_heads(Matrix& heads, uint64_t count, const std::vector<float>& weight,
+                             float scale) {
+  const uint64_t size = config_.head_size, pairs = rope_.pairs();
+  for_rows(heads.shape.rows, heads.shape.cols * 2, threads_, [&](uint64_t r) {
+    float* row = heads.row(r).data();
+    if (!weight.empty()) {
+      for (uint64_t i = 0; i < count; ++i) {
+        float* head = row + i * size;
+        rms_norm(head, weight.data(), size, config_.norm_eps, head);
+      }
+    }
+    const uint64_t at = r % rows_.count * pairs;
+    rotate(
+        {config_.rope_layout, count, size, pairs, cosines_.data() + at, sines_.data() + at, scale},
+        row);
+  });
+}
+
+void LayerPass::keep(KvCache& cache, uint64_t slot) {
+  const uint64_t size = config_.head_size, heads = config_.kv_heads;
+  for_rows(rows_.texts * heads, rows_.count * size * 4, threads_, [&](uint64_t kept) {
+    const uint64_t row = kept / heads * rows_.count, at = kept % heads * size;
+    for (uint64_t r = 0; r < rows_.count; ++r) {
+      cache.write(slot, kept, rows_.first + r, k_.row(row + r).data() + at,
+                  v_.row(row + r).data() + at);
+    }
+  });
+}
+
+void LayerPass::attend_all(uint32_t index, const KvCache& cache, uint64_t slot) {
+  const uint64_t size = config_.head_size, heads = config_.kv_heads, group = config_.heads / heads;
+  const uint64_t rows = rows_.count * group, tasks = (rows + kAttendRows - 1) / kAttendRows;
+  reshape(attended_, q_.shape.rows, q_.shape.cols);
+  const uint64_t cost = std::min(rows, kAttendRows) * (rows_.first + rows_.count) * size;
+  for_rows(tasks * heads * rows_.texts, cost, threads_, [&](uint64_t task) {
+    // The longest rows first: what is left at the end is short.
+    const uint64_t kept = task % (heads * rows_.texts);
+    const uint64_t part = tasks - 1 - task / (heads * rows_.texts);
+    const uint64_t at = kept / heads * rows_.count * q_.shape.cols + kept % heads * group * size;
+    const SharedHead shared{.queries = q_.values.data() + at,
+                            .out = attended_.values.data() + at,
+                            .stride = q_.shape.cols,
+                            .group = group,
+                            .head_size = size,
+                            .first = rows_.first,
+                            .window = config_.window(index),
+                            .keys = cache.keys(slot, kept),
+                            .values = cache.values(slot, kept),
+                            .padded_size = cache.padded_size()};
+    model::attend(shared, part * kAttendRows, std::min((part + 1) * kAttendRows, rows));
+  });
+}
+
+void LayerPass::attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
+                       uint64_t slot, const InputObserver& observer) {
+  norm(x, rows_.total(), layer.attention_norm);
+  const std::array<const Linear*, 3> linears = {&layer.q, &layer.k, &layer.v};
+  apply_linears<3>(linears, h_.view(), {&q_, &k_, &v_}, threads_, observer);
+  // Queries carry the scale of the scores.
+  rotate_heads(q_, config_.heads, layer.q_norm,
+               1 / std::sqrt(static_cast<float>(config_.head_size)));
+  rotate_heads(k_, config_.kv_heads, layer.k_norm, 1);
+  keep(cache, slot);
+  attend_all(index, cache, slot);
+}
+
+void LayerPass::add_made(float* x) {
+  const uint64_t width = config_.width;
+  for_rows(made_.shape.rows, width, threads_,
+           [&](uint64_t r) { add(made_.row(r).data(), width, x + r * width); });
+}
+
+void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
+                       const InputObserver& observer) {
+  const MatrixView last = {attended_.values.data() + (rows_.total() - count) * attended_.shape.cols,
+                           {count, attended_.shape.cols}};
+  apply_linears<1>({&layer.output}, last, {&made_}, threads_, observer);
+  add_made(x);
+  norm(x, count, layer.feed_forward_norm);
+  if (layer.experts) {
+    add_experts(*layer.experts, config_, h_.view(), x, threads_, expert_room_, observer);
+    return;
+  }
+  apply_feed_forward(*layer.feed_forward, h_.view(), made_, threads_, feed_forward_room_, observer);
+  add_made(x);
+}
+
+void LayerPass::head(const std::vector<float>& norm_weight, const Linear& head, const float* x,
+                     uint64_t count, Matrix& logits, const InputObserver& observer) {
+  norm(x, count, norm_weight);
+  apply_linears<1>({&head}, h_.view(), {&logits}, threads_, observer);
+}
+
+void embed(const form::Form& embedding, std::span<const int32_t> ids, float* x) {
+  for (size_t r = 0; r < ids.size(); ++r) {
+    const auto id = static_cast<uint64_t>(ids[r]);
+    embedding.decode(id, id + 1, x + r * embedding.shape().cols);
+  }
+}
+
+void check_ids(std::span<const int32_t> ids, uint32_t vocabulary) {
+  for (const int32_t id : ids) {
+    if (id < 0 || static_cast<uint32_t>(id) >= vocabulary) {
+      fail(ErrorKind::kUsage, "token {} is outside the vocabulary of {}", id, vocabulary);
+    }
+  }
+}
+
+}  // namespace pith::model

@@ -1,0 +1,70 @@
+// The forward pass of a decoder layer: sessions, calibration and gradients all run this one.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "expert_mix.h"
+#include "kv_cache.h"
+#include "pith/form/matrix.h"
+#include "pith/model/config.h"
+#include "pith/model/input_observer.h"
+#include "pith/model/language_model.h"
+#include "rope.h"
+
+namespace pith::model {
+
+// Rows of the residual stream that go through the layers together: for each of `texts` the
+// positions first … first + count - 1, text after text.
+struct PassRows {
+  uint64_t texts = 1, first = 0, count = 0;
+  uint64_t total() const { return texts * count; }
+};
+
+// Works in room of its own, which every layer uses again. Every text has its own heads in the
+// cache: head h of text t is t * kv_heads + h.
+class LayerPass {
+ public:
+  // `config` is kept by who calls. `length`: the positions that a text can have.
+  LayerPass(const DecoderConfig& config, uint64_t length, int threads);
+
+  // What the calls after it are about.
+  void place(PassRows rows);
+
+  // The heads' outputs for the rows x, whose keys and values go to the cache, in layer `slot` of
+  // it.
+  void attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
+              uint64_t slot, const InputObserver& observer);
+  // The rest of the layer for the last `count` of these rows, which begin at x and are changed.
+  void finish(const DecoderLayer& layer, float* x, uint64_t count, const InputObserver& observer);
+  // What follows the last layer.
+  void head(const std::vector<float>& norm_weight, const Linear& head, const float* x,
+            uint64_t count, form::Matrix& logits, const InputObserver& observer);
+
+ private:
+  void norm(const float* x, uint64_t count, const std::vector<float>& weight);
+  void rotate_heads(form::Matrix& heads, uint64_t count, const std::vector<float>& weight,
+                    float scale);
+  void keep(KvCache& cache, uint64_t slot);
+  void attend_all(uint32_t index, const KvCache& cache, uint64_t slot);
+  void add_made(float* x);
+
+  const DecoderConfig& config_;
+  Rope rope_;
+  int threads_;
+  PassRows rows_;
+  std::vector<float> cosines_, sines_;  // of the positions
+
+  // The stream's norm, and what comes of it.
+  form::Matrix h_, q_, k_, v_, attended_, made_;
+  FeedForwardRoom feed_forward_room_;
+  ExpertRoom expert_room_;
+};
+
+// x[r] = the embedding of ids[r].
+void embed(const form::Form& embedding, std::span<const int32_t> ids, float* x);
+
+// Throws ErrorKind::kUsage for an id outside the vocabulary.
+void check_ids(std::span<const int32_t> ids, uint32_t vocabulary);
+
+}  // namespace pith::model

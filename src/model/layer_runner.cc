@@ -1,0 +1,104 @@
+#include "pith/model/layer_runner.h"
+
+#include <algorithm>
+
+#include "kv_cache.h"
+#include "layer_pass.h"
+#include "memory_needs.h"
+#include "pith/base/error.h"
+#include "pith/base/parallel.h"
+
+namespace pith::model {
+namespace {
+
+using form::Matrix;
+using form::MatrixView;
+
+// Texts that go through a layer together.
+uint64_t group_of(uint64_t tokens) {
+  return std::max<uint64_t>(1, LayerRunner::kMostRows / tokens);
+}
+
+MemoryNeeds needs_of(const DecoderConfig& c, uint64_t tokens) {
+  DecoderConfig one = c;
+  one.layers = 1;
+  const uint64_t group = group_of(tokens), cache = cache_bytes(one, tokens);
+  return {.cache = cache > UINT64_MAX / group ? UINT64_MAX : cache * group,
+          .rest = activation_bytes(c, std::min(group * tokens, LayerRunner::kMostRows)),
+          .positions = tokens};
+}
+
+uint64_t checked_tokens(const DecoderConfig& config, uint64_t tokens) {
+  if (tokens == 0) fail(ErrorKind::kUsage, "texts have at least 1 token");
+  require(needs_of(config, tokens), memory_left(), "calibration");
+  return tokens;
+}
+
+}  // namespace
+
+struct LayerRunner::State {
+  State(const DecoderConfig& of, uint64_t length, int requested)
+      : config(of),
+        tokens(checked_tokens(config, length)),
+        cache(1, group_of(tokens) * config.kv_heads, config.head_size, tokens),
+        pass(config, tokens, thread_count(requested)) {}
+
+  DecoderConfig config;
+  uint64_t tokens;
+  KvCache cache;
+  LayerPass pass;
+};
+
+LayerRunner::LayerRunner(const DecoderConfig& config, uint64_t tokens, int threads)
+    : state_(std::make_unique<State>(config, tokens, threads)) {}
+LayerRunner::~LayerRunner() = default;
+LayerRunner::LayerRunner(LayerRunner&&) noexcept = default;
+LayerRunner& LayerRunner::operator=(LayerRunner&&) noexcept = default;
+
+void LayerRunner::run(const DecoderLayer& layer, uint32_t index, Matrix& stream,
+                      const InputObserver& observer) {
+  State& s = *state_;
+  if (stream.shape.cols != s.config.width || stream.shape.rows % s.tokens != 0) {
+    fail(ErrorKind::kUsage, "a residual stream of {} x {} has no whole texts of {} x {}",
+         stream.shape.rows, stream.shape.cols, s.tokens, s.config.width);
+  }
+  if (index >= s.config.layers) {
+    fail(ErrorKind::kUsage, "there is no layer {} of {}", index, s.config.layers);
+  }
+  const uint64_t texts = stream.shape.rows / s.tokens, group = group_of(s.tokens);
+  for (uint64_t text = 0; text < texts; text += group) {
+    // Texts that are longer than this go through one by one, in parts.
+    for (uint64_t at = 0; at < s.tokens; at += kMostRows) {
+      const PassRows rows{.texts = std::min(group, texts - text),
+                          .first = at,
+                          .count = std::min(kMostRows, s.tokens - at)};
+      float* x = stream.row(text * s.tokens + at).data();
+      s.pass.place(rows);
+      s.pass.attend(layer, index, x, s.cache, 0, observer);
+      s.pass.finish(layer, x, rows.total(), observer);
+    }
+  }
+}
+
+void LayerRunner::head(const std::vector<float>& norm, const Linear& head, MatrixView rows,
+                       Matrix& logits, const InputObserver& observer) {
+  if (rows.shape.cols != state_->config.width) {
+    fail(ErrorKind::kUsage, "a residual stream {} wide, where the model is {}", rows.shape.cols,
+         state_->config.width);
+  }
+  state_->pass.head(norm, head, rows.data, rows.shape.rows, logits, observer);
+}
+
+uint64_t LayerRunner::needed_bytes() const {
+  const MemoryNeeds needs = needs_of(state_->config, state_->tokens);
+  return needs.cache + needs.rest;
+}
+
+Matrix embed(const form::Form& embedding, std::span<const int32_t> ids) {
+  check_ids(ids, static_cast<uint32_t>(embedding.shape().rows));
+  Matrix stream(form::Shape{ids.size(), embedding.shape().cols});
+  embed(embedding, ids, stream.values.data());
+  return stream;
+}
+
+}  // namespace pith::model
