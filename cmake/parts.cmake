@@ -16,6 +16,7 @@ set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)
 set(pith_form_libs PkgConfig::HWY)
 set(pith_fit_libs Eigen3::Eigen PkgConfig::HWY)
 set(pith_budget_libs PkgConfig::CBC)
+set(pith_budget_test_libs nlohmann_json::nlohmann_json)
 set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
 set(pith_archive_libs PkgConfig::ZSTD)
 set(pith_recipe_test_libs lzma)  # LZMA to compare with
