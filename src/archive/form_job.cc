@@ -80,7 +80,11 @@ Bytes make_payload(FormTask& task, ByteView raw) {
   refuse_beyond_floats(t, raw, matrix);
   Bytes payload;
   {
-    const form::FormPtr form = form::encode(*task.expression, matrix.view());
+    const form::FormPtr form =
+        task.fitted ? std::move(task.fitted) : form::encode(*task.expression, matrix.view());
+    if (form->shape() != matrix.shape) {
+      fail(ErrorKind::kUsage, "{}: the form has another shape than the tensor", t.name);
+    }
     task.record.info.expression = form::to_string(form->expression());
     payload = form_payload(task.record, form::write(*form));
   }

@@ -21,6 +21,7 @@ struct FormTask {
   // What is to be made, or a form that is there and stays as it is.
   std::optional<form::Expression> expression;
   std::optional<StoredForm> stored;
+  form::FormPtr fitted;  // that the expression stands for, where it was made beforehand
   // Once the job is coded: the record and the elements as a reader will see them, or …
   FormRecord record;
   Bytes bytes;  // what `elements` reads from when the payload is a reference

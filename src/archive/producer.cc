@@ -158,6 +158,13 @@ std::optional<FormTask> Producer::plan_form(const io::TensorRegion& tensor) cons
   task.tensor = tensor;
   task.stored = inputs_[file_].source->form(tensor);
   if (task.stored) return task;
+  if (options_.fitted) {
+    task.fitted = options_.fitted(inputs_[file_].path, tensor);
+    if (task.fitted) {
+      task.expression = task.fitted->expression();
+      return task;
+    }
+  }
   const form::Expression* expression = rules_.find(tensor);
   if (!expression) return std::nullopt;
   task.expression = *expression;
@@ -259,7 +266,8 @@ void Producer::take_form(const Unit& unit) {
 // that are there the hash of their bytes does.
 std::optional<SharedContent::Place> Producer::find_form(const FormTask& task, const Buffer& piece) {
   const io::TensorRegion& t = task.tensor;
-  if (t.size < kShareable || !inputs_[file_].source->rereadable()) return std::nullopt;
+  // Equal tensors may have been fitted differently.
+  if (task.fitted || t.size < kShareable || !inputs_[file_].source->rereadable()) return std::nullopt;
   const Stopwatch watch;
   Bytes key;
   ByteWriter w(key);

@@ -263,7 +263,7 @@ uint32_t archive_id(std::span<const Input> inputs, const WriteOptions& options) 
 
 // Said in the header, before it is known whether any tensor will be in one.
 bool may_have_forms(std::span<const Input> inputs, const WriteOptions& options) {
-  return !options.forms.empty() || std::ranges::any_of(inputs, [](const Input& input) {
+  return !options.forms.empty() || options.fitted || std::ranges::any_of(inputs, [](const Input& input) {
     return input.source && input.source->has_forms();
   });
 }

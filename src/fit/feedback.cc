@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "feedback_factor.h"
+#include "owed_errors.h"
 #include "pith/base/parallel.h"
 #include "pith/form/uniform_fit.h"
 
@@ -16,11 +17,6 @@ using form::Matrix;
 using form::MatrixView;
 using form::UniformFit;
 using form::UniformScale;
-
-// Steps first <= p < last.
-struct Steps {
-  uint64_t first, last;
-};
 
 // Importances of neighbours as shares of the largest; none where all are equal, for that is faster.
 class Importance {
@@ -118,9 +114,7 @@ class Strip {
         first_row_(first_row),
         rows_(std::min<uint64_t>(kTile, job.weights.shape.rows - first_row)),
         weights_(job.columns() * kTile),
-        owed_(factor.feeds_back() ? weights_.size() : 0),
-        errors_(kMostSteps * kTile),
-        product_(kTile * kTile),
+        owed_(factor, job.columns()),
         codes_(rows_ * job.columns()) {
     for (uint64_t p = 0; p < job.columns(); ++p) {
       for (uint64_t r = 0; r < rows_; ++r) {
@@ -139,12 +133,12 @@ class Strip {
         const uint64_t next = job_.scales_first ? block.last : std::min(block.last, group_end(p));
         if (!job_.scales_first && p % job_.fit.group_length() == 0) fit_group(block, p);
         for (uint64_t step = p; step < next; ++step) {
-          add_errors(block, p, step, step);
+          owed_.add(block, p, step, step);
           round(block, step);
         }
         p = next;
       }
-      pass_on(block);
+      owed_.pass_on(block);
     }
     job_.fit.put(first_row_, rows_, codes_.data());
     return error_;
@@ -156,25 +150,17 @@ class Strip {
     return std::min((step / length + 1) * length, job_.columns());
   }
 
-  // Adds to what is owed at `step` the errors of the block's steps first <= p < last.
-  void add_errors(const Steps& block, uint64_t first, uint64_t last, uint64_t step) {
-    if (!factor_.feeds_back() || first == last) return;
-    add_multiples(factor_.row(step / kTile, first) + step % kTile, kTile,
-                  errors_.data() + (first - block.first) * kTile, last - first,
-                  owed_.data() + step * kTile);
-  }
-
   // The scales of the group that begins here, for the weights that would be rounded if every
   // rounding before them in the group were exact.
   void fit_group(const Steps& block, uint64_t first) {
     const uint64_t n = group_end(first) - first;
-    const bool feeds = factor_.feeds_back() && first > 0;
+    const bool feeds = owed_.any() && first > 0;
     float *sums = expected_.data(), *errors = sums + n * kTile;
     for (uint64_t i = 0; i < n && feeds; ++i) {
       const uint64_t step = first + i;
-      if (first > block.first) add_errors(block, block.first, first, step);
+      if (first > block.first) owed_.add(block, block.first, first, step);
       float *sum = sums + i * kTile, *e = errors + i * kTile;
-      std::copy_n(owed_.data() + step * kTile, kTile, sum);
+      std::copy_n(owed_.at(step), kTile, sum);
       if (i > 0) {
         add_multiples(factor_.row(step / kTile, first) + step % kTile, kTile, errors, i, sum);
       }
@@ -193,12 +179,13 @@ class Strip {
 
   void round(const Steps& block, uint64_t step) {
     const uint64_t g = job_.group_of(step), column = job_.order[step];
-    float* e = errors_.data() + (step - block.first) * kTile;
+    float* e = owed_.errors(block, step);
+    const float* owed = owed_.at(step);
     double squares = 0;
     for (uint64_t r = 0; r < rows_; ++r) {
       const UniformScale s = job_.scales.at(job_.scale_row(first_row_ + r), g);
       const float w = weights_[step * kTile + r];
-      const float wanted = factor_.feeds_back() ? w + owed_[step * kTile + r] : w;
+      const float wanted = owed_.any() ? w + owed[r] : w;
       const uint8_t code = job_.fit.code(wanted, s);
       const float value = job_.fit.value(code, s);
       codes_[r * job_.columns() + column] = code;
@@ -208,26 +195,12 @@ class Strip {
     error_ += job_.pivots[step] * squares;
   }
 
-  // What the block's errors mean for all columns after it.
-  void pass_on(const Steps& block) {
-    if (!factor_.feeds_back() || block.last == job_.columns()) return;
-    for (uint64_t panel = block.last / kTile; panel * kTile < job_.columns(); ++panel) {
-      tile_product(factor_.row(panel, block.first), errors_.data(), block.last - block.first,
-                   product_.data());
-      const uint64_t begin = std::max(panel * kTile, block.last),
-                     end = std::min((panel + 1) * kTile, job_.columns());
-      const float* from = product_.data() + (begin - panel * kTile) * kTile;
-      float* to = owed_.data() + begin * kTile;
-      for (uint64_t i = 0; i < (end - begin) * kTile; ++i) to[i] += from[i];
-    }
-  }
-
   const Factor& factor_;
   Job& job_;
   uint64_t first_row_, rows_;
-  std::vector<float> weights_, owed_;  // by step, kTile rows each
-  std::vector<float> errors_;          // of the block's steps: weight less value
-  std::vector<float> product_, expected_, group_;
+  std::vector<float> weights_;  // by step, kTile rows each
+  OwedErrors<Factor> owed_;
+  std::vector<float> expected_, group_;
   Importance importance_;
   std::vector<uint8_t> codes_;  // row-major
   double error_ = 0;

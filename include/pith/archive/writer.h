@@ -35,6 +35,9 @@ struct WriteOptions {
   // stay lossless, which the report says. A form that a source has already is kept whatever the
   // rules say. Such tensors have no base.
   std::vector<FormRule> forms = {};
+  // Gives the form that was fitted to a tensor beforehand, by the path of its file in the archive;
+  // null: the rules decide. Asked once for each tensor, before its file is written.
+  std::function<form::FormPtr(std::string_view path, const io::TensorRegion& tensor)> fitted = {};
   Progress progress = {};
 };
 
