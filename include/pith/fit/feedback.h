@@ -11,9 +11,11 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "pith/fit/metric.h"
 #include "pith/form/form.h"
+#include "pith/form/integer_fit.h"
 
 namespace pith::fit {
 
@@ -52,6 +54,23 @@ class ErrorFeedback {
   // Scales are searched by the importance that is left to each column, D. Throws ErrorKind::kUsage
   // for another expression or shape, kData for NaN and infinity in the weights.
   Result encode(const form::Expression& expression, form::MatrixView weights) const;
+
+  // What an error of a row means beside one in others, at least 0 (Kronecker-factored curvature:
+  // Martens and Grosse 2015, with a diagonal for the outputs); empty: all alike.
+  using RowImportance = std::span<const double>;
+
+  // Steps that make a rounding by one of them mean the same in every row and column: step /
+  // sqrt(importance of the row * D of the column), in whole quarter octaves. With entropy-coded
+  // codes this is reverse water-filling: no other steps give less error for as many bits at high
+  // rates. step > 0; the error to expect is step^2 / 12 an element.
+  form::IntegerSteps steps(form::Shape shape, double step, RowImportance rows = {}) const;
+
+  // `integer(...) > rans` with these steps. lambda: the error that a bit may cost, in steps
+  // squared; 0: nearest. What a rounding towards zero would take from the outputs is given back by
+  // one factor for the whole matrix: inputs x then have w x and w' x equal on the average. The
+  // error is by the metric with the importance of rows, which the steps were made for.
+  Result encode(const form::Expression& expression, form::MatrixView weights,
+                const form::IntegerSteps& steps, double lambda, RowImportance rows = {}) const;
 
   double damping() const;  // that was used
 
