@@ -26,18 +26,19 @@ constexpr double kLeastShare = 1e-5;
 
 }  // namespace
 
-IntegerCosts IntegerCosts::parametric(double widest, bool trellis) {
+IntegerCosts IntegerCosts::parametric(double widest, bool trellis, int first, int last) {
   IntegerCosts out;
-  for (int odd = 0; odd < 2; ++odd) {
-    for (int k = 0; k < kIntegerClasses; ++k) {
+  for (int odd = 0; odd < (trellis ? 2 : 1); ++odd) {
+    for (int k = first; k <= last; ++k) {
       const double spread = widest * std::exp2((k - (kIntegerClasses - 1)) / 4.0);
       auto& costs = out.costs_[static_cast<size_t>(odd)][static_cast<size_t>(k)];
       const int width = 1 << low_bits_of(k);
       const bool halves = trellis && odd != 0;
+      double below = distribution(lower_end(-kMostSymbol * width, halves) / spread);
       for (int s = -kMostSymbol; s <= kMostSymbol; ++s) {
-        const double share = distribution(lower_end((s + 1) * width, halves) / spread) -
-                             distribution(lower_end(s * width, halves) / spread);
-        costs[symbol_place(s)] = static_cast<float>(-std::log2(share + kLeastShare));
+        const double until = distribution(lower_end((s + 1) * width, halves) / spread);
+        costs[symbol_place(s)] = static_cast<float>(-std::log2(until - below + kLeastShare));
+        below = until;
       }
       costs[symbol_place(kIntegerEscape)] =
           static_cast<float>(-std::log2(kLeastShare) + kEscapeBits);

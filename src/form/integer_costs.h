@@ -8,8 +8,8 @@ namespace pith::form {
 class IntegerCosts {
  public:
   // Of normal variables, which in the last class are `widest` wide (in steps) and in those before
-  // it each a quarter of an octave less.
-  static IntegerCosts parametric(double widest, bool trellis);
+  // it each a quarter of an octave less. Only of the classes first to last.
+  static IntegerCosts parametric(double widest, bool trellis, int first, int last);
 
   // Of codes counted, with what was thought before as a few more of them.
   void update(const IntegerHistogram& histogram);
@@ -22,7 +22,7 @@ class IntegerCosts {
   }
 
  private:
-  std::array<std::array<std::array<float, 256>, kIntegerClasses>, 2> costs_;
+  std::array<std::array<std::array<float, 256>, kIntegerClasses>, 2> costs_{};
 };
 
 }  // namespace pith::form

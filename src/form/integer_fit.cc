@@ -23,7 +23,14 @@ struct IntegerFit::Parts {
         chosen(panels * shape.cols) {
     const IntegerSpread spread = fit_spread(weights, scales);
     classes = spread.classes;
-    costs = IntegerCosts::parametric(spread.widest, trellis.states() > 1);
+    const auto end = [&](auto of) {
+      return classes.rows.empty() || classes.columns.empty()
+                 ? 0
+                 : integer_class(*of(classes.rows), *of(classes.columns));
+    };
+    const auto least = [](const std::vector<int8_t>& v) { return std::ranges::min_element(v); };
+    const auto most = [](const std::vector<int8_t>& v) { return std::ranges::max_element(v); };
+    costs = IntegerCosts::parametric(spread.widest, trellis.states() > 1, end(least), end(most));
   }
 
   uint64_t rows_of(uint64_t panel) const {

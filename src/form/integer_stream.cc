@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "integer_kernel.h"
 #include "pith/base/error.h"
 
 namespace pith::form {
@@ -44,8 +45,28 @@ void IntegerPanelDecoder::next(uint64_t n, float* out) {
 }
 
 void IntegerPanelDecoder::row(float* out) {
-  const uint64_t width = std::min(lanes_, kIntegerGroup);
-  for (uint64_t c = 0; c < source_.cols; c += width)
+  const IntegerDecodeTables& tables = *source_.tables;
+  IntegerRow kernel{tables.slots.data(),
+                    tables.of[0].data(),
+                    tables.of[1].data(),
+                    tables.low_bits.data(),
+                    source_.trellis->feedback(),
+                    source_.trellis->input(),
+                    source_.trellis->states() > 1,
+                    source_.cols,
+                    source_.classes->columns.data(),
+                    source_.scales->columns.data(),
+                    states_.data(),
+                    source_.classes->rows[row_],
+                    source_.scales->rows[row_],
+                    lanes_,
+                    lane_.data(),
+                    in_,
+                    in_end_,
+                    out};
+  const uint64_t width = std::min(lanes_, kIntegerGroup), done = decode_integer_columns(kernel);
+  in_ = kernel.in;
+  for (uint64_t c = done; c < source_.cols; c += width)
     group(row_, c, std::min(width, source_.cols - c), out ? out + c : nullptr);
   if (++row_ == end_row_) expect_end();
 }
@@ -134,32 +155,39 @@ Bytes encode_integer_panel(const IntegerTrellis& trellis, const IntegerTables& t
   std::array<uint32_t, kIntegerLanes> lane;
   lane.fill(kIntegerStart);
   std::vector<uint16_t> words;  // last first
-  const auto put = [&](uint64_t r, uint64_t c) {
-    const int k = integer_class(classes.rows[first_row + r], classes.columns[c]);
-    const auto b = static_cast<uint32_t>(low_bits_of(k));
-    const int code = codes[c * kIntegerRows + r];
-    const size_t place = symbol_place(integer_symbol(code, static_cast<int>(b)));
-    const uint8_t table = tables.of[odd[c] >> r & 1][static_cast<size_t>(k)];
-    const uint32_t f = tables.tables[table][place];
-    if (f == 0) fail(ErrorKind::kUsage, "integer: a code without a frequency");
-    uint32_t& x = lane[c & (lanes - 1)];
-    if (x >= uint64_t{f} << (32 - kIntegerTotalLog - b)) {
-      words.push_back(static_cast<uint16_t>(x));
-      x >>= 16;
-    }
-    const uint32_t low = static_cast<uint32_t>(code) & ((1u << b) - 1);
-    x = (x / f) << (kIntegerTotalLog + b) | (slots[table].first[place] + x % f) << b | low;
+  // What codes column c of row r, and whether the code follows as it is.
+  struct Symbol {
+    uint32_t low_bits, frequency, first;
+    bool escaped;
   };
+  const auto symbol = [&](uint64_t r, uint64_t c) {
+    const int k = integer_class(classes.rows[first_row + r], classes.columns[c]);
+    const int b = low_bits_of(k);
+    const uint8_t table = tables.of[odd[c] >> r & 1][static_cast<size_t>(k)];
+    size_t place = symbol_place(integer_symbol(codes[c * kIntegerRows + r], b));
+    if (tables.tables[table][place] == 0) place = symbol_place(kIntegerEscape);
+    return Symbol{static_cast<uint32_t>(b), tables.tables[table][place], slots[table].first[place],
+                  place == symbol_place(kIntegerEscape)};
+  };
+  std::array<Symbol, kIntegerGroup> group;
   for (uint64_t r = rows; r-- > 0;) {
     for (uint64_t end = cols; end > 0;) {
       const uint64_t begin = (end - 1) / width * width;
       for (uint64_t c = end; c-- > begin;) {
-        const int k = integer_class(classes.rows[first_row + r], classes.columns[c]);
-        const int code = codes[c * kIntegerRows + r];
-        if (integer_symbol(code, low_bits_of(k)) == kIntegerEscape)
-          words.push_back(static_cast<uint16_t>(code));
+        group[c - begin] = symbol(r, c);
+        if (group[c - begin].escaped)
+          words.push_back(static_cast<uint16_t>(codes[c * kIntegerRows + r]));
       }
-      for (uint64_t c = end; c-- > begin;) put(r, c);
+      for (uint64_t c = end; c-- > begin;) {
+        const auto [b, f, first, escaped] = group[c - begin];
+        uint32_t& x = lane[c & (lanes - 1)];
+        if (x >= uint64_t{f} << (32 - kIntegerTotalLog - b)) {
+          words.push_back(static_cast<uint16_t>(x));
+          x >>= 16;
+        }
+        const uint32_t low = static_cast<uint32_t>(codes[c * kIntegerRows + r]) & ((1u << b) - 1);
+        x = (x / f) << (kIntegerTotalLog + b) | (first + x % f) << b | low;
+      }
       end = begin;
     }
   }

@@ -9,7 +9,9 @@
 // lanes' states (32 bits each), then 16-bit words in the order in which a decoder takes them.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -24,9 +26,9 @@ inline constexpr uint64_t kIntegerLanes = 32;        // at most
 inline constexpr uint64_t kIntegerGroup = 16;        // columns whose words lie together
 inline constexpr uint32_t kIntegerStart = 1u << 16;  // state of lanes before encoding
 
-// Of a panel with so many codes: each lane costs about 20 bits.
+// Of a panel with so many codes: each lane costs about 24 bits.
 constexpr uint64_t integer_lanes(uint64_t codes) {
-  return codes >= 131072 ? 32 : codes >= 32768 ? 16 : codes >= 16384 ? 4 : codes >= 8192 ? 2 : 1;
+  return std::clamp<uint64_t>(std::bit_floor(codes / 4096), 1, kIntegerLanes);
 }
 
 // What all panels share, for decoders.
@@ -57,7 +59,6 @@ class IntegerPanelDecoder {
   void next(uint64_t n, float* out);
 
  private:
-  friend struct IntegerKernelAccess;
   void row(float* out);
   // Columns from `column` on, at most kIntegerGroup of one row.
   void group(uint64_t row, uint64_t column, uint64_t n, float* out);

@@ -112,6 +112,22 @@ void code_grades(SideCoder<Coder>& coder, GradeModels& models, Grades& g) {
   }
 }
 
+// What occurs more rarely than this is escaped rather than given a slot.
+constexpr uint64_t kRare = 40000;
+
+IntegerCounts without_rare(IntegerCounts counts) {
+  uint64_t total = 0;
+  for (const uint64_t c : counts) total += c;
+  uint64_t& escapes = counts[symbol_place(kIntegerEscape)];
+  for (int s = -kMostSymbol; s <= kMostSymbol; ++s) {
+    uint64_t& c = counts[symbol_place(s)];
+    if (c == 0 || c >= total / kRare) continue;
+    escapes += c;
+    c = 0;
+  }
+  return counts;
+}
+
 // Bits of symbols with these counts.
 double coded_bits(const IntegerCounts& counts, const IntegerFrequencies& table) {
   double bits = 0;
@@ -274,7 +290,7 @@ void write_tables(const IntegerHistogram& histogram, const IntegerPlan& plan,
   }
   GradeModels models;
   for (const IntegerCounts& c : counts) {
-    Grades g = best_grades(c);
+    Grades g = best_grades(without_rare(c));
     code_grades(to, models, g);
     tables.tables.push_back(frequencies_of(g));
   }

@@ -99,6 +99,25 @@ TEST(Integer, IsNearTheBoundOfNormalVariables) {
   }
 }
 
+TEST(Integer, EveryInstructionSetDecodesTheSame) {
+  for (const Shape shape :
+       {Shape{3, 5}, Shape{70, 100}, Shape{65, 300}, Shape{130, 1050}, Shape{64, 2100}}) {
+    Matrix m = noise(shape, 4, 1);
+    for (uint64_t i = 0; i < shape.size(); i += 97) m.values[i] *= 60;
+    for (uint64_t r = 0; r < shape.rows; ++r) {
+      for (uint64_t c = 0; c < shape.cols; c += 3) m.row(r)[c] *= static_cast<float>(r % 7 + 1);
+    }
+    for (const char* text : {"integer(2, states=1) > rans", "integer(3) > rans",
+                             "integer(step=0.003, states=64) > rans"}) {
+      const FormPtr form = encoded(text, m);
+      const Matrix expected = decode(*form);
+      for_each_target([&](int64_t target) {
+        EXPECT_EQ(decode(*form).values, expected.values) << text << ' ' << target;
+      });
+    }
+  }
+}
+
 TEST(Integer, DamageIsFound) {
   const Matrix m = noise({130, 64}, 2, 1);
   const Bytes stored = write(*encoded("integer(3) > rans", m));

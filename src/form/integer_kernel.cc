@@ -1,0 +1,177 @@
+#include "integer_kernel.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "integer_levels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/form/integer_kernel.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#if HWY_TARGET == HWY_AVX3_DL
+#include <immintrin.h>
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace pith::form::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Sixteen columns or fewer at a time, one a lane.
+class Groups {
+ public:
+  explicit Groups(const IntegerRow& row)
+      : row_(row),
+        even_(_mm512_loadu_si512(row.even_tables)),
+        odd_(_mm512_loadu_si512(row.odd_tables)),
+        low_bits_(_mm512_loadu_si512(row.low_bits)),
+        in_(row.in) {}
+
+  const uint8_t* in() const { return in_; }
+
+  template <bool kTrellis>
+  HWY_INLINE void decode(__m512i& lane, uint64_t column, __mmask16 active) {
+    const __m512i x = lane;
+    const __m128i k = classes(column, active);
+    const __m128i state =
+        kTrellis ? _mm_maskz_loadu_epi8(active, row_.states + column) : _mm_setzero_si128();
+    const __mmask16 odd = kTrellis ? _mm_test_epi8_mask(state, _mm_set1_epi8(1)) : __mmask16{0};
+    const __m512i b = _mm512_cvtepu8_epi32(
+        _mm512_castsi512_si128(_mm512_permutexvar_epi8(_mm512_castsi128_si512(k), low_bits_)));
+    const __m512i slot = _mm512_i32gather_epi32(slot_index<kTrellis>(x, b, k, odd), row_.slots, 4);
+    const __m512i f =
+        _mm512_add_epi32(_mm512_and_si512(slot, _mm512_set1_epi32(0xfff)), _mm512_set1_epi32(1));
+    const __m512i offset = _mm512_and_si512(_mm512_srli_epi32(slot, 12), _mm512_set1_epi32(0xfff));
+    const __m512i high = _mm512_srlv_epi32(x, _mm512_add_epi32(b, _mm512_set1_epi32(12)));
+    const __m512i next = _mm512_add_epi32(_mm512_mullo_epi32(f, high), offset);
+    const __mmask16 renew = _mm512_mask_cmplt_epu32_mask(active, next, _mm512_set1_epi32(1 << 16));
+    const __m512i fresh = _mm512_maskz_expand_epi32(renew, words<false>());
+    lane = _mm512_mask_mov_epi32(x, active, next);
+    lane = _mm512_mask_or_epi32(lane, renew, _mm512_slli_epi32(next, 16), fresh);
+    skip(renew);
+
+    const __m512i symbol = _mm512_srai_epi32(slot, 24);
+    const __m512i raw = _mm512_andnot_si512(_mm512_sllv_epi32(_mm512_set1_epi32(-1), b), x);
+    __m512i code = _mm512_or_si512(_mm512_sllv_epi32(symbol, b), raw);
+    const __mmask16 escaped = _mm512_mask_cmpeq_epi32_mask(active, symbol, _mm512_set1_epi32(-128));
+    if (HWY_UNLIKELY(escaped != 0)) {
+      code = _mm512_mask_expand_epi32(code, escaped, words<true>());
+      skip(escaped);
+    }
+    if (row_.out) {
+      const __m512 scale = _mm512_mul_ps(_mm512_maskz_loadu_ps(active, row_.scales + column),
+                                         _mm512_set1_ps(row_.row_scale));
+      _mm512_mask_storeu_ps(row_.out + column, active,
+                            _mm512_mul_ps(scale, level<kTrellis>(code, odd)));
+    }
+    if (kTrellis) advance(column, active, state, odd, code);
+  }
+
+ private:
+  HWY_INLINE __m128i classes(uint64_t column, __mmask16 active) const {
+    const __m128i sum = _mm_adds_epi8(_mm_maskz_loadu_epi8(active, row_.classes + column),
+                                      _mm_set1_epi8(static_cast<char>(row_.row_class)));
+    return _mm_min_epi8(_mm_max_epi8(sum, _mm_setzero_si128()), _mm_set1_epi8(kLastClass));
+  }
+
+  template <bool kTrellis>
+  HWY_INLINE __m512i slot_index(__m512i x, __m512i b, __m128i k, __mmask16 odd) const {
+    const __m128i place = kTrellis ? _mm_mask_add_epi8(k, odd, k, _mm_set1_epi8(64)) : k;
+    const __m512i table = _mm512_permutex2var_epi8(even_, _mm512_castsi128_si512(place), odd_);
+    const __m512i first =
+        _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm512_castsi512_si128(table)), 12);
+    return _mm512_or_si512(first,
+                           _mm512_and_si512(_mm512_srlv_epi32(x, b), _mm512_set1_epi32(0xfff)));
+  }
+
+  template <bool kSigned>
+  HWY_INLINE __m512i words() const {
+    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in_));
+    return kSigned ? _mm512_cvtepi16_epi32(w) : _mm512_cvtepu16_epi32(w);
+  }
+  HWY_INLINE void skip(__mmask16 taken) { in_ += 2 * std::popcount(uint32_t{taken}); }
+
+  // As integer_level() has it.
+  template <bool kTrellis>
+  HWY_INLINE static __m512 level(__m512i code, __mmask16 odd) {
+    __m512 v = _mm512_cvtepi32_ps(code);
+    if (!kTrellis) return v;
+    const __m512i zero = _mm512_setzero_si512();
+    const __mmask16 first = _mm512_cmpeq_epi32_mask(_mm512_abs_epi32(code), _mm512_set1_epi32(1));
+    const __m512 in =
+        _mm512_mask_mov_ps(_mm512_set1_ps(0.5f), first, _mm512_set1_ps(1 - kFirstOddLevel));
+    const __mmask16 above = _mm512_mask_cmpgt_epi32_mask(odd, code, zero);
+    const __mmask16 below = _mm512_mask_cmplt_epi32_mask(odd, code, zero);
+    v = _mm512_mask_sub_ps(v, above, v, in);
+    return _mm512_mask_add_ps(v, below, v, in);
+  }
+
+  HWY_INLINE void advance(uint64_t column, __mmask16 active, __m128i state, __mmask16 odd,
+                          __m512i code) const {
+    const __mmask16 odd_code = _mm512_test_epi32_mask(code, _mm512_set1_epi32(1));
+    const __m128i half = _mm_and_si128(_mm_srli_epi16(state, 1), _mm_set1_epi8(0x7f));
+    const __m128i feedback = _mm_maskz_set1_epi8(odd, static_cast<char>(row_.feedback));
+    const __m128i input = _mm_maskz_set1_epi8(odd_code, static_cast<char>(row_.input));
+    _mm_mask_storeu_epi8(row_.states + column, active,
+                         _mm_xor_si128(half, _mm_xor_si128(feedback, input)));
+  }
+
+  static constexpr char kLastClass = 47;
+
+  const IntegerRow& row_;
+  const __m512i even_, odd_, low_bits_;
+  const uint8_t* in_;
+};
+
+template <bool kTrellis>
+uint64_t decode_columns(IntegerRow& row) {
+  constexpr ptrdiff_t kMostTaken = 4 * 2 * 16;  // words and escapes of two groups
+  Groups groups(row);
+  __m512i a = _mm512_loadu_si512(row.lane), b = _mm512_loadu_si512(row.lane + 16);
+  const uint64_t width = std::min<uint64_t>(row.lanes, 16), step = row.lanes;
+  uint64_t c = 0;
+  const auto mask = [&](uint64_t column) {
+    const uint64_t n = column < row.cols ? std::min(width, row.cols - column) : 0;
+    return static_cast<__mmask16>((1u << n) - 1);
+  };
+  for (; c + step <= row.cols && row.in_end - groups.in() >= kMostTaken; c += step) {
+    groups.template decode<kTrellis>(a, c, static_cast<__mmask16>((1u << width) - 1));
+    if (step == 32) groups.template decode<kTrellis>(b, c + 16, __mmask16{0xffff});
+  }
+  if (c + step > row.cols && row.in_end - groups.in() >= kMostTaken) {
+    groups.template decode<kTrellis>(a, c, mask(c));
+    if (step == 32) groups.template decode<kTrellis>(b, c + 16, mask(c + 16));
+    c = row.cols;
+  }
+  _mm512_storeu_si512(row.lane, a);
+  _mm512_storeu_si512(row.lane + 16, b);
+  row.in = groups.in();
+  return std::min(c, row.cols);
+}
+
+uint64_t decode_any_columns(IntegerRow& row) {
+  return row.trellis ? decode_columns<true>(row) : decode_columns<false>(row);
+}
+
+#else
+
+uint64_t decode_any_columns(IntegerRow&) { return 0; }
+
+#endif
+
+}  // namespace pith::form::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pith::form {
+
+HWY_EXPORT(decode_any_columns);
+
+uint64_t decode_integer_columns(IntegerRow& row) {
+  return HWY_DYNAMIC_DISPATCH(decode_any_columns)(row);
+}
+
+}  // namespace pith::form
+#endif
