@@ -40,10 +40,7 @@ void add_expert(const FeedForward& expert, std::span<const ExpertRoom::Choice> c
                 MatrixView x, float* to, int threads, ExpertRoom& room,
                 const InputObserver& observer) {
   const uint64_t width = x.shape.cols;
-  reshape(room.gathered, choices.size(), width);
-  for (uint64_t k = 0; k < choices.size(); ++k) {
-    std::memcpy(room.gathered.row(k).data(), x.row(choices[k].row).data(), width * sizeof(float));
-  }
+  gather_rows(x, choices, room.gathered);
   apply_feed_forward(expert, room.gathered.view(), room.given, threads, room.feed_forward,
                      observer);
   for (uint64_t k = 0; k < choices.size(); ++k) {
@@ -64,25 +61,43 @@ void add_shared(const Experts& experts, MatrixView x, float* to, int threads, Ex
 
 }  // namespace
 
-void apply_feed_forward(const FeedForward& ff, MatrixView x, Matrix& y, int threads,
-                        FeedForwardRoom& room, const InputObserver& observer) {
+void apply_gate_and_up(const FeedForward& ff, MatrixView x, int threads, FeedForwardRoom& room,
+                       const InputObserver& observer) {
   const std::array<const Linear*, 2> linears = {&ff.gate, &ff.up};
   const std::array<Matrix*, 2> made = {&room.gate, &room.up};
   apply_linears<2>(linears, x, made, threads, observer);
+}
+
+void apply_feed_forward(const FeedForward& ff, MatrixView x, Matrix& y, int threads,
+                        FeedForwardRoom& room, const InputObserver& observer) {
+  apply_gate_and_up(ff, x, threads, room, observer);
   const uint64_t size = room.gate.shape.cols;
   for_rows(x.shape.rows, size * 8, threads,
            [&](uint64_t r) { silu_times(room.up.row(r).data(), size, room.gate.row(r).data()); });
   apply_linears<1>({&ff.down}, room.gate.view(), {&y}, threads, observer);
 }
 
-void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, float* to,
-                 int threads, ExpertRoom& room, const InputObserver& observer) {
+void choose_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, int threads,
+                    ExpertRoom& room) {
   form::apply(*experts.router, x, room.router, threads);
   room.choices.clear();
   for (uint32_t r = 0; r < x.shape.rows; ++r) {
     choose(config, room.router.row(r).data(), r, room);
   }
   std::ranges::stable_sort(room.choices, {}, &ExpertRoom::Choice::expert);
+}
+
+void gather_rows(MatrixView x, std::span<const ExpertRoom::Choice> choices, Matrix& gathered) {
+  const uint64_t width = x.shape.cols;
+  reshape(gathered, choices.size(), width);
+  for (uint64_t k = 0; k < choices.size(); ++k) {
+    std::memcpy(gathered.row(k).data(), x.row(choices[k].row).data(), width * sizeof(float));
+  }
+}
+
+void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, float* to,
+                 int threads, ExpertRoom& room, const InputObserver& observer) {
+  choose_experts(experts, config, x, threads, room);
   const std::span<const ExpertRoom::Choice> choices = room.choices;
   for (size_t begin = 0; begin < choices.size();) {
     size_t end = begin;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "pith/form/matrix.h"
@@ -16,7 +17,11 @@ struct FeedForwardRoom {
   form::Matrix gate, up;
 };
 
-// y = down(silu(gate(x)) * up(x)); a row for each vector.
+// room.gate = gate(x), room.up = up(x); a row for each vector.
+void apply_gate_and_up(const FeedForward& ff, form::MatrixView x, int threads,
+                       FeedForwardRoom& room, const InputObserver& observer);
+
+// y = down(silu(gate(x)) * up(x)).
 void apply_feed_forward(const FeedForward& ff, form::MatrixView x, form::Matrix& y, int threads,
                         FeedForwardRoom& room, const InputObserver& observer);
 
@@ -30,6 +35,15 @@ struct ExpertRoom {
   std::vector<Choice> choices;
   std::vector<uint32_t> order;
 };
+
+// The experts that each row chooses, sorted by expert, then by row, to room.choices; and the
+// probabilities of all of them to room.router.
+void choose_experts(const Experts& experts, const DecoderConfig& config, form::MatrixView x,
+                    int threads, ExpertRoom& room);
+
+// The rows of x that the choices name, one after the other.
+void gather_rows(form::MatrixView x, std::span<const ExpertRoom::Choice> choices,
+                 form::Matrix& gathered);
 
 // to[row] += what the experts make of x[row].
 void add_experts(const Experts& experts, const DecoderConfig& config, form::MatrixView x, float* to,

@@ -90,11 +90,15 @@ void LayerPass::attend_all(uint32_t index, const KvCache& cache, uint64_t slot) 
   });
 }
 
-void LayerPass::attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
-                       uint64_t slot, const InputObserver& observer) {
+void LayerPass::make_heads(const DecoderLayer& layer, const float* x,
+                           const InputObserver& observer) {
   norm(x, rows_.total(), layer.attention_norm);
   const std::array<const Linear*, 3> linears = {&layer.q, &layer.k, &layer.v};
   apply_linears<3>(linears, h_.view(), {&q_, &k_, &v_}, threads_, observer);
+}
+
+void LayerPass::attend_rotated(const DecoderLayer& layer, uint32_t index, KvCache& cache,
+                               uint64_t slot) {
   // Queries carry the scale of the scores.
   rotate_heads(q_, config_.heads, layer.q_norm,
                1 / std::sqrt(static_cast<float>(config_.head_size)));
@@ -103,18 +107,29 @@ void LayerPass::attend(const DecoderLayer& layer, uint32_t index, const float* x
   attend_all(index, cache, slot);
 }
 
+void LayerPass::attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
+                       uint64_t slot, const InputObserver& observer) {
+  make_heads(layer, x, observer);
+  attend_rotated(layer, index, cache, slot);
+}
+
 void LayerPass::add_made(float* x) {
   const uint64_t width = config_.width;
   for_rows(made_.shape.rows, width, threads_,
            [&](uint64_t r) { add(made_.row(r).data(), width, x + r * width); });
 }
 
-void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
-                       const InputObserver& observer) {
+void LayerPass::add_output(const DecoderLayer& layer, float* x, uint64_t count,
+                           const InputObserver& observer) {
   const MatrixView last = {attended_.values.data() + (rows_.total() - count) * attended_.shape.cols,
                            {count, attended_.shape.cols}};
   apply_linears<1>({&layer.output}, last, {&made_}, threads_, observer);
   add_made(x);
+}
+
+void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
+                       const InputObserver& observer) {
+  add_output(layer, x, count, observer);
   norm(x, count, layer.feed_forward_norm);
   if (layer.experts) {
     add_experts(*layer.experts, config_, h_.view(), x, threads_, expert_room_, observer);
@@ -122,6 +137,24 @@ void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
   }
   apply_feed_forward(*layer.feed_forward, h_.view(), made_, threads_, feed_forward_room_, observer);
   add_made(x);
+}
+
+void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, KvCache& cache,
+                      uint64_t slot, LayerTrace& trace) {
+  make_heads(layer, x.data, {});
+  std::swap(trace.attention_input, h_);
+  if (!layer.q_norm.empty()) trace.plain_q = q_;
+  if (!layer.k_norm.empty()) trace.plain_k = k_;
+  attend_rotated(layer, index, cache, slot);
+  reshape(trace.middle, x.shape.rows, x.shape.cols);
+  std::copy_n(x.data, x.shape.size(), trace.middle.values.data());
+  add_output(layer, trace.middle.values.data(), x.shape.rows, {});
+  norm(trace.middle.values.data(), x.shape.rows, layer.feed_forward_norm);
+  std::swap(trace.feed_forward_input, h_);
+  std::swap(trace.q, q_);
+  std::swap(trace.k, k_);
+  std::swap(trace.v, v_);
+  std::swap(trace.attended, attended_);
 }
 
 void LayerPass::head(const std::vector<float>& norm_weight, const Linear& head, const float* x,

@@ -21,6 +21,16 @@ struct PassRows {
   uint64_t total() const { return texts * count; }
 };
 
+// What the gradient of a layer needs of its forward pass; a row for each of the rows.
+struct LayerTrace {
+  form::Matrix attention_input;   // normed
+  form::Matrix plain_q, plain_k;  // before their norms, where there are such
+  form::Matrix q, k, v;           // rotated; queries scaled
+  form::Matrix attended;
+  form::Matrix middle;              // the stream between attention and feed-forward
+  form::Matrix feed_forward_input;  // normed
+};
+
 // Works in room of its own, which every layer uses again. Every text has its own heads in the
 // cache: head h of text t is t * kv_heads + h.
 class LayerPass {
@@ -37,11 +47,25 @@ class LayerPass {
               uint64_t slot, const InputObserver& observer);
   // The rest of the layer for the last `count` of these rows, which begin at x and are changed.
   void finish(const DecoderLayer& layer, float* x, uint64_t count, const InputObserver& observer);
+  // attend(), and the rest up to the inputs of the feed-forward part, whose results the trace
+  // takes.
+  void trace(const DecoderLayer& layer, uint32_t index, form::MatrixView x, KvCache& cache,
+             uint64_t slot, LayerTrace& trace);
   // What follows the last layer.
   void head(const std::vector<float>& norm_weight, const Linear& head, const float* x,
             uint64_t count, form::Matrix& logits, const InputObserver& observer);
 
+  form::MatrixView normed() const { return h_.view(); }  // of the latest norm
+  const PassRows& rows() const { return rows_; }
+  // Of the pairs of each position.
+  const std::vector<float>& cosines() const { return cosines_; }
+  const std::vector<float>& sines() const { return sines_; }
+
  private:
+  void make_heads(const DecoderLayer& layer, const float* x, const InputObserver& observer);
+  void attend_rotated(const DecoderLayer& layer, uint32_t index, KvCache& cache, uint64_t slot);
+  void add_output(const DecoderLayer& layer, float* x, uint64_t count,
+                  const InputObserver& observer);
   void norm(const float* x, uint64_t count, const std::vector<float>& weight);
   void rotate_heads(form::Matrix& heads, uint64_t count, const std::vector<float>& weight,
                     float scale);
