@@ -6,6 +6,7 @@
 
 #include "float_product.h"
 #include "kinds.h"
+#include "pith/base/parallel.h"
 #include "pith/form/arguments.h"
 
 namespace pith::form {
@@ -61,7 +62,7 @@ IntegerForm::IntegerForm(Shape shape, Body body, const IntegerTables& tables)
     : Form(shape), body_(std::move(body)), scales_(body_.steps), tables_(tables) {}
 
 FormPtr IntegerForm::make(Shape shape, const IntegerParameters& asked, IntegerSteps steps,
-                          IntegerClasses classes, const std::vector<int16_t>& codes) {
+                          IntegerClasses classes, const std::vector<int16_t>& codes, int threads) {
   if (!integer_steps_fit(steps)) fail(ErrorKind::kUsage, "integer: steps beyond what floats hold");
   const IntegerTrellis trellis(asked.states);
   Body body{asked, trellis, std::move(steps), std::move(classes), {}, {}, {}};
@@ -72,17 +73,20 @@ FormPtr IntegerForm::make(Shape shape, const IntegerParameters& asked, IntegerSt
   IntegerTables tables;
   write_tables(histogram, plan_tables(histogram), coder, tables);
 
-  Bytes streams;
   const uint64_t panels = shape.size() == 0 ? 0 : panels_of_rows(shape.rows);
-  std::vector<uint64_t> words;
-  for (uint64_t p = 0; p < panels; ++p) {
+  std::vector<Bytes> parts(panels);
+  parallel_for(threads, panels, [&](size_t p) {
     const uint64_t first = p * kIntegerRows, rows = std::min(kIntegerRows, shape.rows - first);
-    const Bytes stream =
-        encode_integer_panel(trellis, tables, body.classes, first, rows, shape.cols,
-                             codes.data() + p * shape.cols * kIntegerRows);
-    streams.insert(streams.end(), stream.begin(), stream.end());
+    parts[p] = encode_integer_panel(trellis, tables, body.classes, first, rows, shape.cols,
+                                    codes.data() + p * shape.cols * kIntegerRows);
+  });
+  Bytes streams;
+  std::vector<uint64_t> words;
+  for (Bytes& part : parts) {
+    streams.insert(streams.end(), part.begin(), part.end());
     body.ends.push_back(streams.size());
-    words.push_back(stream.size() / 2);
+    words.push_back(part.size() / 2);
+    part = {};
   }
   coder.list(std::span(words));
   body.side = bits.finish();

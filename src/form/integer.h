@@ -40,7 +40,7 @@ class IntegerForm final : public Form {
   // `codes`: of each panel column by column, kIntegerRows each. Throws ErrorKind::kUsage for steps
   // beyond floats.
   static FormPtr make(Shape shape, const IntegerParameters& asked, IntegerSteps steps,
-                      IntegerClasses classes, const std::vector<int16_t>& codes);
+                      IntegerClasses classes, const std::vector<int16_t>& codes, int threads);
   IntegerForm(Shape shape, Body body, const IntegerTables& tables);
 
   Expression expression() const override;

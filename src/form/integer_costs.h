@@ -21,6 +21,9 @@ class IntegerCosts {
            static_cast<float>(low);
   }
 
+  // By parity of the state, class and place of the symbol; low bits are not counted.
+  const float* data() const { return costs_[0][0].data(); }
+
  private:
   std::array<std::array<std::array<float, 256>, kIntegerClasses>, 2> costs_{};
 };

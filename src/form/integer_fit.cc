@@ -95,15 +95,15 @@ void IntegerFit::choose(uint64_t panel, uint64_t column, const float* wanted, do
                         float* values) {
   Parts& p = *parts_;
   const uint64_t n = p.rows_of(panel), first = panel * kPanelRows;
-  std::array<IntegerTarget, kPanelRows> targets;
+  IntegerTargets targets;
+  targets.rows = n;
   for (uint64_t r = 0; r < n; ++r) {
     const float scale = p.scales.columns[column] * p.scales.rows[first + r];
-    targets[r] = {wanted[r] / scale,
-                  integer_class(p.classes.rows[first + r], p.classes.columns[column])};
+    targets.wanted[r] = wanted[r] / scale;
+    targets.classes[r] = integer_class(p.classes.rows[first + r], p.classes.columns[column]);
   }
   int16_t* codes = p.codes.data() + (panel * p.shape.cols + column) * kPanelRows;
-  search_integers(p.trellis, p.costs, std::span(targets.data(), n), static_cast<float>(lambda),
-                  codes);
+  search_integers(p.trellis, p.costs, targets, static_cast<float>(lambda), codes);
   uint8_t state = 0;
   for (uint64_t r = 0; r < n; ++r) {
     const float scale = p.scales.columns[column] * p.scales.rows[first + r];
@@ -140,9 +140,9 @@ void IntegerFit::update_costs() {
   p.costs.update(histogram);
 }
 
-FormPtr IntegerFit::form() {
+FormPtr IntegerFit::form(int threads) {
   Parts& p = *parts_;
-  FormPtr form = IntegerForm::make(p.shape, p.asked, p.steps, p.classes, p.codes);
+  FormPtr form = IntegerForm::make(p.shape, p.asked, p.steps, p.classes, p.codes, threads);
   p.form_bits = static_cast<double>(form::bits(*form));
   return form;
 }

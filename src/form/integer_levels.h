@@ -34,6 +34,13 @@ class IntegerTrellis {
     const auto& [h0, h1] = kChecks[static_cast<size_t>(std::countr_zero(unsigned(states)) - 2)];
     feedback_ = static_cast<uint8_t>(h0 >> 1);
     input_ = static_cast<uint8_t>(h1 >> 1);
+    std::array<size_t, kMostIntegerStates> found{};
+    for (int s = 0; s < states; ++s) {
+      for (int parity = 0; parity < 2; ++parity) {
+        const size_t to = next(static_cast<uint8_t>(s), parity);
+        before_[to][found[to]++] = {static_cast<uint8_t>(s), static_cast<uint8_t>(parity)};
+      }
+    }
   }
 
   static bool exists(int64_t states) {
@@ -50,9 +57,16 @@ class IntegerTrellis {
     return static_cast<uint8_t>((state >> 1) ^ (odd_state & feedback_) ^ (odd_code & input_));
   }
 
+  // The two ways to a state: from which state, with a code of which parity.
+  struct Way {
+    uint8_t from, parity;
+  };
+  const std::array<Way, 2>& ways_to(size_t state) const { return before_[state]; }
+
  private:
   int states_;
   uint8_t feedback_ = 0, input_ = 0;
+  std::array<std::array<Way, 2>, kMostIntegerStates> before_{};
 };
 
 // What the codes 1 and -1 stand for in odd states is a little further out than 1/2: the mean of

@@ -1,73 +1,240 @@
 #include "integer_search.h"
 
-#include <cmath>
+#include <algorithm>
 
-namespace pith::form {
-namespace {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/form/integer_search.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
 
-float squared(float v) { return v * v; }
+HWY_BEFORE_NAMESPACE();
+namespace pith::form::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
 
-// Within what codes there are; what is no number is zero.
-float limited(float wanted) {
-  constexpr float kMost = kMostInteger - 2;
-  return wanted > kMost ? kMost : wanted < -kMost ? -kMost : wanted == wanted ? wanted : 0.0f;
-}
+using DF = hn::CappedTag<float, 16>;
+using DI = hn::RebindToSigned<DF>;
+using VF = hn::Vec<DF>;
+using VI = hn::Vec<DI>;
 
-// One by one: the nearest, the one next to it towards zero, or zero.
-void search_plain(const IntegerCosts& costs, std::span<const IntegerTarget> targets, float lambda,
-                  int16_t* codes) {
-  for (size_t r = 0; r < targets.size(); ++r) {
-    const float w = limited(targets[r].wanted);
-    const int nearest = static_cast<int>(std::nearbyint(w));
-    int best = nearest;
-    if (lambda > 0 && nearest != 0) {
-      float least = INFINITY;
-      for (const int code : {nearest, nearest + (nearest > 0 ? -1 : 1), 0}) {
-        const float cost = squared(w - static_cast<float>(code)) +
-                           lambda * costs.bits(0, targets[r].integer_class, code);
-        if (cost >= least) continue;
-        least = cost;
-        best = code;
-      }
-    }
-    codes[r] = static_cast<int16_t>(best);
+// Some rows' values and where their costs are.
+class Rows {
+ public:
+  Rows(const IntegerTargets& targets, const IntegerCosts& costs, float lambda, uint64_t first)
+      : costs_(costs.data()), lambda_(hn::Set(df_, lambda)) {
+    constexpr float kMost = kMostInteger - 2;
+    VF w = hn::Load(df_, targets.wanted.data() + first);
+    w = hn::IfThenElseZero(hn::Eq(w, w), w);
+    size_ = hn::Min(hn::Abs(w), hn::Set(df_, kMost));
+    negative_ = hn::RebindMask(di_, hn::Lt(w, hn::Zero(df_)));
+    const VI k = hn::Load(di_, targets.classes.data() + first);
+    place_ = hn::Add(hn::ShiftLeft<8>(k), hn::Set(di_, 128));
+    // As low_bits_of() has it.
+    const VI above = hn::Max(hn::Sub(k, hn::Set(di_, kWideClass - 4)), hn::Zero(di_));
+    low_bits_ = hn::Min(hn::ShiftRight<2>(above), hn::Set(di_, kMostLowBits));
   }
-}
 
-// The best code of each parity in even (first) and odd states, and its cost.
-struct Candidates {
-  std::array<std::array<int16_t, 2>, 2> code;
-  std::array<std::array<float, 2>, 2> cost;
+  VF size() const { return size_; }
+  VI signed_code(VI magnitude) const {
+    return hn::IfThenElse(negative_, hn::Neg(magnitude), magnitude);
+  }
+
+  // Of the code of this magnitude in states of this parity.
+  template <int kOdd>
+  HWY_INLINE VF cost(VI magnitude) const {
+    VF level = hn::ConvertTo(df_, magnitude);
+    if (kOdd != 0) {
+      const auto one = hn::RebindMask(df_, hn::Eq(magnitude, hn::Set(di_, 1)));
+      const auto zero = hn::RebindMask(df_, hn::Eq(magnitude, hn::Zero(di_)));
+      const VF in = hn::IfThenElse(one, hn::Set(df_, 1 - kFirstOddLevel), hn::Set(df_, 0.5f));
+      level = hn::Sub(level, hn::IfThenZeroElse(zero, in));
+    }
+    const VF off = hn::Sub(size_, level);
+    return hn::Add(hn::Mul(off, off), hn::Mul(lambda_, bits<kOdd>(magnitude)));
+  }
+
+ private:
+  template <int kOdd>
+  HWY_INLINE VF bits(VI magnitude) const {
+    const VI symbol = hn::Shr(signed_code(magnitude), low_bits_);
+    const auto escaped = hn::Gt(hn::Abs(symbol), hn::Set(di_, kMostSymbol));
+    const VI coded = hn::IfThenElse(escaped, hn::Set(di_, kIntegerEscape), symbol);
+    const VI at = hn::Add(hn::Add(place_, coded), hn::Set(di_, kOdd * 256 * kIntegerClasses));
+    return hn::Add(hn::GatherIndex(df_, costs_, at), hn::ConvertTo(df_, low_bits_));
+  }
+
+  DF df_;
+  DI di_;
+  const float* costs_;
+  VF lambda_, size_;
+  hn::Mask<DI> negative_;
+  VI place_, low_bits_;
 };
 
-Candidates candidates_of(const IntegerCosts& costs, const IntegerTarget& target, float lambda) {
-  const float w = limited(target.wanted), size = std::fabs(w);
-  const int sign = w < 0 ? -1 : 1;
-  Candidates out;
-  for (uint8_t odd = 0; odd < 2; ++odd) {
-    // Codes on both sides of w have both parities.
-    const int below = static_cast<int>(std::floor(odd != 0 ? size + 0.5f : size));
-    const auto consider = [&](int magnitude, bool first) {
-      const int code = sign * magnitude;
-      const float level = integer_level(magnitude, odd);
-      const float cost = squared(size - level) +
-                         (lambda > 0 ? lambda * costs.bits(odd, target.integer_class, code) : 0.0f);
-      const auto parity = static_cast<size_t>(magnitude & 1);
-      if (!first && cost >= out.cost[odd][parity]) return;
-      out.code[odd][parity] = static_cast<int16_t>(code);
-      out.cost[odd][parity] = cost;
-    };
-    consider(below, true);
-    consider(below + 1, true);
-    if (lambda > 0 && below > 0) {
-      consider(below - 1, false);
-      if (below == 2 || below == 1) consider(0, false);
-    }
-  }
-  return out;
+// For each row the best code of each parity in even states, then in odd ones.
+struct Branches {
+  alignas(64) std::array<float, 4 * kIntegerRows> costs;
+  alignas(64) std::array<int32_t, 4 * kIntegerRows> codes;
+};
+
+// Codes around the value, and those up to two nearer to zero.
+template <int kOdd>
+HWY_INLINE void best_of_parities(const Rows& rows, VF& even_cost, VF& odd_cost, VI& even, VI& odd) {
+  const DF df;
+  const DI di;
+  const VI one = hn::Set(di, 1), two = hn::Set(di, 2);
+  // Magnitudes are not negative: to cut off is to round down.
+  const VI below =
+      hn::ConvertTo(di, kOdd != 0 ? hn::Add(rows.size(), hn::Set(df, 0.5f)) : rows.size());
+  const auto better = [&](VI a, VI b, VF& cost, VI& code) {
+    const VF of_a = rows.cost<kOdd>(a), of_b = rows.cost<kOdd>(b);
+    const auto less = hn::Lt(of_b, of_a);
+    cost = hn::IfThenElse(less, of_b, of_a);
+    code = rows.signed_code(hn::IfThenElse(hn::RebindMask(di, less), b, a));
+  };
+  VF same_cost, other_cost;
+  VI same, other;
+  better(below, hn::IfThenElse(hn::Gt(below, one), hn::Sub(below, two), below), same_cost, same);
+  const VI above = hn::Add(below, one);
+  better(above, hn::IfThenElse(hn::Gt(below, hn::Zero(di)), hn::Sub(below, one), above), other_cost,
+         other);
+  const auto is_odd = hn::Eq(hn::And(below, one), one);
+  const auto is_odd_f = hn::RebindMask(df, is_odd);
+  even_cost = hn::IfThenElse(is_odd_f, other_cost, same_cost);
+  odd_cost = hn::IfThenElse(is_odd_f, same_cost, other_cost);
+  even = hn::IfThenElse(is_odd, other, same);
+  odd = hn::IfThenElse(is_odd, same, other);
 }
 
-}  // namespace
+void branches_of(const IntegerTargets& targets, const IntegerCosts& costs, float lambda,
+                 Branches& out) {
+  const DF df;
+  const DI di;
+  for (uint64_t r = 0; r < targets.rows; r += hn::Lanes(df)) {
+    const Rows rows(targets, costs, lambda, r);
+    VF cost[4];
+    VI code[4];
+    best_of_parities<0>(rows, cost[0], cost[1], code[0], code[1]);
+    best_of_parities<1>(rows, cost[2], cost[3], code[2], code[3]);
+    hn::StoreInterleaved4(cost[0], cost[1], cost[2], cost[3], df, out.costs.data() + 4 * r);
+    hn::StoreInterleaved4(code[0], code[1], code[2], code[3], di, out.codes.data() + 4 * r);
+  }
+}
+
+// One by one: the nearest, or one of the next two towards zero.
+void search_plain(const IntegerTargets& targets, const IntegerCosts& costs, float lambda,
+                  int32_t* codes) {
+  const DF df;
+  const DI di;
+  for (uint64_t r = 0; r < targets.rows; r += hn::Lanes(df)) {
+    const Rows rows(targets, costs, lambda, r);
+    VI best = hn::ConvertTo(di, hn::Add(rows.size(), hn::Set(df, 0.5f)));
+    VF least = rows.cost<0>(best);
+    const VI nearest = best;
+    for (int less = 1; less <= 2; ++less) {
+      const VI code = hn::Max(hn::Sub(nearest, hn::Set(di, less)), hn::Zero(di));
+      const VF cost = rows.cost<0>(code);
+      const auto better = hn::Lt(cost, least);
+      least = hn::IfThenElse(better, cost, least);
+      best = hn::IfThenElse(hn::RebindMask(di, better), code, best);
+    }
+    hn::Store(rows.signed_code(best), di, codes + r);
+  }
+}
+
+// Which of the two ways to each state is on its best path: a bit a state, for each row.
+struct Paths {
+  std::array<uint64_t, kIntegerRows> second{};
+  alignas(64) std::array<float, kMostIntegerStates> costs;  // of the paths to all rows
+};
+
+void find_paths(const IntegerTrellis& trellis, const Branches& branches, uint64_t rows,
+                Paths& paths) {
+  const auto states = static_cast<size_t>(trellis.states());
+  auto& costs = paths.costs;
+  for (uint64_t r = 0; r < rows; ++r) {
+    const float* branch = branches.costs.data() + 4 * r;
+    std::array<float, kMostIntegerStates> next;
+    const auto through = [&](IntegerTrellis::Way w) {
+      return costs[w.from] + branch[2 * (w.from & 1) + w.parity];
+    };
+    uint64_t second = 0;
+    for (size_t s = 0; s < states; ++s) {
+      const float a = through(trellis.ways_to(s)[0]), b = through(trellis.ways_to(s)[1]);
+      second |= static_cast<uint64_t>(b < a) << s;
+      next[s] = b < a ? b : a;
+    }
+    std::copy_n(next.begin(), states, costs.begin());
+    paths.second[r] = second;
+  }
+}
+
+// The same for up to eight states, in a register.
+void find_few_paths(const IntegerTrellis& trellis, const Branches& branches, uint64_t rows,
+                    Paths& paths) {
+  const hn::CappedTag<float, 8> d;
+  if (hn::Lanes(d) < 8) return find_paths(trellis, branches, rows, paths);
+  alignas(32) std::array<std::array<int32_t, 8>, 2> from, branch;
+  for (size_t s = 0; s < 8; ++s) {
+    for (size_t i = 0; i < 2; ++i) {
+      const auto states = static_cast<size_t>(trellis.states());
+      const IntegerTrellis::Way way = trellis.ways_to(s < states ? s : 0)[i];
+      from[i][s] = s < states ? way.from : static_cast<int32_t>(s);  // which has no path
+      branch[i][s] = 2 * (way.from & 1) + way.parity;
+    }
+  }
+  const auto from0 = hn::SetTableIndices(d, from[0].data());
+  const auto from1 = hn::SetTableIndices(d, from[1].data());
+  const auto branch0 = hn::SetTableIndices(d, branch[0].data());
+  const auto branch1 = hn::SetTableIndices(d, branch[1].data());
+  auto costs = hn::Load(d, paths.costs.data());
+  for (uint64_t r = 0; r < rows; ++r) {
+    const auto of_row = hn::LoadDup128(d, branches.costs.data() + 4 * r);
+    const auto a =
+        hn::Add(hn::TableLookupLanes(costs, from0), hn::TableLookupLanes(of_row, branch0));
+    const auto b =
+        hn::Add(hn::TableLookupLanes(costs, from1), hn::TableLookupLanes(of_row, branch1));
+    const auto second = hn::Lt(b, a);
+    costs = hn::IfThenElse(second, b, a);
+    std::array<uint8_t, 8> bits{};
+    hn::StoreMaskBits(d, second, bits.data());
+    paths.second[r] = bits[0];
+  }
+  hn::Store(costs, d, paths.costs.data());
+}
+
+void search(const IntegerTrellis& trellis, const IntegerCosts& costs, const IntegerTargets& targets,
+            float lambda, int16_t* codes) {
+  const auto states = static_cast<size_t>(trellis.states());
+  if (states == 1) {
+    alignas(64) std::array<int32_t, kIntegerRows> wide;
+    search_plain(targets, costs, lambda, wide.data());
+    for (uint64_t r = 0; r < targets.rows; ++r) codes[r] = static_cast<int16_t>(wide[r]);
+    return;
+  }
+  Branches branches;
+  branches_of(targets, costs, lambda, branches);
+  Paths paths;
+  paths.costs.fill(INFINITY);
+  paths.costs[0] = 0;
+  (states <= 8 ? find_few_paths : find_paths)(trellis, branches, targets.rows, paths);
+  const auto end = paths.costs.begin() + static_cast<ptrdiff_t>(states);
+  auto state =
+      static_cast<size_t>(std::min_element(paths.costs.begin(), end) - paths.costs.begin());
+  for (uint64_t r = targets.rows; r-- > 0;) {
+    const IntegerTrellis::Way way = trellis.ways_to(state)[paths.second[r] >> state & 1];
+    state = way.from;
+    codes[r] = static_cast<int16_t>(
+        branches.codes[4 * r + 2 * static_cast<size_t>(way.from & 1) + way.parity]);
+  }
+}
+
+}  // namespace pith::form::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pith::form {
+
+HWY_EXPORT(search);
 
 double integer_distortion(int states) {
   // Granular gains of Ungerboeck's trellises: Marcellin & Fischer 1990.
@@ -84,38 +251,9 @@ double integer_distortion(int states) {
 }
 
 void search_integers(const IntegerTrellis& trellis, const IntegerCosts& costs,
-                     std::span<const IntegerTarget> targets, float lambda, int16_t* codes) {
-  if (trellis.states() == 1) return search_plain(costs, targets, lambda, codes);
-  const auto states = static_cast<size_t>(trellis.states());
-  std::array<Candidates, kIntegerRows> candidates;
-  // The state before on the best path to each, and the parity of the code between.
-  std::array<std::array<uint8_t, kMostIntegerStates>, kIntegerRows> before;
-  std::array<float, kMostIntegerStates> path, next;
-  path.fill(INFINITY);
-  path[0] = 0;
-  for (size_t r = 0; r < targets.size(); ++r) {
-    candidates[r] = candidates_of(costs, targets[r], lambda);
-    next.fill(INFINITY);
-    for (size_t s = 0; s < states; ++s) {
-      for (uint8_t parity = 0; parity < 2; ++parity) {
-        const uint8_t to = trellis.next(static_cast<uint8_t>(s), parity);
-        const float cost = path[s] + candidates[r].cost[s & 1][parity];
-        if (!(cost < next[to])) continue;
-        next[to] = cost;
-        before[r][to] = static_cast<uint8_t>(s << 1 | parity);
-      }
-    }
-    path = next;
-  }
-  size_t state = 0;
-  for (size_t s = 1; s < states; ++s) {
-    if (path[s] < path[state]) state = s;
-  }
-  for (size_t r = targets.size(); r-- > 0;) {
-    const uint8_t step = before[r][state];
-    state = step >> 1;
-    codes[r] = candidates[r].code[state & 1][step & 1];
-  }
+                     const IntegerTargets& targets, float lambda, int16_t* codes) {
+  HWY_DYNAMIC_DISPATCH(search)(trellis, costs, targets, lambda, codes);
 }
 
 }  // namespace pith::form
+#endif

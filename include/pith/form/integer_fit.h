@@ -59,7 +59,7 @@ class IntegerFit {
   // Makes the costs those of the codes chosen so far, for another round of choose() over all.
   void update_costs();
   // The form, after all codes were chosen; those that were not are zeros.
-  FormPtr form();
+  FormPtr form(int threads = 1);
 
  private:
   struct Parts;
