@@ -31,8 +31,15 @@ const Coder& coder_of(const Expression& expression) {
 
 FormPtr encode_coded(const Expression& expression, MatrixView matrix) {
   const Coder& coder = coder_of(expression);
+  const Expression& form = expression.operands()[0];
+  if (form.kind() == Expression::Kind::kBasis) {
+    // What is coded is the form; a basis has nothing to code.
+    const Expression coded =
+        Expression::coder(form.operands()[1], expression.operands()[1], expression.place());
+    return encode(Expression::basis(form.operands()[0], coded, form.place()), matrix);
+  }
   if (IntegerForm::is_integer(expression)) return IntegerForm::encode(expression, matrix);
-  return coder.code(expression.operands()[1], encode(expression.operands()[0], matrix));
+  return coder.code(expression.operands()[1], encode(form, matrix));
 }
 
 }  // namespace pith::form

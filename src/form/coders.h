@@ -19,7 +19,7 @@ const Coder* find_coder(std::string_view name);
 
 // The coder of `form > coder`. Throws ErrorKind::kUsage when there is none of its name.
 const Coder& coder_of(const Expression& expression);
-// Of `form > coder`.
+// Of `form > coder`; `basis | form > coder` is `basis | (form > coder)`.
 FormPtr encode_coded(const Expression& expression, MatrixView matrix);
 
 }  // namespace pith::form

@@ -118,6 +118,19 @@ TEST(Integer, EveryInstructionSetDecodesTheSame) {
   }
 }
 
+TEST(Integer, EveryInstructionSetChoosesTheSame) {
+  Matrix m = noise({130, 70}, 8, 1);
+  m.values[77] = 3000;
+  for (const char* text :
+       {"integer(2, states=1) > rans", "integer(1.5, states=4) > rans", "integer(3) > rans",
+        "integer(9) > rans", "integer(2, states=16) > rans", "integer(3, lambda=0) > rans"}) {
+    const Bytes expected = write(*encoded(text, m));
+    for_each_target([&](int64_t target) {
+      EXPECT_EQ(write(*encoded(text, m)), expected) << text << ' ' << target;
+    });
+  }
+}
+
 TEST(Integer, DamageIsFound) {
   const Matrix m = noise({130, 64}, 2, 1);
   const Bytes stored = write(*encoded("integer(3) > rans", m));
@@ -126,6 +139,18 @@ TEST(Integer, DamageIsFound) {
     damaged[i] ^= 1;
     EXPECT_THROW(decode(*read(damaged, nullptr)), Error) << i;
   }
+}
+
+TEST(Integer, StandsInExpressions) {
+  const Matrix m = noise({70, 96}, 6, 1);
+  EXPECT_EQ(to_string(encoded("hadamard(seed=1) | integer(3) > rans", m)->expression()),
+            "hadamard(seed=1) | (integer(3) > rans)");
+  const double alone = squared_error("integer(3) > rans", m);
+  EXPECT_NEAR(squared_error("hadamard(seed=1) | integer(3) > rans", m), alone, alone * 0.1);
+  EXPECT_LT(squared_error("(integer(3) > rans) + (integer(2) > rans)", m), alone / 10);
+  const FormPtr any = encoded("integer > rans", m);
+  EXPECT_EQ(to_string(any->expression()), "integer > rans");
+  EXPECT_EQ(decode(*any).values, decode(*encoded("integer(4) > rans", m)).values);
 }
 
 TEST(Integer, RefusesWhatItCannotDo) {
