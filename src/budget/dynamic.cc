@@ -77,7 +77,7 @@ class Knapsack {
            const Progress& progress)
       : table_(table), open_(open), best_(bins.count + 1, 0), next_(bins.count + 1) {
     for (const size_t part : open) items_.push_back(quantize(table, part, bins, up));
-    if (up) taken_.resize(open.size() * best_.size());
+    taken_.resize(open.size() * best_.size());
     for (size_t i = 0; i < open.size(); ++i) {
       report(progress, i, open.size());
       add(i);
@@ -101,7 +101,7 @@ class Knapsack {
  private:
   // best_[c]: the least value of the parts so far within c bins. Among equals the lightest item.
   void add(size_t i) {
-    uint16_t* taken = taken_.empty() ? nullptr : taken_.data() + i * best_.size();
+    uint16_t* taken = taken_.data() + i * best_.size();
     std::fill(next_.begin(), next_.end(), kInfinity);
     for (size_t j = 0; j < items_[i].size(); ++j) {
       const Item& item = items_[i][j];
@@ -109,7 +109,7 @@ class Knapsack {
         const double value = best_[c - item.bins] + item.value;
         if (!(value < next_[c])) continue;
         next_[c] = value;
-        if (taken) taken[c] = static_cast<uint16_t>(j);
+        taken[c] = static_cast<uint16_t>(j);
       }
     }
     best_.swap(next_);
@@ -143,20 +143,24 @@ Found solve_dynamic(const Table& table, const Options& options) {
   }
   const auto most = static_cast<uint32_t>(std::min<uint64_t>(options.bins, affordable - 1));
   const Bins bins = choose_bins(reduced, most);
-  const Knapsack rounded_up(reduced, open, bins, true, options.progress);
-  Choice choice = unreduced(table, reduced, rounded_up.choice());
-  if (!bins.exact) improve(table, choice);
-  const double rise = reduced.base - table.base;
-  if (value_of(table, choice) < value) found.choice = choice;
-  const double best = value_of(table, *found.choice);
+  const auto consider = [&](Choice choice) {
+    improve(table, choice);
+    if (value_of(table, choice) < value_of(table, *found.choice)) found.choice = std::move(choice);
+  };
+  // Weights rounded up admit only choices that fit.
+  consider(
+      unreduced(table, reduced, Knapsack(reduced, open, bins, true, options.progress).choice()));
   if (bins.exact) {
-    found.bound = best;
+    found.bound = value_of(table, *found.choice);
     return found;
   }
-  // Weights rounded up admit only choices that fit; rounded down they admit all that do, which
-  // bounds what the rounding lost.
-  const double bound = rise + Knapsack(reduced, open, bins, false, options.progress).value();
-  found.bound = std::min(std::max(found.bound, bound), best);
+  // Rounded down they admit all that do, which bounds what the rounding lost, and the best of them
+  // is rarely much beyond the limit.
+  const Knapsack down(reduced, open, bins, false, options.progress);
+  Choice choice = unreduced(table, reduced, down.choice());
+  if (repair(table, found.prices, choice)) consider(std::move(choice));
+  const double bound = reduced.base - table.base + down.value();
+  found.bound = std::min(std::max(found.bound, bound), value_of(table, *found.choice));
   found.note = fmt::format("{} in {} steps of {:.6g}", table.name[0], bins.count, bins.unit);
   return found;
 }

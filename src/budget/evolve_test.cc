@@ -21,7 +21,7 @@ struct Entangled {
   explicit Entangled(uint64_t seed, size_t layers = 10) : error({1, 0.3, 0.05}) {
     Draw draw{seed};
     for (size_t i = 0; i < layers; ++i) {
-      const double sensitivity = 0.5 + draw.unit();
+      const double sensitivity = std::exp(3 * draw.unit());
       Part part{fmt::format("layer{}", i), {}};
       for (size_t level = 0; level < 3; ++level) {
         part.candidates.push_back({fmt::format("{} bits", level + 2),
@@ -29,7 +29,7 @@ struct Entangled {
                                    {100.0 * static_cast<double>(level + 2)}});
       }
       problem.parts.push_back(part);
-      coupling.push_back(draw.below(2) == 0 ? 6 * draw.unit() : -0.5 * sensitivity);
+      coupling.push_back(draw.below(2) == 0 ? 30 * draw.unit() : -0.5 * sensitivity);
     }
   }
 

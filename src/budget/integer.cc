@@ -27,6 +27,8 @@ namespace {
 constexpr double kScale = 1000;
 constexpr double kLeastGain = 1e-9;  // a better choice saves at least this share of it
 constexpr double kTolerance = 1e-9;  // by which a row may be exceeded, as a share of the slack
+// Shares of a slack smaller than this are lost among the tolerances: nothing is proven then.
+constexpr double kLeastShare = 1e-7;
 
 // Asks whether to go on, at every node. The solver copies its handler, so what happened is kept
 // outside of it; exceptions do not pass through the solver.
@@ -85,6 +87,7 @@ class Program {
       for (size_t v = 0; v < options_.size(); ++v) {
         const double share = table.weights(options_[v])[k] / table.slack[k];
         if (share > 0) shares.insert(static_cast<int>(v), share);
+        resolved_ = resolved_ && (share == 0 || share >= kLeastShare);
       }
       rows.appendRow(shares);
     }
@@ -104,6 +107,9 @@ class Program {
     bool finished = false;  // then no choice means that there is none below the cutoff
     bool timed_out = false;
   };
+
+  // Whether no weight is too small beside its slack for the solver to prove anything.
+  bool resolved() const { return resolved_; }
 
   Answer solve(double cutoff, const Options& options) {
     Watch::State state{options.progress};
@@ -166,6 +172,7 @@ class Program {
   std::vector<size_t> options_;  // of each variable
   std::vector<double> costs_;
   std::vector<size_t> ends_;  // of each open part's variables
+  bool resolved_ = true;
   OsiClpSolverInterface solver_;
 };
 
@@ -175,7 +182,7 @@ Found solve_any(const Table& table, const Options& options) {
   const auto answer = program.solve(kScale, options);
   Found found;
   found.prices.resize(table.limits(), 0);
-  found.none = answer.finished && !answer.choice;
+  found.none = answer.finished && program.resolved() && !answer.choice;
   found.choice = answer.choice;
   if (found.choice && !repair(table, found.prices, *found.choice)) found.choice.reset();
   if (found.choice) improve(table, *found.choice);
@@ -211,16 +218,18 @@ Found solve_integer(const Table& table, const Options& options) {
     }
   }
   const double best = value_of(table, *found.choice);
-  const double bound = rise + answer.bound * (above / kScale);
-  found.bound = std::min(std::max(found.bound, bound), best);
-  // What was left to gain is less than the solver is asked to look for.
-  if (answer.finished && best - found.bound <= 4 * kLeastGain * best) found.bound = best;
-  if (!answer.finished) {
-    found.note = fmt::format(
-        "integer program: {} ran out, best so far, at most {:.3g}% above the "
-        "least possible",
-        answer.timed_out ? "time" : "nodes", 100 * (best - found.bound) / (table.base + best));
+  if (program.resolved()) {
+    const double bound = rise + answer.bound * (above / kScale);
+    found.bound = std::min(std::max(found.bound, bound), best);
+    // What was left to gain is less than the solver is asked to look for.
+    if (answer.finished && best - found.bound <= 4 * kLeastGain * best) found.bound = best;
   }
+  if (answer.finished && program.resolved()) return found;
+  found.note =
+      fmt::format("integer program: {}, best so far, at most {:.3g}% above the least possible",
+                  !answer.finished ? answer.timed_out ? "time ran out" : "nodes ran out"
+                                   : "costs differ too much to prove anything",
+                  100 * (best - found.bound) / (table.base + best));
   return found;
 }
 

@@ -17,24 +17,23 @@ constexpr int kRepairEvery = 10;  // iterations; each better bound is also tried
 
 Choice cheapest(const Table& table) { return {table.first.begin(), table.first.end() - 1}; }
 
-// One limit: the price falls until the next step along the hulls would exceed it. Where the price
-// stands then, the line through that step bounds every choice from below.
+// One limit: the price falls until the next step along the hulls would exceed it. What every part
+// chooses at that price, where the line through that step lies, bounds every choice from below.
 Found solve_one(const Table& table) {
   Choice choice = cheapest(table);
-  double left = table.slack[0], value = value_of(table, choice), bound = -kInfinity, price = 0;
+  double left = table.slack[0], price = 0;
   for (const Step& step : hull_steps(table)) {
     if (step.weight > left) {
-      bound = value - step.slope * left;
-      price = step.slope * table.slack[0];
+      price = std::min(step.slope * table.slack[0], 1e300);
       break;
     }
     left -= step.weight;
-    value -= step.value;
     choice[step.part] = step.option;
   }
-  if (bound == -kInfinity) bound = value_of(table, choice);
+  const std::vector<double> prices = {price};
+  const double bound = std::max(0.0, at_prices(table, prices).bound);
   improve(table, choice);
-  return {choice, std::max(0.0, bound), {price}};
+  return {choice, bound, prices};
 }
 
 // Prices rise where a slack is exceeded and fall where it is not (subgradient with Polyak's steps

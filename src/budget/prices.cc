@@ -7,6 +7,9 @@
 namespace pith::budget {
 namespace {
 
+// Of the terms of a bound, for what is lost where they cancel.
+constexpr double kRounding = 1e-14;
+
 double priced(const Table& table, std::span<const double> prices, double values, size_t option) {
   double sum = values * table.value[option];
   for (size_t k = 0; k < prices.size(); ++k) {
@@ -41,7 +44,8 @@ Priced at_prices(const Table& table, std::span<const double> prices, double valu
       best.excess[k] += table.weights(best.choice[i])[k] / table.slack[k];
     }
   }
-  best.bound -= std::accumulate(prices.begin(), prices.end(), 0.0);
+  const double all = std::accumulate(prices.begin(), prices.end(), 0.0);
+  best.bound = (best.bound - all) - kRounding * (best.bound + all);
   return best;
 }
 

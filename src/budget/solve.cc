@@ -37,27 +37,33 @@ Solution solution(const Problem& problem, const Goal& goal, const Table& table, 
   s.chosen = candidates(table, *found.choice);
   s.totals = totals(problem, s.chosen);
   s.value = s.totals.of(problem, goal.least);
-  s.bound = std::min(table.base + found.bound, s.value);
   s.solver = solver;
   s.note = found.note;
   return s;
 }
 
-// Sums in another order round differently: where a choice is beyond a limit by that, the limits
-// are taken a little smaller.
+// Sums in another order round differently. First the limits are taken so much wider that no choice
+// within them is missed, which bounds and proofs hold for; where what is found is beyond a limit by
+// that, narrower.
 Attempt solve_with(const Problem& problem, const Goal& goal, Solver solver,
                    const Options& options) {
-  for (const double margin : {0.0, 1e-12, 1e-9}) {
+  constexpr double kWider = 1e-13;
+  double bound = 0;
+  for (const double margin : {-kWider, 0.0, 1e-12, 1e-9}) {
+    const bool first = margin == -kWider;
     const std::optional<Table> table = make_table(problem, goal.least, goal.within, margin);
-    if (!table) return {{}, margin == 0, 0};
+    if (!table) return {{}, first, 0};
     Found found;
     if (table->limits() == 0) {  // every part's best
       found.choice = Choice(table->first.begin(), table->first.end() - 1);
+      found.bound = value_of(*table, *found.choice);
     } else {
       found = run(*table, solver, options);
     }
-    if (!found.choice) return {{}, found.none && margin == 0, table->limits()};
+    if (!found.choice) return {{}, first && found.none, table->limits()};
+    if (first) bound = table->base + found.bound;
     Solution s = solution(problem, goal, *table, found, solver);
+    s.bound = std::min(bound, s.value);
     if (meets(problem, s.totals, goal.within)) return {std::move(s), false, table->limits()};
   }
   return {};
@@ -71,13 +77,17 @@ Solution better(Solution a, Solution b) {
 }
 
 Attempt solve_auto(const Problem& problem, const Goal& goal, const Options& options) {
-  Attempt first = solve_with(problem, goal, Solver::kLagrangian, options);
-  if (first.none || (first.solution && first.solution->gap() <= kSmallGap)) return first;
-  const Solver exact = first.limits > 1 ? Solver::kInteger : Solver::kDynamic;
-  Attempt second = solve_with(problem, goal, exact, options);
-  if (!first.solution || !second.solution) return second.solution || second.none ? second : first;
-  second.solution = better(*std::move(first.solution), *std::move(second.solution));
-  return second;
+  Attempt best = solve_with(problem, goal, Solver::kLagrangian, options);
+  for (const Solver exact : {Solver::kDynamic, Solver::kInteger}) {
+    if (best.none || (best.solution && best.solution->gap() <= kSmallGap)) break;
+    if (exact == Solver::kDynamic && best.limits > 1) continue;
+    Attempt next = solve_with(problem, goal, exact, options);
+    if (best.solution && next.solution) {
+      next.solution = better(*std::move(best.solution), *std::move(next.solution));
+    }
+    if (next.solution || next.none) best = std::move(next);
+  }
+  return best;
 }
 
 }  // namespace

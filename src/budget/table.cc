@@ -83,6 +83,21 @@ std::vector<size_t> binding(std::vector<Options>& all, std::span<const double> s
   return kept;
 }
 
+// Whether all weights within a limit, and their sums, are whole numbers that doubles hold.
+bool whole(const std::vector<Options>& all, std::span<const double> base, size_t limit) {
+  constexpr double kMost = 0x1p53;
+  double most = base[limit + 1];
+  for (const Options& options : all) {
+    double greatest = 0;
+    for (const Option& option : options) {
+      if (option.weights[limit] != std::floor(option.weights[limit])) return false;
+      greatest = std::max(greatest, option.weights[limit]);
+    }
+    most += greatest;
+  }
+  return most <= kMost && base[limit + 1] == std::floor(base[limit + 1]);
+}
+
 bool dominates(const Option& a, const Option& b) {
   if (a.value > b.value) return false;
   for (size_t k = 0; k < a.weights.size(); ++k) {
@@ -174,6 +189,7 @@ std::vector<Limit> possible_limits(const Problem& problem, const Goal& goal) {
   for (const Limit& limit : goal.within) {
     if (std::isnan(limit.most))
       fail(ErrorKind::kUsage, "the limit on {} is not a number", limit.of);
+    if (limit.most == std::numeric_limits<double>::infinity()) continue;
     if (limit.of == goal.least) {
       fail(ErrorKind::kUsage, "{} is to be the least and has a limit: leave one out", limit.of);
     }
@@ -197,8 +213,9 @@ std::optional<Table> make_table(const Problem& problem, std::string_view least,
   std::vector<double> base = take_off_least(all, names.size() + 1);
   std::vector<double> slack;
   for (size_t k = 0; k < limits.size(); ++k) {
-    slack.push_back(
-        std::max(0.0, limits[k].most - base[k + 1] - margin * std::abs(limits[k].most)));
+    const double room = limits[k].most - base[k + 1];
+    const double rounding = whole(all, base, k) ? 0 : margin * std::abs(limits[k].most);
+    slack.push_back(std::max(0.0, room - rounding));
   }
   const std::optional<double> rise = remove_too_heavy(all, slack);
   if (!rise) return std::nullopt;

@@ -42,8 +42,9 @@ using Choice = std::vector<size_t>;
 // that can be met, for a limit that even the parts' smallest candidates exceed.
 std::vector<Limit> possible_limits(const Problem& problem, const Goal& goal);
 
-// Limits are taken smaller by `margin` of themselves, against the rounding of sums. Nothing where a
-// part has no candidate that leaves room for the others, so that the limits cannot be met together.
+// Limits are taken smaller by `margin` of themselves, against the rounding of sums; not where all
+// weights are whole numbers, whose sums are exact. Nothing where a part has no candidate that
+// leaves room for the others, so that the limits cannot be met together.
 std::optional<Table> make_table(const Problem& problem, std::string_view least,
                                 std::span<const Limit> limits, double margin = 0);
 
