@@ -9,7 +9,6 @@ set(pith_math_libs Eigen3::Eigen PkgConfig::HWY)
 set_source_files_properties(src/math/nearest.cc src/form/trellis_search.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
 # Eigen would cut sums where the machine's caches end: the same everywhere, so it is not to ask.
 set_source_files_properties(src/math/svd.cc src/math/eigen.cc src/form/factor.cc src/form/product_fit.cc
-  src/fit/metric.cc src/fit/feedback_factor.cc
   PROPERTIES COMPILE_DEFINITIONS EIGEN_NO_CPUID)
 set(pith_entropy_libs PkgConfig::HWY)
 set(pith_io_libs nlohmann_json::nlohmann_json ZLIB::ZLIB)

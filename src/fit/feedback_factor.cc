@@ -1,16 +1,15 @@
 #include "feedback_factor.h"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "pith/base/error.h"
+#include "pith/base/parallel.h"
+#include "pith/math/cholesky.h"
 
 namespace pith::fit {
 namespace {
-
-using Eigen::Index;
 
 // Channels that calibration never saw are as important as this share of the mean.
 constexpr double kDead = 1e-6;
@@ -32,40 +31,52 @@ double mean_importance(const Metric& metric) {
   return sum / static_cast<double>(metric.columns());
 }
 
+// Rows of a task.
+constexpr uint64_t kRows = 64;
+
 // The lower triangle, last column first: Cholesky's factor of this is U, turned round.
 void fill(const Metric& metric, const std::vector<uint64_t>& order, double mean, double damping,
-          Eigen::MatrixXd& to) {
-  const auto n = static_cast<Index>(order.size());
+          int threads, std::vector<double>& to) {
+  const uint64_t n = order.size();
   const double* h = metric.matrix().data();
-  for (Index c = 0; c < n; ++c) {
-    const uint64_t column = order[static_cast<size_t>(n - 1 - c)];
-    const double* row = h + column * order.size();
-    const double own = row[column];
-    for (Index r = c; r < n; ++r) {
-      const uint64_t other = order[static_cast<size_t>(n - 1 - r)];
-      // Of a channel that was always zero nothing is known.
-      const bool known = own > 0 && h[other * order.size() + other] > 0;
-      to(r, c) = known ? row[other] / mean : 0;
+  parallel_for(threads, (n + kRows - 1) / kRows, [&](size_t task) {
+    for (uint64_t r = task * kRows; r < std::min((task + 1) * kRows, n); ++r) {
+      const uint64_t column = order[n - 1 - r];
+      const double own = metric.importance(column);
+      for (uint64_t c = 0; c < r; ++c) {
+        const uint64_t other = order[n - 1 - c];
+        // Of a channel that was always zero nothing is known.
+        const bool known = own > 0 && metric.importance(other) > 0;
+        to[r * n + c] = known ? h[column * n + other] / mean : 0;
+      }
+      to[r * n + r] = (own > 0 ? own / mean : kDead) + damping;
     }
-    to(c, c) = (own > 0 ? own / mean : kDead) + damping;
-  }
-}
-
-bool is_sound(const Eigen::MatrixXd& lower) {
-  const auto d = lower.diagonal().array();
-  return d.isFinite().all() && (d > 0).all();
+  });
 }
 
 // Returns the damping that was needed.
 double factorize(const Metric& metric, const std::vector<uint64_t>& order, double mean,
-                 double damping, Eigen::MatrixXd& lower) {
+                 double damping, int threads, std::vector<double>& lower) {
   constexpr double kLeast = 1e-9, kRaise = 10;
   for (;;) {
-    fill(metric, order, mean, damping, lower);
-    const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> llt(lower);
-    if (llt.info() == Eigen::Success && is_sound(lower)) return damping;
+    fill(metric, order, mean, damping, threads, lower);
+    if (math::cholesky(lower.data(), order.size(), threads)) return damping;
     damping = std::max(kLeast, damping * kRaise);
   }
+}
+
+// Columns first <= c < first + kTile of U, turned round again.
+std::vector<float> panel_of(const std::vector<double>& lower, uint64_t n, uint64_t first) {
+  const uint64_t last = std::min<uint64_t>(first + kTile, n);
+  std::vector<float> panel(last * kTile);
+  for (uint64_t c = first; c < last; ++c) {
+    const double* column = lower.data() + (n - 1 - c);
+    const double own = column[(n - 1 - c) * n];
+    for (uint64_t r = 0; r < c; ++r) {
+      panel[r * kTile + c - first] = static_cast<float>(column[(n - 1 - r) * n] / own);
+    }
+  }
+  return panel;
 }
 
 }  // namespace
@@ -83,21 +94,16 @@ ErrorFeedback::ErrorFeedback(const Metric& metric, const FeedbackOptions& option
     return;
   }
   const uint64_t n = f.order.size();
-  Eigen::MatrixXd lower(static_cast<Index>(n), static_cast<Index>(n));
-  f.damping = factorize(metric, f.order, mean, options.damping, lower);
-  const auto at = [&](uint64_t r, uint64_t c) {
-    return lower(static_cast<Index>(n - 1 - r), static_cast<Index>(n - 1 - c));
-  };
-  for (uint64_t c = 0; c < n; ++c) f.pivots.push_back(at(c, c) * at(c, c) * mean);
-  for (uint64_t first = 0; first < n; first += kTile) {
-    const uint64_t last = std::min(first + kTile, n);
-    std::vector<float>& panel = f.panels.emplace_back(last * kTile);
-    for (uint64_t c = first; c < last; ++c) {
-      for (uint64_t r = 0; r < c; ++r) {
-        panel[r * kTile + c - first] = static_cast<float>(at(r, c) / at(c, c));
-      }
-    }
+  const int threads = thread_count(options.threads);
+  std::vector<double> lower(n * n);
+  f.damping = factorize(metric, f.order, mean, options.damping, threads, lower);
+  for (uint64_t c = n; c-- > 0;) {
+    const double pivot = lower[c * n + c];
+    f.pivots.push_back(pivot * pivot * mean);
   }
+  f.panels.resize((n + kTile - 1) / kTile);
+  parallel_for(threads, f.panels.size(),
+               [&](size_t i) { f.panels[i] = panel_of(lower, n, i * kTile); });
 }
 
 ErrorFeedback::~ErrorFeedback() = default;

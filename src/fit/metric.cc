@@ -1,33 +1,44 @@
 #include "pith/fit/metric.h"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/math/matrix_product.h"
 
 namespace pith::fit {
 namespace {
 
 using form::MatrixView;
-using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// Rows whose error is found at a time.
-constexpr uint64_t kStrip = 64;
+// Rows whose error is found at a time, and columns of second moments.
+constexpr uint64_t kRows = 1024, kColumns = 512;
 
-double strip_error(const Metric& metric, const RowMajor& e) {
-  const auto n = e.cols();
-  if (metric.kind() == Metric::Kind::kSecondMoments) {
-    const Eigen::Map<const RowMajor> h(metric.matrix().data(), n, n);
-    return (e * h).cwiseProduct(e).sum();
+// Adds e_r H e_rᵀ for each row; both triangles of H are alike, so that one is enough. products:
+// rows x kColumns.
+void add_products(const Metric& metric, std::span<const double> e, uint64_t rows, int threads,
+                  std::span<double> products, std::span<double> sums) {
+  const uint64_t n = metric.columns();
+  const auto h = math::row_major(metric.matrix().data(), n, n);
+  for (uint64_t first = 0; first < n; first += kColumns) {
+    const uint64_t width = std::min(kColumns, n - first);
+    const auto multiply = [&](uint64_t begin, uint64_t end, double factor) {
+      math::matrix_product({e.data() + begin, rows, end - begin, n, 1},
+                           {h.data + begin * n + first, end - begin, width, n, 1}, products.data(),
+                           width, math::ProductInto::kReplace, threads);
+      parallel_for(threads, rows, [&](size_t r) {
+        double sum = 0;
+        for (uint64_t c = 0; c < width; ++c) {
+          sum += e[r * n + first + c] * products[r * width + c];
+        }
+        sums[r] += factor * sum;
+      });
+    };
+    if (first > 0) multiply(0, first, 2);
+    multiply(first, first + width, 1);
   }
-  double sum = 0;
-  for (Eigen::Index c = 0; c < n; ++c) {
-    sum += metric.importance(static_cast<uint64_t>(c)) * e.col(c).squaredNorm();
-  }
-  return sum;
 }
 
 }  // namespace
@@ -87,25 +98,41 @@ void Metric::require(form::Shape shape) const {
   }
 }
 
-double error(const Metric& metric, MatrixView matrix, MatrixView decoded, int threads) {
+std::vector<double> row_errors(const Metric& metric, MatrixView matrix, MatrixView decoded,
+                               int threads) {
   if (matrix.shape != decoded.shape) {
     fail(ErrorKind::kUsage, "an error between {} x {} and {} x {}", matrix.shape.rows,
          matrix.shape.cols, decoded.shape.rows, decoded.shape.cols);
   }
   metric.require(matrix.shape);
   const uint64_t rows = matrix.shape.rows, cols = matrix.shape.cols;
-  std::vector<double> sums((rows + kStrip - 1) / kStrip);
-  parallel_for(thread_count(threads), sums.size(), [&](size_t i) {
-    const uint64_t first = i * kStrip, n = std::min(kStrip, rows - first);
-    RowMajor e(static_cast<Eigen::Index>(n), static_cast<Eigen::Index>(cols));
-    for (uint64_t at = 0; at < n * cols; ++at) {
-      e.data()[at] =
-          double{matrix.data[first * cols + at]} - double{decoded.data[first * cols + at]};
+  threads = thread_count(threads);
+  const bool dense = metric.kind() == Metric::Kind::kSecondMoments;
+  const uint64_t strip = std::min(kRows, rows);
+  std::vector<double> sums(rows), e(strip * cols), products(dense ? strip * kColumns : 0);
+  for (uint64_t first = 0; first < rows; first += strip) {
+    const uint64_t n = std::min(strip, rows - first);
+    parallel_for(threads, n, [&](size_t r) {
+      const float *a = matrix.data + (first + r) * cols, *b = decoded.data + (first + r) * cols;
+      double sum = 0;
+      for (uint64_t c = 0; c < cols; ++c) {
+        const double d = double{a[c]} - double{b[c]};
+        e[r * cols + c] = d;
+        if (!dense) sum += metric.importance(c) * (d * d);
+      }
+      sums[first + r] = sum;
+    });
+    if (dense) {
+      add_products(metric, std::span(e).first(n * cols), n, threads, products,
+                   std::span(sums).subspan(first, n));
     }
-    sums[i] = strip_error(metric, e);
-  });
+  }
+  return sums;
+}
+
+double error(const Metric& metric, MatrixView matrix, MatrixView decoded, int threads) {
   double sum = 0;
-  for (const double s : sums) sum += s;
+  for (const double e : row_errors(metric, matrix, decoded, threads)) sum += e;
   return sum;
 }
 

@@ -7,8 +7,8 @@
 #include <random>
 #include <vector>
 
-#include "pith/base/error.h"
 #include "../base/testing_targets.h"
+#include "pith/base/error.h"
 
 namespace pith::math {
 namespace {
@@ -72,6 +72,33 @@ TEST(MatrixProduct, IsTheProductForEveryShapeAndLayout) {
     expect_product(plain_a, turned_b);
     expect_product(turned_a, plain_b);
     expect_product(turned_a, turned_b);
+  }
+}
+
+TEST(MatrixProduct, OfDoublesIsTheProduct) {
+  const uint64_t shapes[][3] = {{1, 1, 1}, {13, 5, 17}, {24, 256, 32}, {7, 600, 100}};
+  for (const auto& [rows, inner, cols] : shapes) {
+    const std::vector<float> some = noise(rows * inner, 1), others = noise(inner * cols, 2);
+    const std::vector<double> a(some.begin(), some.end()), b(others.begin(), others.end());
+    std::vector<double> wanted(rows * cols, 0.5);
+    for (uint64_t r = 0; r < rows; ++r) {
+      for (uint64_t t = 0; t < inner; ++t) {
+        for (uint64_t j = 0; j < cols; ++j) {
+          wanted[r * cols + j] += a[r * inner + t] * b[t * cols + j];
+        }
+      }
+    }
+    const StridedDoubles left = row_major(a.data(), rows, inner);
+    const StridedDoubles right = row_major(b.data(), inner, cols);
+    for_each_target([&] {
+      std::vector<double> c(rows * cols, 0.5);
+      matrix_product(left, right, c.data(), cols, ProductInto::kAdd, 2);
+      for (uint64_t i = 0; i < c.size(); ++i) ASSERT_NEAR(c[i], wanted[i], 1e-12);
+      matrix_product(left, right, c.data(), cols, ProductInto::kSubtract);
+      for (uint64_t i = 0; i < c.size(); ++i) ASSERT_NEAR(c[i], 0.5, 1e-12);
+      matrix_product(left, right, c.data(), cols);
+      for (uint64_t i = 0; i < c.size(); ++i) ASSERT_NEAR(c[i], wanted[i] - 0.5, 1e-12);
+    });
   }
 }
 

@@ -11,8 +11,8 @@ HWY_BEFORE_NAMESPACE();
 namespace pith::math::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-using DF = hn::CappedTag<float, 16>;
-using VF = hn::Vec<DF>;
+template <class T>
+using Tag = hn::CappedTag<T, 64 / sizeof(T)>;
 
 // Rows of sums at a time, of two vectors each: as many as there are registers for.
 #if HWY_MAX_BYTES == 64
@@ -22,38 +22,55 @@ constexpr size_t kRows = kTileRows / 2;
 #endif
 
 // Indices are constants, so that sums are registers and no array.
-template <size_t... kRow>
-HWY_INLINE void sum_rows(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, size_t steps,
-                         float* HWY_RESTRICT c, size_t stride, bool add,
+template <class T, size_t... kRow>
+HWY_INLINE void sum_rows(const T* HWY_RESTRICT a, const T* HWY_RESTRICT b, size_t steps,
+                         T* HWY_RESTRICT c, size_t stride, ProductInto into,
                          std::index_sequence<kRow...>) {
-  const DF df;
-  const size_t lanes = hn::Lanes(df);
-  VF left[kRows] = {((void)kRow, hn::Zero(df))...}, right[kRows] = {((void)kRow, hn::Zero(df))...};
-  for (size_t t = 0; t < steps; ++t, a += kTileRows, b += kTileCols) {
-    const VF b0 = hn::LoadU(df, b), b1 = hn::LoadU(df, b + lanes);
+  using D = Tag<T>;
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  hn::Vec<D> left[kRows] = {((void)kRow, hn::Zero(d))...},
+             right[kRows] = {((void)kRow, hn::Zero(d))...};
+  for (size_t t = 0; t < steps; ++t, a += kTileRows, b += kTileCols<T>) {
+    const auto b0 = hn::LoadU(d, b), b1 = hn::LoadU(d, b + lanes);
     // Products and sums are rounded one by one, as not every instruction set has fused ones.
-    ((left[kRow] = hn::Add(left[kRow], hn::Mul(hn::Set(df, a[kRow]), b0)),
-      right[kRow] = hn::Add(right[kRow], hn::Mul(hn::Set(df, a[kRow]), b1))),
+    ((left[kRow] = hn::Add(left[kRow], hn::Mul(hn::Set(d, a[kRow]), b0)),
+      right[kRow] = hn::Add(right[kRow], hn::Mul(hn::Set(d, a[kRow]), b1))),
      ...);
   }
-  if (add) {
-    ((left[kRow] = hn::Add(hn::LoadU(df, c + kRow * stride), left[kRow]),
-      right[kRow] = hn::Add(hn::LoadU(df, c + kRow * stride + lanes), right[kRow])),
+  if (into == ProductInto::kAdd) {
+    ((left[kRow] = hn::Add(hn::LoadU(d, c + kRow * stride), left[kRow]),
+      right[kRow] = hn::Add(hn::LoadU(d, c + kRow * stride + lanes), right[kRow])),
+     ...);
+  } else if (into == ProductInto::kSubtract) {
+    ((left[kRow] = hn::Sub(hn::LoadU(d, c + kRow * stride), left[kRow]),
+      right[kRow] = hn::Sub(hn::LoadU(d, c + kRow * stride + lanes), right[kRow])),
      ...);
   }
-  ((hn::StoreU(left[kRow], df, c + kRow * stride),
-    hn::StoreU(right[kRow], df, c + kRow * stride + lanes)),
+  ((hn::StoreU(left[kRow], d, c + kRow * stride),
+    hn::StoreU(right[kRow], d, c + kRow * stride + lanes)),
    ...);
 }
 
-void tile(const float* a, const float* b, size_t steps, float* c, size_t stride, bool add) {
-  const size_t columns = 2 * hn::Lanes(DF());
+template <class T>
+HWY_INLINE void tile(const T* a, const T* b, size_t steps, T* c, size_t stride, ProductInto into) {
+  const size_t columns = 2 * hn::Lanes(Tag<T>());
   for (size_t i = 0; i < kTileRows; i += kRows) {
-    for (size_t j = 0; j < kTileCols; j += columns) {
-      sum_rows(a + i, b + j, steps, c + i * stride + j, stride, add,
+    for (size_t j = 0; j < kTileCols<T>; j += columns) {
+      sum_rows(a + i, b + j, steps, c + i * stride + j, stride, into,
                std::make_index_sequence<kRows>());
     }
   }
+}
+
+void float_tile(const float* a, const float* b, size_t steps, float* c, size_t stride,
+                ProductInto into) {
+  tile(a, b, steps, c, stride, into);
+}
+
+void double_tile(const double* a, const double* b, size_t steps, double* c, size_t stride,
+                 ProductInto into) {
+  tile(a, b, steps, c, stride, into);
 }
 
 }  // namespace pith::math::HWY_NAMESPACE
@@ -62,10 +79,17 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace pith::math {
 
-HWY_EXPORT(tile);
+HWY_EXPORT(float_tile);
+HWY_EXPORT(double_tile);
 
-void product_tile(const float* a, const float* b, size_t steps, float* c, size_t stride, bool add) {
-  HWY_DYNAMIC_DISPATCH(tile)(a, b, steps, c, stride, add);
+void product_tile(const float* a, const float* b, size_t steps, float* c, size_t stride,
+                  ProductInto into) {
+  HWY_DYNAMIC_DISPATCH(float_tile)(a, b, steps, c, stride, into);
+}
+
+void product_tile(const double* a, const double* b, size_t steps, double* c, size_t stride,
+                  ProductInto into) {
+  HWY_DYNAMIC_DISPATCH(double_tile)(a, b, steps, c, stride, into);
 }
 
 }  // namespace pith::math

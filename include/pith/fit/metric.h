@@ -45,8 +45,11 @@ class Metric {
   std::shared_ptr<const std::vector<double>> values_;  // copies share them
 };
 
-// In float64; the same for any number of threads (0: as many as there are). Throws
+// Of each row, in float64; the same for any number of threads (0: as many as there are). Throws
 // ErrorKind::kUsage for matrices of different shapes, or of another shape than the metric's.
+std::vector<double> row_errors(const Metric& metric, form::MatrixView matrix,
+                               form::MatrixView decoded, int threads = 0);
+// The sum of all rows'.
 double error(const Metric& metric, form::MatrixView matrix, form::MatrixView decoded,
              int threads = 0);
 
