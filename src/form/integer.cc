@@ -18,12 +18,34 @@ uint64_t panels_of_rows(uint64_t rows) { return rows / kIntegerRows + (rows % kI
 // there are many.
 constexpr uint64_t kLinesOfByte = 64;
 
+// Classes, or the spread of the weights themselves: classes and steps together, which differ less
+// where steps differ much.
+template <class Coder>
+void code_classes(SideCoder<Coder>& coder, std::vector<int8_t>& classes,
+                  const std::vector<int8_t>& steps) {
+  std::vector<int16_t> spreads(classes.size());
+  for (size_t i = 0; i < spreads.size(); ++i)
+    spreads[i] = static_cast<int16_t>(classes[i] + steps[i]);
+  bool together = false;
+  if constexpr (!Coder::kDecodes) {
+    entropy::BinaryCost plain, sums;
+    SideCoder(plain).list(std::span(classes));
+    SideCoder(sums).list(std::span(spreads));
+    together = sums.cost() < plain.cost();
+  }
+  together = coder.fair_bits(together, 1) != 0;
+  if (!together) return coder.list(std::span(classes));
+  coder.list(std::span(spreads));
+  for (size_t i = 0; i < spreads.size(); ++i)
+    classes[i] = static_cast<int8_t>(spreads[i] - steps[i]);
+}
+
 template <class Coder>
 void code_lines(SideCoder<Coder>& coder, IntegerSteps& steps, IntegerClasses& classes) {
   coder.list(std::span(steps.rows));
   coder.list(std::span(steps.columns));
-  coder.list(std::span(classes.rows));
-  coder.list(std::span(classes.columns));
+  code_classes(coder, classes.rows, steps.rows);
+  code_classes(coder, classes.columns, steps.columns);
 }
 
 IntegerHistogram histogram_of(Shape shape, const IntegerTrellis& trellis,

@@ -1,5 +1,7 @@
 #include "integer_spread.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace pith::form {
@@ -22,12 +24,39 @@ double median(const std::vector<double>& values) {
   return *middle;
 }
 
-// Rounded distances from `origin`; of lines of zeros, the least there is.
-std::vector<int8_t> rounded(const std::vector<double>& values, double origin) {
-  std::vector<int8_t> out;
-  for (const double v : values) {
-    const double q = std::isfinite(v) ? std::nearbyint(v - origin) : -kIntegerClasses;
-    out.push_back(static_cast<int8_t>(std::clamp(q, -60.0, 60.0)));
+constexpr int kFarthest = 60;  // from the origin, in classes
+
+// Bits that `elements` of a spread that is `off` classes from the one of their table have more.
+double bits_lost(double off, uint64_t elements) {
+  const double nats = off * (0.25 * 0.6931471805599453);
+  return static_cast<double>(elements) * 1.4426950408889634 * nats * nats;
+}
+
+// Distances from `origin` as whole classes: the nearest, or a number that more lines have where
+// that loses less than a rare one takes to be told. Lines of zeros have the least there is.
+std::vector<int8_t> rounded(const std::vector<double>& values, double origin, uint64_t elements) {
+  std::vector<int8_t> out(values.size());
+  const auto exact = [&](size_t i) {
+    return std::isfinite(values[i]) ? std::clamp<double>(values[i] - origin, -kFarthest, kFarthest)
+                                    : -kFarthest;
+  };
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int8_t>(std::nearbyint(exact(i)));
+  for (int round = 0; round < 2; ++round) {
+    std::array<double, 2 * kFarthest + 1> bits;
+    bits.fill(1);
+    for (const int8_t q : out) ++bits[static_cast<size_t>(q + kFarthest)];
+    for (double& b : bits) b = std::log2(static_cast<double>(out.size() + bits.size()) / b);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const double v = exact(i);
+      double least = INFINITY;
+      const int near = static_cast<int>(std::nearbyint(v));
+      for (int q = std::max(near - 2, -kFarthest); q <= std::min(near + 2, kFarthest); ++q) {
+        const double cost = bits_lost(v - q, elements) + bits[static_cast<size_t>(q + kFarthest)];
+        if (cost >= least) continue;
+        least = cost;
+        out[i] = static_cast<int8_t>(q);
+      }
+    }
   }
   return out;
 }
@@ -64,8 +93,8 @@ IntegerSpread fit_spread(MatrixView weights, const IntegerScales& scales) {
   const double middle = row_origin + column_origin - 4 * std::log2(kLeastSpread);
   const auto base = static_cast<int>(std::clamp(std::nearbyint(middle), -60.0, 60.0));
   IntegerSpread out;
-  out.classes.rows = rounded(rows, row_origin);
-  out.classes.columns = rounded(columns, column_origin - base);
+  out.classes.rows = rounded(rows, row_origin, shape.cols);
+  out.classes.columns = rounded(columns, column_origin - base, shape.rows);
   out.widest = kLeastSpread * std::exp2((middle - base + kIntegerClasses - 1) / 4.0);
   return out;
 }

@@ -5,28 +5,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "integer_levels.h"
-#include "side_coder.h"
+#include "integer_grades.h"
 
 namespace pith::form {
 
-inline constexpr int kIntegerTotalLog = 12;
-inline constexpr uint32_t kIntegerTotal = 1u << kIntegerTotalLog;  // the sum of a table
-
-// What is coded of a code: its bits above the low ones, or that it is none of these; then the code
-// itself follows in 16 bits.
-inline constexpr int kIntegerEscape = -128;
-inline constexpr int kMostSymbol = 127;
-inline constexpr int kEscapeBits = 16;
-constexpr int integer_symbol(int code, int low_bits) {
-  const int s = code >> low_bits;
-  return s < -kMostSymbol || s > kMostSymbol ? kIntegerEscape : s;
-}
-constexpr size_t symbol_place(int symbol) { return static_cast<size_t>(symbol + 128); }
-
-// By place of the symbol.
-using IntegerFrequencies = std::array<uint16_t, 256>;
-using IntegerCounts = std::array<uint64_t, 256>;
 // Of each class, in even and in odd states.
 struct IntegerHistogram {
   std::array<std::array<IntegerCounts, kIntegerClasses>, 2> counts{};
