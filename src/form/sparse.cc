@@ -23,6 +23,8 @@ constexpr std::array<std::string_view, 4> kNames = {"csr", "bitmap", "rows", "co
 constexpr std::array kNamed = {SparsePattern::kCsr, SparsePattern::kBitmap, SparsePattern::kRows,
                                SparsePattern::kColumns};
 constexpr int64_t kMostBlock = 1 << 16;
+constexpr std::array<std::string_view, 5> kParameters = {"share", "pattern", "block", "height",
+                                                         "values"};
 
 SparsePattern pattern_of(double share) {
   return share < kBitmapShare ? SparsePattern::kCsr : SparsePattern::kBitmap;
@@ -55,7 +57,13 @@ SparseOptions options_of(const Arguments& args) {
   return o;
 }
 
-bool is_ratio(const SparseOptions& o) { return o.pattern == SparsePattern::kRatio; }
+const Expression& sparse_call(const Expression& expression) {
+  if (!expression.is_call() || expression.name() != "sparse") {
+    throw expression.place().error(ErrorKind::kUsage,
+                                   fmt::format("`{}` is no sparse form", to_string(expression)));
+  }
+  return expression;
+}
 
 }  // namespace
 
@@ -81,7 +89,7 @@ uint64_t count_of(double share, uint64_t all) {
 Expression SparseForm::expression() const {
   const SparseOptions& o = options_;
   std::vector<Argument> args;
-  if (is_ratio(o)) {
+  if (o.is_ratio()) {
     args.push_back({"", Ratio{static_cast<int64_t>(o.n), static_cast<int64_t>(o.m)}});
   } else {
     args.push_back({"", o.share});
@@ -101,7 +109,7 @@ Expression SparseForm::expression() const {
 
 void SparseForm::write_body(BodyWriter& to) const {
   to.varint(static_cast<uint64_t>(options_.pattern));
-  if (is_ratio(options_)) {
+  if (options_.is_ratio()) {
     to.varint(options_.n);
     to.varint(options_.m);
   } else {
@@ -120,7 +128,7 @@ FormPtr SparseForm::read(Shape shape, BodyReader& in) {
   SparseOptions o;
   o.pattern = static_cast<SparsePattern>(
       in.varint(0, static_cast<uint64_t>(SparsePattern::kColumns), "pattern"));
-  if (is_ratio(o)) {
+  if (o.is_ratio()) {
     o.n = in.varint(1, kMost, "n");
     o.m = in.varint(o.n, kMost, "m");
   } else {
@@ -145,7 +153,7 @@ FormPtr SparseForm::read(Shape shape, BodyReader& in) {
 }
 
 FormPtr SparseForm::encode(const Expression& call, MatrixView matrix) {
-  const Arguments args(call, {"share", "pattern", "block", "height", "values"});
+  const Arguments args(call, kParameters);
   const SparseOptions o = options_of(args);
   const Expression values = values_argument(args);
   require_finite(matrix, "sparse");
@@ -160,6 +168,73 @@ FormPtr SparseForm::encode(const Expression& call, MatrixView matrix) {
     default:
       return BlocksForm::encode(o, values, matrix);
   }
+}
+
+SparseOptions sparse_options(const Expression& expression) {
+  return options_of(Arguments(sparse_call(expression), kParameters));
+}
+
+namespace {
+
+FormPtr made(const SparseOptions& o, Shape shape, std::span<const uint64_t> kept, FormPtr values) {
+  return o.pattern == SparsePattern::kCsr ? CsrForm::make(o, shape, kept, std::move(values))
+                                          : MaskForm::make(o, shape, kept, std::move(values));
+}
+
+// n of every m neighbours, or all of fewer.
+bool fits(const SparseOptions& o, Shape shape, std::span<const uint8_t> keep) {
+  for (uint64_t r = 0; r < shape.rows; ++r) {
+    for (uint64_t at = 0; at < shape.cols; at += std::min(o.m, shape.cols - at)) {
+      const uint64_t length = std::min(o.m, shape.cols - at);
+      const auto n = std::ranges::count_if(keep.subspan(r * shape.cols + at, length),
+                                           [](uint8_t k) { return k != 0; });
+      if (static_cast<uint64_t>(n) != std::min(o.n, length)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+SparseFit::SparseFit(const Expression& expression, Shape shape, std::span<const uint8_t> keep)
+    : options_(sparse_options(expression)),
+      values_(values_argument(Arguments(expression, kParameters))),
+      shape_(shape) {
+  if (!options_.is_ratio() && !options_.is_free()) {
+    throw expression.place().error(ErrorKind::kUsage,
+                                   "sparse: elements are chosen one by one, or n of m");
+  }
+  if (keep.size() != shape.size() || (options_.is_ratio() && !fits(options_, shape, keep))) {
+    fail(ErrorKind::kUsage, "sparse: a choice of elements that does not fit `{}`",
+         to_string(expression));
+  }
+  for (uint64_t i = 0; i < keep.size(); ++i) {
+    if (keep[i] != 0) kept_.push_back(i);
+  }
+}
+
+Shape SparseFit::values_shape() const {
+  if (!options_.is_ratio()) return folded(kept_.size());
+  return {shape_.rows, kept_of_row(options_, shape_.cols)};
+}
+
+Matrix SparseFit::gather(MatrixView weights) const {
+  if (weights.shape != shape_) fail(ErrorKind::kUsage, "sparse: values of another shape");
+  Matrix values(values_shape());
+  for (uint64_t i = 0; i < kept_.size(); ++i) values.values[i] = weights.data[kept_[i]];
+  return values;
+}
+
+FormPtr SparseFit::form(FormPtr values) const {
+  if (values->shape() != values_shape()) fail(ErrorKind::kUsage, "sparse: values of another shape");
+  return made(options_, shape_, kept_, std::move(values));
+}
+
+FormPtr SparseFit::form(MatrixView weights) const {
+  require_finite(weights, "sparse");
+  Matrix values = gather(weights);
+  clamp_for(values_, values.values);
+  return form(form::encode(values_, values.view()));
 }
 
 }  // namespace pith::form

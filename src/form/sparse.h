@@ -17,17 +17,9 @@
 
 #include "pith/base/buffer.h"
 #include "pith/form/form.h"
+#include "pith/form/sparse_fit.h"
 
 namespace pith::form {
-
-enum class SparsePattern : uint8_t { kCsr, kBitmap, kRatio, kBlocks, kRows, kColumns };
-
-struct SparseOptions {
-  SparsePattern pattern = SparsePattern::kCsr;
-  double share = 0;                // of all elements, blocks, rows or columns; unless
-  uint64_t n = 0, m = 0;           // n of every m neighbours in a row
-  uint64_t block = 1, height = 1;  // columns and rows of a block
-};
 
 // Below this share the columns of the kept elements take less room than a bit for every element.
 inline constexpr double kBitmapShare = 1.0 / 16;
@@ -58,7 +50,5 @@ class SparseForm : public Form {
 
 // Whether each of the scores is among the n largest; ties go to the earlier one.
 std::vector<bool> largest(std::span<const float> scores, uint64_t n);
-// The share as a number of things out of so many.
-uint64_t count_of(double share, uint64_t all);
 
 }  // namespace pith::form

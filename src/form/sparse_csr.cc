@@ -127,30 +127,29 @@ FormPtr CsrForm::read(Shape shape, const SparseOptions& options, BodyReader& in)
                                    std::move(values));
 }
 
-FormPtr CsrForm::encode(const SparseOptions& options, const Expression& values, MatrixView matrix) {
-  const Shape shape = matrix.shape;
+FormPtr CsrForm::make(const SparseOptions& options, Shape shape, std::span<const uint64_t> kept,
+                      FormPtr values) {
   if (shape.cols >> 32) {
     fail(ErrorKind::kLimit, "sparse: {} columns are too many for pattern=csr", shape.cols);
   }
-  std::vector<float> size(shape.size());
-  std::transform(matrix.data, matrix.data + shape.size(), size.begin(),
-                 [](float v) { return std::fabs(v); });
-  const std::vector<bool> keep = largest(size, count_of(options.share, shape.size()));
-  std::vector<uint64_t> begins = {0};
+  std::vector<uint64_t> begins(shape.rows + 1);
   Bytes columns, stored;
-  std::vector<float> kept;
-  for (uint64_t r = 0; r < shape.rows; ++r) {
-    for (uint64_t c = 0; c < shape.cols; ++c) {
-      const float v = matrix.row(r)[c];
-      if (!keep[r * shape.cols + c] || v == 0) continue;
-      append(c, width_of_columns(shape.cols), columns);
-      kept.push_back(v);
-    }
-    begins.push_back(kept.size());
+  for (const uint64_t at : kept) {
+    ++begins[at / shape.cols + 1];
+    append(at % shape.cols, width_of_columns(shape.cols), columns);
   }
-  for (const uint64_t b : begins) append(b, width_of_begins(kept.size()), stored);
+  uint64_t begin = 0;
+  for (const uint64_t n : begins) {
+    begin += n;
+    append(begin, width_of_begins(kept.size()), stored);
+  }
   return std::make_shared<CsrForm>(shape, options, Buffer(std::move(stored)),
-                                   Buffer(std::move(columns)), encode_folded(values, kept));
+                                   Buffer(std::move(columns)), std::move(values));
+}
+
+FormPtr CsrForm::encode(const SparseOptions& options, const Expression& values, MatrixView matrix) {
+  const std::vector<uint64_t> kept = largest_elements(matrix, options.share);
+  return make(options, matrix.shape, kept, encode_folded(values, gathered(matrix, kept)));
 }
 
 }  // namespace pith::form

@@ -22,6 +22,9 @@ class CsrForm final : public SparseForm {
 
   static FormPtr read(Shape shape, const SparseOptions& options, BodyReader& in);
   static FormPtr encode(const SparseOptions& options, const Expression& values, MatrixView matrix);
+  // kept: the elements, row-major and rising, that the values are of.
+  static FormPtr make(const SparseOptions& options, Shape shape, std::span<const uint64_t> kept,
+                      FormPtr values);
 
  private:
   void write_places(BodyWriter& to) const override;

@@ -16,15 +16,13 @@ constexpr uint64_t kMostIndexBits = 8;
 
 uint64_t words_of(uint64_t cols) { return cols / kWord + (cols % kWord != 0); }
 
-bool is_ratio(const SparseOptions& o) { return o.pattern == SparsePattern::kRatio; }
-
 uint64_t index_bits(const SparseOptions& o) {
   return static_cast<uint64_t>(std::bit_width(o.m - 1));
 }
 
 // Indices take less room than m bits.
 bool has_indices(const SparseOptions& o) {
-  return is_ratio(o) && index_bits(o) <= kMostIndexBits && o.n * index_bits(o) < o.m;
+  return o.is_ratio() && index_bits(o) <= kMostIndexBits && o.n * index_bits(o) < o.m;
 }
 
 // In whole words, with a byte to spare so that an index can be read as two bytes.
@@ -60,7 +58,7 @@ MaskForm::MaskForm(Shape shape, const SparseOptions& options, Buffer places, For
       row_bytes_(place_bytes(options, shape.cols)) {
   if (places_.size() != checked_mul(shape.rows, row_bytes_)) disagree();
   check();
-  if (is_ratio(options)) {
+  if (options.is_ratio()) {
     if (this->values().shape() != Shape{shape.rows, kept_of_row(options, shape.cols)}) disagree();
     return;
   }
@@ -100,7 +98,7 @@ void MaskForm::check() const {
     const uint8_t* row = mask(r, scratch);
     const uint64_t last = load_le<uint64_t>(row + row_bytes_ - 8);
     if (cols % kWord != 0 && last >> (cols % kWord) != 0) disagree();
-    if (!is_ratio(o)) continue;
+    if (!o.is_ratio()) continue;
     const auto bit = [&](uint64_t c) { return row[c / 8] >> (c % 8) & 1u; };
     for (uint64_t at = 0; at < cols; at += std::min(o.m, cols - at)) {
       const uint64_t length = std::min(o.m, cols - at);
@@ -154,7 +152,7 @@ template <class Function>
 void MaskForm::for_each_row(uint64_t first, uint64_t last, Function&& f) const {
   if (first == last) return;
   Scratch scratch;
-  const uint64_t kept = is_ratio(options()) ? kept_of_row(options(), shape().cols) : 0;
+  const uint64_t kept = options().is_ratio() ? kept_of_row(options(), shape().cols) : 0;
   for (uint64_t r = first; r < last; ++r) {
     MaskedRow row;
     row.mask = mask(r, scratch.mask);
@@ -187,69 +185,57 @@ FormPtr MaskForm::read(Shape shape, const SparseOptions& options, BodyReader& in
   return std::make_shared<MaskForm>(shape, options, std::move(places), std::move(values));
 }
 
+FormPtr MaskForm::make(const SparseOptions& o, Shape shape, std::span<const uint64_t> kept,
+                       FormPtr values) {
+  const uint64_t bytes = place_bytes(o, shape.cols), bits = has_indices(o) ? index_bits(o) : 0;
+  Bytes places(checked_mul(shape.rows, bytes));
+  uint64_t row = 0, in_row = 0;
+  for (const uint64_t at : kept) {
+    const uint64_t r = at / shape.cols, c = at % shape.cols;
+    if (r != row) in_row = 0;
+    row = r;
+    uint8_t* to = places.data() + r * bytes;
+    if (has_indices(o)) {
+      uint8_t* p = to + in_row * bits / 8;
+      store_le(p, static_cast<uint16_t>(load_le<uint16_t>(p) | c % o.m << (in_row * bits % 8)));
+      ++in_row;
+    } else {
+      to[c / 8] = static_cast<uint8_t>(to[c / 8] | 1u << (c % 8));
+    }
+  }
+  return std::make_shared<MaskForm>(shape, o, Buffer(std::move(places)), std::move(values));
+}
+
 namespace {
 
-// The columns that a row of n:m keeps, rising.
-std::vector<uint64_t> columns_of(const SparseOptions& o, std::span<const float> row) {
-  std::vector<uint64_t> out;
+// Appends the elements that a row of n:m keeps, rising.
+void append_kept(const SparseOptions& o, std::span<const float> row, uint64_t begin,
+                 std::vector<uint64_t>& kept) {
   std::vector<float> size;
   for (uint64_t at = 0; at < row.size(); at += std::min<uint64_t>(o.m, row.size() - at)) {
     size.clear();
     for (uint64_t c = at; c < row.size() && c - at < o.m; ++c) size.push_back(std::fabs(row[c]));
     const std::vector<bool> keep = largest(size, o.n);
     for (uint64_t i = 0; i < keep.size(); ++i) {
-      if (keep[i]) out.push_back(at + i);
+      if (keep[i]) kept.push_back(begin + at + i);
     }
   }
-  return out;
-}
-
-FormPtr encode_ratio(const SparseOptions& o, const Expression& form, MatrixView matrix) {
-  const Shape shape = matrix.shape;
-  const uint64_t bytes = place_bytes(o, shape.cols), bits = has_indices(o) ? index_bits(o) : 0;
-  Bytes places(checked_mul(shape.rows, bytes));
-  Matrix kept({shape.rows, kept_of_row(o, shape.cols)});
-  for (uint64_t r = 0; r < shape.rows; ++r) {
-    uint8_t* row = places.data() + r * bytes;
-    const std::vector<uint64_t> columns = columns_of(o, matrix.row(r));
-    for (uint64_t i = 0; i < columns.size(); ++i) {
-      const uint64_t c = columns[i];
-      kept.row(r)[i] = matrix.row(r)[c];
-      if (has_indices(o)) {
-        uint8_t* p = row + i * bits / 8;
-        store_le(p, static_cast<uint16_t>(load_le<uint16_t>(p) | c % o.m << (i * bits % 8)));
-      } else {
-        row[c / 8] = static_cast<uint8_t>(row[c / 8] | 1u << (c % 8));
-      }
-    }
-  }
-  clamp_for(form, kept.values);
-  return std::make_shared<MaskForm>(shape, o, Buffer(std::move(places)), encode(form, kept.view()));
 }
 
 }  // namespace
 
 FormPtr MaskForm::encode(const SparseOptions& o, const Expression& values, MatrixView matrix) {
-  if (is_ratio(o)) return encode_ratio(o, values, matrix);
   const Shape shape = matrix.shape;
-  std::vector<float> size(shape.size());
-  std::transform(matrix.data, matrix.data + shape.size(), size.begin(),
-                 [](float v) { return std::fabs(v); });
-  const std::vector<bool> keep = largest(size, count_of(o.share, shape.size()));
-  const uint64_t bytes = place_bytes(o, shape.cols);
-  Bytes places(checked_mul(shape.rows, bytes));
-  std::vector<float> kept;
-  for (uint64_t r = 0; r < shape.rows; ++r) {
-    for (uint64_t c = 0; c < shape.cols; ++c) {
-      const float v = matrix.row(r)[c];
-      if (!keep[r * shape.cols + c] || v == 0) continue;
-      uint8_t& byte = places[r * bytes + c / 8];
-      byte = static_cast<uint8_t>(byte | 1u << (c % 8));
-      kept.push_back(v);
-    }
+  std::vector<uint64_t> kept;
+  if (o.is_ratio()) {
+    for (uint64_t r = 0; r < shape.rows; ++r) append_kept(o, matrix.row(r), r * shape.cols, kept);
+    Matrix numbers({shape.rows, kept_of_row(o, shape.cols)});
+    for (uint64_t i = 0; i < kept.size(); ++i) numbers.values[i] = matrix.data[kept[i]];
+    clamp_for(values, numbers.values);
+    return make(o, shape, kept, form::encode(values, numbers.view()));
   }
-  return std::make_shared<MaskForm>(shape, o, Buffer(std::move(places)),
-                                    encode_folded(values, kept));
+  kept = largest_elements(matrix, o.share);
+  return make(o, shape, kept, encode_folded(values, gathered(matrix, kept)));
 }
 
 }  // namespace pith::form

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "dense.h"
+#include "sparse.h"
 
 namespace pith::form {
 namespace {
@@ -48,6 +50,24 @@ FormPtr encode_folded(const Expression& form, const std::vector<float>& values) 
   std::ranges::copy(values, lines.values.begin());
   clamp_for(form, lines.values);
   return form::encode(form, lines.view());
+}
+
+std::vector<uint64_t> largest_elements(MatrixView matrix, double share) {
+  std::vector<float> size(matrix.shape.size());
+  std::transform(matrix.data, matrix.data + size.size(), size.begin(),
+                 [](float v) { return std::fabs(v); });
+  const std::vector<bool> keep = largest(size, count_of(share, size.size()));
+  std::vector<uint64_t> kept;
+  for (uint64_t i = 0; i < size.size(); ++i) {
+    if (keep[i] && matrix.data[i] != 0) kept.push_back(i);
+  }
+  return kept;
+}
+
+std::vector<float> gathered(MatrixView matrix, const std::vector<uint64_t>& elements) {
+  std::vector<float> values;
+  for (const uint64_t i : elements) values.push_back(matrix.data[i]);
+  return values;
 }
 
 PackedValues values_at(const Form& form, uint64_t first, uint64_t last,

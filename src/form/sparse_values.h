@@ -21,6 +21,10 @@ struct PackedValues {
 Shape folded(uint64_t n);
 FormPtr encode_folded(const Expression& form, const std::vector<float>& values);
 
+// The share of elements of largest size, row-major and rising, but zeros; ties go to the earlier.
+std::vector<uint64_t> largest_elements(MatrixView matrix, double share);
+std::vector<float> gathered(MatrixView matrix, const std::vector<uint64_t>& elements);
+
 // Values first <= i < last of all that the form holds, row after row. Those of a dense form stay
 // where they are, others are decoded into `scratch`.
 PackedValues values_at(const Form& form, uint64_t first, uint64_t last,

@@ -10,6 +10,8 @@ class SumForm final : public Form {
   // At least two terms of one shape, none of them a sum; ErrorKind::kUsage otherwise.
   explicit SumForm(std::vector<FormPtr> terms);
 
+  const std::vector<FormPtr>& terms() const { return terms_; }
+
   Expression expression() const override;
   void decode(uint64_t first, uint64_t last, float* out) const override;
   void prepare(Activations& x) const override;
