@@ -55,6 +55,7 @@ class LayerPass {
   void head(const std::vector<float>& norm_weight, const Linear& head, const float* x,
             uint64_t count, form::Matrix& logits, const InputObserver& observer);
 
+  void norm(const float* x, uint64_t count, const std::vector<float>& weight);
   form::MatrixView normed() const { return h_.view(); }  // of the latest norm
   const PassRows& rows() const { return rows_; }
   // Of the pairs of each position.
@@ -66,7 +67,6 @@ class LayerPass {
   void attend_rotated(const DecoderLayer& layer, uint32_t index, KvCache& cache, uint64_t slot);
   void add_output(const DecoderLayer& layer, float* x, uint64_t count,
                   const InputObserver& observer);
-  void norm(const float* x, uint64_t count, const std::vector<float>& weight);
   void rotate_heads(form::Matrix& heads, uint64_t count, const std::vector<float>& weight,
                     float scale);
   void keep(KvCache& cache, uint64_t slot);

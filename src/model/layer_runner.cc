@@ -80,12 +80,25 @@ void LayerRunner::run(const DecoderLayer& layer, uint32_t index, Matrix& stream,
   }
 }
 
+namespace {
+
+void check_width(const DecoderConfig& config, MatrixView rows) {
+  if (rows.shape.cols == config.width) return;
+  fail(ErrorKind::kUsage, "a residual stream {} wide, where the model is {}", rows.shape.cols,
+       config.width);
+}
+
+}  // namespace
+
+MatrixView LayerRunner::norm(const std::vector<float>& norm, MatrixView rows) {
+  check_width(state_->config, rows);
+  state_->pass.norm(rows.data, rows.shape.rows, norm);
+  return state_->pass.normed();
+}
+
 void LayerRunner::head(const std::vector<float>& norm, const Linear& head, MatrixView rows,
                        Matrix& logits, const InputObserver& observer) {
-  if (rows.shape.cols != state_->config.width) {
-    fail(ErrorKind::kUsage, "a residual stream {} wide, where the model is {}", rows.shape.cols,
-         state_->config.width);
-  }
+  check_width(state_->config, rows);
   state_->pass.head(norm, head, rows.data, rows.shape.rows, logits, observer);
 }
 

@@ -104,6 +104,21 @@ TEST(LayerRunner, ObserversSeeAllRowsInTheirOrder) {
   }
 }
 
+TEST(LayerRunner, NormsAreTheInputsOfTheHead) {
+  const DecoderConfig c = small_config();
+  const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));
+  const DecoderWeights& w = model.weights();
+  LayerRunner runner(c, 5);
+  const Matrix stream = embed(*w.embedding, some_ids(c, 10));
+  const MatrixView normed = runner.norm(w.norm, stream.view());
+  const std::vector<float> got(normed.data, normed.data + normed.shape.size());
+  Matrix logits;
+  runner.head(w.norm, w.head, stream.view(), logits, [&](auto, MatrixView inputs) {
+    EXPECT_EQ(got, std::vector<float>(inputs.data, inputs.data + inputs.shape.size()));
+  });
+  EXPECT_EQ(logits.shape, (form::Shape{10, c.vocabulary}));
+}
+
 TEST(LayerRunner, RefusesStreamsAndLayersThatAreNotThere) {
   const DecoderConfig c = small_config();
   const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));

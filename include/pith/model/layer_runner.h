@@ -43,6 +43,10 @@ class LayerRunner {
   void run(const DecoderLayer& layer, uint32_t index, form::Matrix& stream,
            const InputObserver& observer = {});
 
+  // The norm of rows of the stream behind the last layer: the inputs of the head. Valid until the
+  // next call of anything here.
+  form::MatrixView norm(const std::vector<float>& norm, form::MatrixView rows);
+
   // logits[r] = those of rows[r], a row of the stream behind the last layer.
   void head(const std::vector<float>& norm, const Linear& head, form::MatrixView rows,
             form::Matrix& logits, const InputObserver& observer = {});
