@@ -20,6 +20,9 @@ void check_options(const Problem& problem, std::span<const Limit> limits,
     if (limit.of == kLoss) {
       fail(ErrorKind::kUsage, "evolution looks for the least loss: it takes no limit on it");
     }
+    if (std::isnan(limit.most))
+      fail(ErrorKind::kUsage, "the limit on {} is not a number", limit.of);
+    smallest(problem, limit.of);  // throws where there is no such resource
   }
   size_t left = options.offspring;
   for (const Stage& stage : options.stages) {
