@@ -190,7 +190,7 @@ class Reader {
     if (region.dtype != type || region.shape.size() != 1 || region.big_endian) bad(region.name);
     const Bytes bytes = archive_.read_tensor(tensor);
     std::vector<T> out(bytes.size() / sizeof(T));
-    std::memcpy(out.data(), bytes.data(), out.size() * sizeof(T));
+    if (!out.empty()) std::memcpy(out.data(), bytes.data(), out.size() * sizeof(T));
     return out;
   }
 
