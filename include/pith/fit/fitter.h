@@ -33,4 +33,13 @@ struct Fitted {
 // the form cannot hold.
 using Fitter = std::function<Fitted(const Task&)>;
 
+// By the metric, with outputs' importance.
+double error(const Task& task, form::MatrixView decoded);
+// The form with this error.
+Fitted measured(const Task& task, form::FormPtr form);
+// Of less error; of equals the first.
+Fitted better(Fitted a, Fitted b);
+// Throws ErrorKind::kData with the tensor and the place of the first NaN or infinity.
+void require_finite(const Task& task);
+
 }  // namespace pith::fit

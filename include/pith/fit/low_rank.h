@@ -1,0 +1,53 @@
+// Low rank under a metric: what is cut off is what the outputs miss least.
+//
+// With G the importance of outputs and A = l lᵀ the second moments of inputs, the error of W' is
+// |G^½ (W - W') l|², so that the best W' of a rank is the projection of W onto the first left
+// singular vectors of G^½ W l (SVD-LLM: Wang et al. 2024, whose right factor, divided by l again,
+// is the same; with G alone FWSVD: Hsu et al. 2022).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "pith/fit/fitter.h"
+
+namespace pith::fit {
+
+struct TruncationOptions {
+  // Added to the diagonal of the inputs' second moments, as a share of its mean: directions that
+  // calibration has not seen count so much.
+  double damping = 1e-3;
+};
+
+class Truncation {
+ public:
+  // The first `rank` directions (or as many as there are). Throws ErrorKind::kUsage for options
+  // that cannot be, kData for weights that are not finite.
+  Truncation(const Task& task, uint64_t rank, const TruncationOptions& options = {});
+
+  uint64_t rank() const { return singular_.size(); }
+  // What is left with the first r directions, by the metric with its damping; r <= rank(). Falls.
+  double error(uint64_t r) const;
+  // Factors rows x r and r x cols of the first r directions, each of the same size on both sides.
+  form::Matrix left(uint64_t r) const;
+  form::Matrix right(uint64_t r) const;
+
+ private:
+  form::Shape shape_;
+  double total_ = 0;
+  std::vector<double> singular_;     // squares, falling
+  std::vector<float> left_, right_;  // rows x rank, rank x cols
+};
+
+// The largest rank whose factors have at most this share of the matrix's elements.
+uint64_t rank_of_share(form::Shape shape, double share);
+
+// `lowrank(r, factors=…)`.
+Fitter low_rank_fitter(const form::Expression& expression, const TruncationOptions& options = {});
+
+// What a fitter leaves, made up for by a low rank: `$any + lowrank(r, factors=…)` (EoRA: Liu et al.
+// 2024, whose eigenspace of the inputs is one root of A, as l is another).
+Fitter compensated(Fitter fitter, const form::Expression& low_rank,
+                   const TruncationOptions& options = {});
+
+}  // namespace pith::fit
