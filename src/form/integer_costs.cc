@@ -11,14 +11,18 @@ double distribution(double x) {
   return 0.95 * 0.5 * std::erfc(-x * 0.7071067811865476) + 0.05 * tail;
 }
 
-// The lower end of what is rounded to a code.
-double lower_end(int code, bool halves) {
-  if (!halves) return code - 0.5;
-  if (code > 1) return code - 1.0;
-  if (code == 1) return 0.25;
-  if (code == 0) return -0.25;
-  if (code == -1) return -1;
-  return code;
+// What ends the interval of values that a code >= 0 is chosen for, of variables so wide. Bits draw
+// codes towards zero; in odd states, whose neighbours on the trellis have a zero of their own, zero
+// is hardly chosen unless it is most of what there is. Constants fit what comes out when costs are
+// made those of the codes chosen, again and again.
+double upper_end(int code, bool odd, double spread) {
+  const double drawn = 0.08 / (spread * spread);
+  if (!odd) return (code + 0.5) * (1 + drawn) + 0.012;
+  if (code == 0) return std::min(0.25, 0.8 * std::exp(-5 * spread));
+  return code * (1 + drawn);
+}
+double lower_end(int code, bool odd, double spread) {
+  return code > 0 ? upper_end(code - 1, odd, spread) : -upper_end(-code, odd, spread);
 }
 
 // Codes cost no more than this before an escape.
@@ -33,10 +37,13 @@ IntegerCosts IntegerCosts::parametric(double widest, bool trellis, int first, in
       const double spread = widest * std::exp2((k - (kIntegerClasses - 1)) / 4.0);
       auto& costs = out.costs_[static_cast<size_t>(odd)][static_cast<size_t>(k)];
       const int width = 1 << low_bits_of(k);
-      const bool halves = trellis && odd != 0;
-      double below = distribution(lower_end(-kMostSymbol * width, halves) / spread);
+      const auto end = [&](int s) {
+        const int code = s * width;
+        return lower_end(code, odd != 0, spread) / spread;
+      };
+      double below = distribution(end(-kMostSymbol));
       for (int s = -kMostSymbol; s <= kMostSymbol; ++s) {
-        const double until = distribution(lower_end((s + 1) * width, halves) / spread);
+        const double until = distribution(end(s + 1));
         costs[symbol_place(s)] = static_cast<float>(-std::log2(until - below + kLeastShare));
         below = until;
       }

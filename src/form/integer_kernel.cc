@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "integer_levels.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/integer_kernel.cc"
 #include <hwy/foreach_target.h>
@@ -99,13 +97,11 @@ class Groups {
     __m512 v = _mm512_cvtepi32_ps(code);
     if (!kTrellis) return v;
     const __m512i zero = _mm512_setzero_si512();
-    const __mmask16 first = _mm512_cmpeq_epi32_mask(_mm512_abs_epi32(code), _mm512_set1_epi32(1));
-    const __m512 in =
-        _mm512_mask_mov_ps(_mm512_set1_ps(0.5f), first, _mm512_set1_ps(1 - kFirstOddLevel));
+    const __m512 half = _mm512_set1_ps(0.5f);
     const __mmask16 above = _mm512_mask_cmpgt_epi32_mask(odd, code, zero);
     const __mmask16 below = _mm512_mask_cmplt_epi32_mask(odd, code, zero);
-    v = _mm512_mask_sub_ps(v, above, v, in);
-    return _mm512_mask_add_ps(v, below, v, in);
+    v = _mm512_mask_sub_ps(v, above, v, half);
+    return _mm512_mask_add_ps(v, below, v, half);
   }
 
   HWY_INLINE void advance(uint64_t column, __mmask16 active, __m128i state, __mmask16 odd,

@@ -69,15 +69,9 @@ class IntegerTrellis {
   std::array<std::array<Way, 2>, kMostIntegerStates> before_{};
 };
 
-// What the codes 1 and -1 stand for in odd states is a little further out than 1/2: the mean of
-// what they are chosen for, at 1 to 4 bits an element.
-inline constexpr float kFirstOddLevel = 9.0f / 16;
-
 inline float integer_level(int code, uint8_t state) {
-  const auto level = static_cast<float>(code);
-  if ((state & 1) == 0 || code == 0) return level;
-  const float in = code == 1 || code == -1 ? 1 - kFirstOddLevel : 0.5f;
-  return code > 0 ? level - in : level + in;
+  const float in = (state & 1) != 0 ? 0.5f : 0.0f;
+  return static_cast<float>(code) - (code > 0 ? in : code < 0 ? -in : 0.0f);
 }
 
 // 2^(quarters / 4).

@@ -43,10 +43,8 @@ class Rows {
   HWY_INLINE VF cost(VI magnitude) const {
     VF level = hn::ConvertTo(df_, magnitude);
     if (kOdd != 0) {
-      const auto one = hn::RebindMask(df_, hn::Eq(magnitude, hn::Set(di_, 1)));
       const auto zero = hn::RebindMask(df_, hn::Eq(magnitude, hn::Zero(di_)));
-      const VF in = hn::IfThenElse(one, hn::Set(df_, 1 - kFirstOddLevel), hn::Set(df_, 0.5f));
-      level = hn::Sub(level, hn::IfThenZeroElse(zero, in));
+      level = hn::Sub(level, hn::IfThenZeroElse(zero, hn::Set(df_, 0.5f)));
     }
     const VF off = hn::Sub(size_, level);
     return hn::Add(hn::Mul(off, off), hn::Mul(lambda_, bits<kOdd>(magnitude)));
