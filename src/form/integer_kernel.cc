@@ -29,7 +29,8 @@ class Groups {
 
   const uint8_t* in() const { return in_; }
 
-  template <bool kTrellis>
+  // kWidth columns are active: 16 or 8, which are stored faster, or else any.
+  template <bool kTrellis, int kWidth>
   HWY_INLINE void decode(__m512i& lane, uint64_t column, __mmask16 active) {
     const __m512i x = lane;
     const __m128i k = classes(column, active);
@@ -61,10 +62,16 @@ class Groups {
     if (row_.out) {
       const __m512 scale = _mm512_mul_ps(_mm512_maskz_loadu_ps(active, row_.scales + column),
                                          _mm512_set1_ps(row_.row_scale));
-      _mm512_mask_storeu_ps(row_.out + column, active,
-                            _mm512_mul_ps(scale, level<kTrellis>(code, odd)));
+      const __m512 values = _mm512_mul_ps(scale, level<kTrellis>(code, odd));
+      if (kWidth == 16) {
+        _mm512_storeu_ps(row_.out + column, values);
+      } else if (kWidth == 8) {
+        _mm256_storeu_ps(row_.out + column, _mm512_castps512_ps256(values));
+      } else {
+        _mm512_mask_storeu_ps(row_.out + column, active, values);
+      }
     }
-    if (kTrellis) advance(column, active, state, odd, code);
+    if (kTrellis) advance<kWidth>(column, active, state, odd, code);
   }
 
  private:
@@ -104,14 +111,22 @@ class Groups {
     return _mm512_mask_add_ps(v, below, v, half);
   }
 
+  template <int kWidth>
   HWY_INLINE void advance(uint64_t column, __mmask16 active, __m128i state, __mmask16 odd,
                           __m512i code) const {
     const __mmask16 odd_code = _mm512_test_epi32_mask(code, _mm512_set1_epi32(1));
     const __m128i half = _mm_and_si128(_mm_srli_epi16(state, 1), _mm_set1_epi8(0x7f));
     const __m128i feedback = _mm_maskz_set1_epi8(odd, static_cast<char>(row_.feedback));
     const __m128i input = _mm_maskz_set1_epi8(odd_code, static_cast<char>(row_.input));
-    _mm_mask_storeu_epi8(row_.states + column, active,
-                         _mm_xor_si128(half, _mm_xor_si128(feedback, input)));
+    const __m128i next = _mm_xor_si128(half, _mm_xor_si128(feedback, input));
+    uint8_t* const to = row_.states + column;
+    if (kWidth == 16) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), next);
+    } else if (kWidth == 8) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to), next);
+    } else {
+      _mm_mask_storeu_epi8(to, active, next);
+    }
   }
 
   static constexpr char kLastClass = 47;
@@ -121,34 +136,51 @@ class Groups {
   const uint8_t* in_;
 };
 
-template <bool kTrellis>
+// `kLanes` of 0 stands for fewer than 8.
+template <bool kTrellis, int kLanes>
 uint64_t decode_columns(IntegerRow& row) {
   constexpr ptrdiff_t kMostTaken = 4 * 2 * 16;  // words and escapes of two groups
+  constexpr int kWidth = kLanes == 32 ? 16 : kLanes;
   Groups groups(row);
   __m512i a = _mm512_loadu_si512(row.lane), b = _mm512_loadu_si512(row.lane + 16);
-  const uint64_t width = std::min<uint64_t>(row.lanes, 16), step = row.lanes;
-  uint64_t c = 0;
+  const uint64_t width = kWidth == 0 ? row.lanes : kWidth, step = kLanes == 0 ? row.lanes : kLanes;
   const auto mask = [&](uint64_t column) {
     const uint64_t n = column < row.cols ? std::min(width, row.cols - column) : 0;
     return static_cast<__mmask16>((1u << n) - 1);
   };
+  const auto all = static_cast<__mmask16>((1u << width) - 1);
+  uint64_t c = 0;
   for (; c + step <= row.cols && row.in_end - groups.in() >= kMostTaken; c += step) {
-    groups.template decode<kTrellis>(a, c, static_cast<__mmask16>((1u << width) - 1));
-    if (step == 32) groups.template decode<kTrellis>(b, c + 16, __mmask16{0xffff});
+    groups.template decode<kTrellis, kWidth>(a, c, all);
+    if (kLanes == 32) groups.template decode<kTrellis, kWidth>(b, c + 16, all);
   }
-  if (c + step > row.cols && row.in_end - groups.in() >= kMostTaken) {
-    groups.template decode<kTrellis>(a, c, mask(c));
-    if (step == 32) groups.template decode<kTrellis>(b, c + 16, mask(c + 16));
+  if (c < row.cols && c + step > row.cols && row.in_end - groups.in() >= kMostTaken) {
+    groups.template decode<kTrellis, 0>(a, c, mask(c));
+    if (kLanes == 32) groups.template decode<kTrellis, 0>(b, c + 16, mask(c + 16));
     c = row.cols;
   }
   _mm512_storeu_si512(row.lane, a);
   _mm512_storeu_si512(row.lane + 16, b);
   row.in = groups.in();
-  return std::min(c, row.cols);
+  return c;
+}
+
+template <bool kTrellis>
+uint64_t decode_lanes(IntegerRow& row) {
+  switch (row.lanes) {
+    case 32:
+      return decode_columns<kTrellis, 32>(row);
+    case 16:
+      return decode_columns<kTrellis, 16>(row);
+    case 8:
+      return decode_columns<kTrellis, 8>(row);
+    default:
+      return decode_columns<kTrellis, 0>(row);
+  }
 }
 
 uint64_t decode_any_columns(IntegerRow& row) {
-  return row.trellis ? decode_columns<true>(row) : decode_columns<false>(row);
+  return row.trellis ? decode_lanes<true>(row) : decode_lanes<false>(row);
 }
 
 #else
