@@ -210,6 +210,7 @@ class Strip {
 
 ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
                                             MatrixView weights) const {
+  if (expression.is_call() && expression.name() == "sparse") return prune(expression, weights);
   metric_.require(weights.shape);
   UniformFit fit(expression, weights);
   const uint64_t cols = weights.shape.cols;

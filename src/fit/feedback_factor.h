@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 #include "pith/fit/feedback.h"
@@ -18,6 +19,17 @@ struct ErrorFeedback::Factor {
   std::vector<std::vector<float>> panels;
   double damping = 0;
 
+  // The order and the pivots for so many columns, whether or not the metric knows their number.
+  struct Order {
+    std::vector<uint64_t> columns;
+    std::vector<double> pivots;
+  };
+  Order steps(uint64_t columns) const {
+    if (!order.empty()) return {order, pivots};
+    Order natural{std::vector<uint64_t>(columns), std::vector<double>(columns, 1)};
+    std::iota(natural.columns.begin(), natural.columns.end(), uint64_t{0});
+    return natural;
+  }
   bool feeds_back() const { return !panels.empty(); }
   // The row of U at this step, columns from this step's panel on.
   const float* row(uint64_t panel, uint64_t step) const {

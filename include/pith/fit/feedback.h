@@ -12,10 +12,13 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
+#include "pith/fit/fitter.h"
 #include "pith/fit/metric.h"
 #include "pith/form/form.h"
 #include "pith/form/integer_fit.h"
+#include "pith/form/sparse_fit.h"
 
 namespace pith::fit {
 
@@ -50,10 +53,22 @@ class ErrorFeedback {
     // By the metric with its damping: what error() gives for it but for rounding.
     double error = 0;
   };
-  // `uniform(...)`, or this with a coder behind it; columns are groups' members as in encode().
-  // Scales are searched by the importance that is left to each column, D. Throws ErrorKind::kUsage
-  // for another expression or shape, kData for NaN and infinity in the weights.
+  // `uniform(...)`, or this with a coder behind it; or `sparse(...)`, see prune(). Columns are
+  // groups' members as in form::encode(). Scales are searched by the importance that is left to
+  // each column, D. Throws ErrorKind::kUsage for another expression or shape, kData for NaN and
+  // infinity in the weights.
   Result encode(const form::Expression& expression, form::MatrixView weights) const;
+
+  // A byte for each element, 1 for those that are kept of a share of all or of n:m (SparseGPT:
+  // Frantar and Alistarh 2023); n:m only in the natural order. The threshold of a share is for all
+  // rows of a block of columns together.
+  std::vector<uint8_t> choose(const form::SparseOptions& options, form::MatrixView weights) const;
+  // `sparse(...)` of the elements that are kept: the least squares of values, which
+  // `values=uniform(...)` then quantizes with feedback. The error is by the metric.
+  Result encode(const form::Expression& expression, form::MatrixView weights,
+                std::span<const uint8_t> keep) const;
+  // Both.
+  Result prune(const form::Expression& expression, form::MatrixView weights) const;
 
   // What an error of a row means beside one in others, at least 0 (Kronecker-factored curvature:
   // Martens and Grosse 2015, with a diagonal for the outputs); empty: all alike.
@@ -75,10 +90,16 @@ class ErrorFeedback {
   double damping() const;  // that was used
 
  private:
+  void require(form::MatrixView weights) const;
+
   struct Factor;
   std::unique_ptr<Factor> factor_;
   Metric metric_;
   FeedbackOptions options_;
 };
+
+// `sparse(...)` of a share of the elements or n:m, with what prune() keeps or what scores best by
+// activation (masks.h), whichever leaves less.
+Fitter sparse_fitter(const form::Expression& expression, const FeedbackOptions& options = {});
 
 }  // namespace pith::fit
