@@ -16,33 +16,40 @@ constexpr double kLeastStep = 1e-37, kMostStep = 1e30;
 // Elements whose codes are enough to know how many bits all will have.
 constexpr uint64_t kSample = 1 << 18;
 
-// Every `stride`-th column is chosen.
-void choose(IntegerFit& fit, MatrixView matrix, double lambda, uint64_t stride) {
+// Every `stride`-th column of a panel is chosen, of each panel others. Returns how many elements.
+uint64_t choose(IntegerFit& fit, MatrixView matrix, double lambda, uint64_t stride) {
   const Shape shape = matrix.shape;
   std::array<float, IntegerFit::kPanelRows> wanted, values;
+  uint64_t chosen = 0;
   for (uint64_t p = 0; p < fit.panels(); ++p) {
     const uint64_t first = p * IntegerFit::kPanelRows,
                    n = std::min(IntegerFit::kPanelRows, shape.rows - first);
-    for (uint64_t c = 0; c < shape.cols; c += stride) {
+    for (uint64_t c = p % stride; c < shape.cols; c += stride, chosen += n) {
       for (uint64_t r = 0; r < n; ++r) wanted[r] = matrix.data[(first + r) * shape.cols + c];
       fit.choose(p, c, wanted.data(), lambda, values.data());
     }
   }
+  return chosen;
 }
 
-IntegerFit fitted(const Expression& expression, const IntegerParameters& p, MatrixView matrix,
-                  float step, uint64_t stride) {
+struct Fitted {
+  IntegerFit fit;
+  uint64_t chosen;
+};
+
+Fitted fitted(const Expression& expression, const IntegerParameters& p, MatrixView matrix,
+              float step, uint64_t stride) {
   IntegerFit fit(
       expression, matrix,
       {step, std::vector<int8_t>(matrix.shape.rows), std::vector<int8_t>(matrix.shape.cols)});
   const double lambda = p.lambda * fit.lambda();
-  choose(fit, matrix, lambda, stride);
+  uint64_t chosen = choose(fit, matrix, lambda, stride);
   fit.update_costs();
-  if (lambda > 0 || p.states > 1) {
-    choose(fit, matrix, lambda, stride);
+  if (lambda > 0) {
+    chosen = choose(fit, matrix, lambda, stride);
     fit.update_costs();
   }
-  return fit;
+  return {std::move(fit), chosen};
 }
 
 // The step with which an element has about so many bits.
@@ -59,15 +66,18 @@ float step_for(const Expression& expression, const IntegerParameters& p, MatrixV
   // Columns that are looked at, and a few of them at least.
   const uint64_t columns = std::max<uint64_t>(kSample / shape.rows, 64);
   const uint64_t stride = std::max<uint64_t>(1, shape.cols / columns);
-  const auto seen = static_cast<double>((shape.cols + stride - 1) / stride * shape.rows);
+  // Besides what codes take, lanes do.
+  const uint64_t panel = shape.cols * std::min(kIntegerRows, shape.rows);
+  const double lanes =
+      24.0 * static_cast<double>(integer_lanes(panel)) / static_cast<double>(panel);
   // The entropy of a normal variable is log2(spread / step) + 2.05 bits, a bit for each halving.
   const double least = std::log2(largest) - 14, most = std::log2(largest) + 2;
   double log_step = std::clamp(std::log2(spread) + 2.05 - p.value, least, most);
   double before = 0, bits_before = 0;
   for (int round = 0; round < 6; ++round) {
-    const double bits =
-        fitted(expression, p, matrix, static_cast<float>(std::exp2(log_step)), stride).bits() /
-        seen;
+    const Fitted sample =
+        fitted(expression, p, matrix, static_cast<float>(std::exp2(log_step)), stride);
+    const double bits = sample.fit.bits() / static_cast<double>(sample.chosen) + lanes;
     const double off = bits - p.value;
     if (std::fabs(off) < 0.002) break;
     double slope = -1;
@@ -113,7 +123,7 @@ FormPtr IntegerForm::encode(const Expression& expression, MatrixView matrix) {
   require_finite(matrix, "integer");
   const float step =
       p.size == IntegerParameters::Size::kStep ? p.value : step_for(expression, p, matrix);
-  return fitted(expression, p, matrix, step, 1).form();
+  return fitted(expression, p, matrix, step, 1).fit.form();
 }
 
 }  // namespace pith::form
