@@ -17,7 +17,7 @@
 #include "pith/base/parallel.h"
 #include "pith/fit/masks.h"
 #include "pith/form/sparse_fit.h"
-#include "pith/form/uniform_fit.h"
+#include "quantized_values.h"
 
 namespace pith::fit {
 namespace {
@@ -26,8 +26,6 @@ using form::Expression;
 using form::Matrix;
 using form::MatrixView;
 using form::SparseOptions;
-using form::UniformFit;
-using form::UniformScale;
 
 constexpr int kRefitRounds = 32;
 
@@ -206,77 +204,6 @@ void decide(std::vector<Strip>& strips, const Steps& steps, std::span<const floa
       }
     }
   }
-}
-
-// Codes of the kept values with scales that are fitted beforehand.
-class QuantizedValues {
- public:
-  QuantizedValues(const form::SparseFit& sparse, MatrixView pruned, std::span<const uint8_t> keep,
-                  std::span<const double> importance)
-      : values_(sparse.gather(pruned)), fit_(sparse.values(), values_.view()), begins_{0} {
-    const form::Shape shape = pruned.shape;
-    rank_.resize(shape.size());
-    std::vector<float> weights;
-    for (uint64_t i = 0; i < keep.size(); ++i) {
-      rank_[i] = static_cast<uint32_t>(weights.size() - begins_.back());
-      if (keep[i] != 0) weights.push_back(static_cast<float>(importance[i % shape.cols]));
-      if ((i + 1) % shape.cols == 0) begins_.push_back(weights.size());
-    }
-    weights.resize(values_.values.size());
-    fit_scales(weights);
-    codes_.resize(values_.values.size());
-  }
-
-  float operator()(uint64_t row, uint64_t column, float wanted) {
-    const uint64_t i = begins_[row] + rank_[row * columns() + column];
-    const uint64_t r = i / values_.shape.cols, c = i % values_.shape.cols;
-    const uint64_t g = scales_.shape.cols == 1 ? 0 : c / fit_.group_length();
-    const uint64_t at = (scales_.shape.rows == 1 ? 0 : r) * scales_.shape.cols + g;
-    const UniformScale scale{scales_.values[at], zeros_.values[at]};
-    codes_[i] = fit_.code(wanted, scale);
-    return fit_.value(codes_[i], scale);
-  }
-
-  form::FormPtr form() {
-    if (!codes_.empty()) fit_.put(0, values_.shape.rows, codes_.data());
-    return fit_.form();
-  }
-
- private:
-  uint64_t columns() const { return rank_.size() / (begins_.size() - 1); }
-
-  void fit_scales(std::vector<float>& weights) {
-    const form::Shape groups = fit_.groups(), shape = values_.shape;
-    scales_ = Matrix(groups);
-    zeros_ = Matrix(groups);
-    const bool one = groups == form::Shape{1, 1};
-    const uint64_t length = one ? shape.size() : fit_.group_length();
-    for (uint64_t r = 0; r < groups.rows; ++r) {
-      for (uint64_t g = 0; g < groups.cols; ++g) {
-        const uint64_t begin = r * shape.cols + g * length;
-        const uint64_t n = one ? shape.size() : std::min(length, shape.cols - g * length);
-        const auto importance = std::span(weights).subspan(begin, n);
-        const float most = std::ranges::max(importance);
-        for (float& w : importance) w = most > 0 ? w / most : 1;
-        const UniformScale s = fit_.fit(std::span(values_.values).subspan(begin, n), importance);
-        scales_.row(r)[g] = s.scale;
-        zeros_.row(r)[g] = s.zero;
-      }
-    }
-    fit_.set_scales(scales_, zeros_);
-  }
-
-  Matrix values_;
-  UniformFit fit_;
-  std::vector<uint64_t> begins_;  // of each row among the values
-  std::vector<uint32_t> rank_;    // of each kept element in its row
-  Matrix scales_, zeros_;
-  std::vector<uint8_t> codes_;
-};
-
-bool is_uniform(const Expression& e) {
-  const Expression& call = e.kind() == Expression::Kind::kCoder ? e.operands()[0] : e;
-  return call.is_call() && call.name() == "uniform";
 }
 
 }  // namespace
