@@ -175,7 +175,8 @@ Expression IntegerForm::expression() const {
     const double value = std::strtod(fmt::format("{}", body_.asked.value).c_str(), nullptr);
     args.push_back({body_.asked.size == IntegerParameters::Size::kStep ? "step" : "", value});
   }
-  if (body_.trellis.states() != 8) args.push_back({"states", body_.trellis.states()});
+  if (body_.trellis.states() != IntegerParameters::kDefaultStates)
+    args.push_back({"states", body_.trellis.states()});
   return Expression::coder(Expression::call("integer", std::move(args)), Expression::call("rans"));
 }
 

