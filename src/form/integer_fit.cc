@@ -21,7 +21,7 @@ struct IntegerFit::Parts {
         panels(shape.cols == 0 ? 0 : shape.rows / kPanelRows + (shape.rows % kPanelRows != 0)),
         codes(checked_mul(checked_mul(panels, shape.cols), kPanelRows)),
         chosen(panels * shape.cols) {
-    const IntegerSpread spread = fit_spread(weights, scales);
+    const IntegerSpread spread = fit_spread(weights, steps, scales);
     classes = spread.classes;
     const auto end = [&](auto of) {
       return classes.rows.empty() || classes.columns.empty()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 namespace pith::form {
 namespace {
@@ -32,38 +33,62 @@ double bits_lost(double off, uint64_t elements) {
   return static_cast<double>(elements) * 1.4426950408889634 * nats * nats;
 }
 
-// Distances from `origin` as whole classes: the nearest, or a number that more lines have where
-// that loses less than a rare one takes to be told. Lines of zeros have the least there is.
-std::vector<int8_t> rounded(const std::vector<double>& values, double origin, uint64_t elements) {
-  std::vector<int8_t> out(values.size());
-  const auto exact = [&](size_t i) {
-    return std::isfinite(values[i]) ? std::clamp<double>(values[i] - origin, -kFarthest, kFarthest)
-                                    : -kFarthest;
-  };
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<int8_t>(std::nearbyint(exact(i)));
+// Lines' spreads as classes: class + origin is about the spread.
+struct Lines {
+  std::vector<int> classes;
+  double origin = 0;
+  double bits = 0;  // to tell the classes, and lost by rounding
+};
+
+// The nearest classes, or those that more lines have where that loses less than a rare one takes to
+// be told. What is told is the sum of class and offset. Lines of zeros have the least class.
+Lines rounded(std::vector<double> values, std::span<const int8_t> offsets, uint64_t elements) {
+  for (size_t i = 0; i < values.size(); ++i) values[i] += offsets.empty() ? 0 : offsets[i];
+  Lines out{std::vector<int>(values.size()), median(values), 0};
+  for (double& v : values)
+    v = std::isfinite(v) ? std::clamp<double>(v - out.origin, -kFarthest, kFarthest) : -kFarthest;
+  for (size_t i = 0; i < values.size(); ++i)
+    out.classes[i] = static_cast<int>(std::nearbyint(values[i]));
   for (int round = 0; round < 2; ++round) {
     std::array<double, 2 * kFarthest + 1> bits;
     bits.fill(1);
-    for (const int8_t q : out) ++bits[static_cast<size_t>(q + kFarthest)];
-    for (double& b : bits) b = std::log2(static_cast<double>(out.size() + bits.size()) / b);
-    for (size_t i = 0; i < out.size(); ++i) {
-      const double v = exact(i);
+    for (const int q : out.classes) ++bits[static_cast<size_t>(q + kFarthest)];
+    for (double& b : bits) b = std::log2(static_cast<double>(values.size() + bits.size()) / b);
+    out.bits = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
       double least = INFINITY;
-      const int near = static_cast<int>(std::nearbyint(v));
+      const int near = static_cast<int>(std::nearbyint(values[i]));
       for (int q = std::max(near - 2, -kFarthest); q <= std::min(near + 2, kFarthest); ++q) {
-        const double cost = bits_lost(v - q, elements) + bits[static_cast<size_t>(q + kFarthest)];
+        const double cost =
+            bits_lost(values[i] - q, elements) + bits[static_cast<size_t>(q + kFarthest)];
         if (cost >= least) continue;
         least = cost;
-        out[i] = static_cast<int8_t>(q);
+        out.classes[i] = q;
       }
+      out.bits += least;
     }
   }
+  for (size_t i = 0; i < values.size() && !offsets.empty(); ++i) out.classes[i] -= offsets[i];
+  return out;
+}
+
+// Told by themselves or with the steps, as code_classes() may do it.
+Lines best_rounded(const std::vector<double>& values, const std::vector<int8_t>& steps,
+                   uint64_t elements) {
+  Lines alone = rounded(values, {}, elements), together = rounded(values, steps, elements);
+  return together.bits < alone.bits ? together : alone;
+}
+
+std::vector<int8_t> shifted(const std::vector<int>& classes, int by) {
+  std::vector<int8_t> out;
+  for (const int k : classes) out.push_back(static_cast<int8_t>(std::clamp(k + by, -127, 127)));
   return out;
 }
 
 }  // namespace
 
-IntegerSpread fit_spread(MatrixView weights, const IntegerScales& scales) {
+IntegerSpread fit_spread(MatrixView weights, const IntegerSteps& steps,
+                         const IntegerScales& scales) {
   const Shape shape = weights.shape;
   std::vector<double> a(shape.rows, 1), b(shape.cols, 1), sums;
   std::vector<float> per_step(shape.cols), share(shape.cols);
@@ -89,12 +114,13 @@ IntegerSpread fit_spread(MatrixView weights, const IntegerScales& scales) {
   for (const double v : a) rows.push_back(quarters(v));
   for (const double v : b) columns.push_back(quarters(v) - quarters(1));
   // Most lines lie at the middle of a class, so that few differ by chance alone.
-  const double row_origin = median(rows), column_origin = median(columns);
-  const double middle = row_origin + column_origin - 4 * std::log2(kLeastSpread);
+  const Lines of_rows = best_rounded(rows, steps.rows, shape.cols);
+  const Lines of_columns = best_rounded(columns, steps.columns, shape.rows);
+  const double middle = of_rows.origin + of_columns.origin - 4 * std::log2(kLeastSpread);
   const auto base = static_cast<int>(std::clamp(std::nearbyint(middle), -60.0, 60.0));
   IntegerSpread out;
-  out.classes.rows = rounded(rows, row_origin, shape.cols);
-  out.classes.columns = rounded(columns, column_origin - base, shape.rows);
+  out.classes.rows = shifted(of_rows.classes, 0);
+  out.classes.columns = shifted(of_columns.classes, base);
   out.widest = kLeastSpread * std::exp2((middle - base + kIntegerClasses - 1) / 4.0);
   return out;
 }

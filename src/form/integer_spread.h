@@ -13,6 +13,8 @@ struct IntegerSpread {
 
 // Element (r, c) is taken for a variable of spread a[r] b[c], in steps of its own: the best a and b
 // in quarter octaves.
-IntegerSpread fit_spread(MatrixView weights, const IntegerScales& scales);
+// `scales` are those of the steps.
+IntegerSpread fit_spread(MatrixView weights, const IntegerSteps& steps,
+                         const IntegerScales& scales);
 
 }  // namespace pith::form
