@@ -1,7 +1,9 @@
 #include "integer_kernel.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/integer_kernel.cc"
@@ -181,6 +183,154 @@ uint64_t decode_lanes(IntegerRow& row) {
 
 uint64_t decode_any_columns(IntegerRow& row) {
   return row.trellis ? decode_lanes<true>(row) : decode_lanes<false>(row);
+}
+
+#elif HWY_TARGET != HWY_SCALAR
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DI = hn::CappedTag<int32_t, 8>;
+using DU = hn::RebindToUnsigned<DI>;
+using DF = hn::RebindToFloat<DI>;
+using D8 = hn::Rebind<uint8_t, DI>;
+using D16 = hn::Rebind<uint16_t, DI>;
+using VI = hn::Vec<DI>;
+using VU = hn::Vec<DU>;
+constexpr size_t kLanes = hn::MaxLanes(DI());
+
+// kExpand[mask] has, for lane i of the mask, the number of set bits below i.
+struct ExpandTable {
+  alignas(64) uint8_t rank[1 << kLanes][8] = {};
+  constexpr ExpandTable() {
+    for (int m = 0; m < 1 << kLanes; ++m) {
+      for (int i = 0, n = 0; i < static_cast<int>(kLanes); ++i)
+        rank[m][i] = static_cast<uint8_t>((m >> i & 1) != 0 ? n++ : 0);
+    }
+  }
+};
+constexpr ExpandTable kExpand;
+
+template <class M>
+HWY_INLINE uint32_t bits_of(const M& mask) {
+  std::array<uint8_t, 8> bits{};
+  hn::StoreMaskBits(DI(), mask, bits.data());
+  return bits[0];
+}
+
+// Columns in groups of 8 or 16, a few lanes at a time: first what their symbols say, then escaped
+// codes, then values and states.
+template <bool kTrellis>
+class Groups {
+ public:
+  explicit Groups(const IntegerRow& row) : row_(row), in_(row.in) {}
+
+  const uint8_t* in() const { return in_; }
+
+  HWY_INLINE void decode(uint32_t* lane, uint64_t column, uint64_t width) {
+    uint32_t escaped = 0;
+    for (uint64_t i = 0; i < width; i += kLanes) escaped |= symbols(lane + i, column, i) << i;
+    for (; HWY_UNLIKELY(escaped != 0); escaped &= escaped - 1) {
+      int16_t code;
+      std::memcpy(&code, in_, sizeof code);
+      codes_[static_cast<size_t>(std::countr_zero(escaped))] = code;
+      in_ += 2;
+    }
+    for (uint64_t i = 0; i < width; i += kLanes) values(column, i);
+  }
+
+ private:
+  HWY_INLINE uint32_t symbols(uint32_t* lane, uint64_t column, uint64_t i) {
+    const DI di;
+    const DU du;
+    const VI sum =
+        hn::Add(hn::PromoteTo(di, hn::LoadU(hn::Rebind<int8_t, DI>(), row_.classes + column + i)),
+                hn::Set(di, row_.row_class));
+    VI k = hn::Min(hn::Max(sum, hn::Zero(di)), hn::Set(di, kLastClass));
+    if (kTrellis) k = hn::Add(k, hn::ShiftLeft<6>(hn::And(states(column + i), hn::Set(di, 1))));
+    const VI sort = hn::GatherIndex(di, row_.sorts, k);
+    const VU b = hn::BitCast(du, hn::And(sort, hn::Set(di, 7)));
+    const VU x = hn::Load(du, lane);
+    const VU place = hn::And(hn::Shr(x, b), hn::Set(du, 0xfff));
+    const VI index = hn::Add(hn::ShiftLeft<12>(hn::ShiftRight<3>(sort)), hn::BitCast(di, place));
+    const VU slot = hn::GatherIndex(du, row_.slots, index);
+    const VU f = hn::Add(hn::And(slot, hn::Set(du, 0xfff)), hn::Set(du, 1));
+    const VU offset = hn::And(hn::ShiftRight<12>(slot), hn::Set(du, 0xfff));
+    const VU high = hn::Shr(x, hn::Add(b, hn::Set(du, 12)));
+    const VU next = hn::Add(hn::Mul(f, high), offset);
+    hn::Store(renewed(next), du, lane);
+
+    const VI symbol = hn::ShiftRight<24>(hn::BitCast(di, slot));
+    const VU low = hn::Sub(hn::Shl(hn::Set(du, 1), b), hn::Set(du, 1));
+    const VU code = hn::Or(hn::Shl(hn::BitCast(du, symbol), b), hn::And(x, low));
+    hn::Store(hn::BitCast(di, code), di, codes_.data() + i);
+    return bits_of(hn::Eq(symbol, hn::Set(di, kEscape)));
+  }
+
+  // States with a word more, where they have become small.
+  HWY_INLINE VU renewed(VU next) {
+    const DU du;
+    const auto small = hn::Eq(hn::ShiftRight<16>(next), hn::Zero(du));
+    const uint32_t mask = bits_of(hn::RebindMask(DI(), small));
+    std::array<uint16_t, kLanes> loaded;
+    std::memcpy(loaded.data(), in_, sizeof loaded);
+    const VU words = hn::PromoteTo(du, hn::LoadU(D16(), loaded.data()));
+    const VI rank = hn::PromoteTo(DI(), hn::LoadU(D8(), kExpand.rank[mask]));
+    const VU fresh = hn::TableLookupLanes(words, hn::IndicesFromVec(du, rank));
+    in_ += 2 * std::popcount(mask);
+    return hn::IfThenElse(small, hn::Or(hn::ShiftLeft<16>(next), fresh), next);
+  }
+
+  HWY_INLINE VI states(uint64_t column) const {
+    return hn::PromoteTo(DI(), hn::LoadU(D8(), row_.states + column));
+  }
+
+  HWY_INLINE void values(uint64_t column, uint64_t i) const {
+    const DI di;
+    const DF df;
+    const VI code = hn::Load(di, codes_.data() + i), one = hn::Set(di, 1), zero = hn::Zero(di);
+    const VI state = kTrellis ? states(column + i) : zero;
+    const auto odd = hn::Eq(hn::And(state, one), one);
+    if (row_.out) {
+      auto level = hn::ConvertTo(df, code);
+      if (kTrellis) {
+        const auto in = hn::CopySign(hn::Set(df, 0.5f), level);
+        const auto moved = hn::AndNot(hn::Eq(code, zero), odd);
+        level = hn::Sub(level, hn::IfThenElseZero(hn::RebindMask(df, moved), in));
+      }
+      const auto scale =
+          hn::Mul(hn::LoadU(df, row_.scales + column + i), hn::Set(df, row_.row_scale));
+      hn::StoreU(hn::Mul(scale, level), df, row_.out + column + i);
+    }
+    if (!kTrellis) return;
+    const auto odd_code = hn::Eq(hn::And(code, one), one);
+    const VI feedback = hn::IfThenElseZero(odd, hn::Set(di, row_.feedback));
+    const VI input = hn::IfThenElseZero(odd_code, hn::Set(di, row_.input));
+    const VI next = hn::Xor(hn::ShiftRight<1>(state), hn::Xor(feedback, input));
+    hn::StoreU(hn::DemoteTo(D8(), next), D8(), row_.states + column + i);
+  }
+
+  static constexpr int kLastClass = 47, kEscape = -128;
+
+  const IntegerRow& row_;
+  const uint8_t* in_;
+  alignas(64) std::array<int32_t, 16> codes_;
+};
+
+template <bool kTrellis>
+uint64_t decode_columns(IntegerRow& row) {
+  constexpr ptrdiff_t kMostTaken = 2 * 2 * 16 + 2 * 8;  // words and escapes, and what is loaded
+  const uint64_t width = std::min<uint64_t>(row.lanes, 16);
+  if (width % kLanes != 0) return 0;
+  Groups<kTrellis> groups(row);
+  uint64_t c = 0;
+  for (; c + width <= row.cols && row.in_end - groups.in() >= kMostTaken; c += width)
+    groups.decode(row.lane + (c & (row.lanes - 1)), c, width);
+  row.in = groups.in();
+  return c;
+}
+
+uint64_t decode_any_columns(IntegerRow& row) {
+  return row.trellis ? decode_columns<true>(row) : decode_columns<false>(row);
 }
 
 #else

@@ -9,6 +9,7 @@ struct IntegerRow {
   // Shared by all rows, see IntegerDecodeTables.
   const uint32_t* slots;
   const uint8_t *even_tables, *odd_tables, *low_bits;  // of classes, 64 each
+  const int32_t* sorts;                                // of classes in even, then in odd states
   uint8_t feedback, input;                             // of the trellis
   bool trellis;
   // Of the columns.

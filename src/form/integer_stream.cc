@@ -17,8 +17,11 @@ IntegerDecodeTables::IntegerDecodeTables(const IntegerTables& tables)
     }
   }
   for (size_t k = 0; k < kIntegerClasses; ++k) {
-    for (size_t odd = 0; odd < 2; ++odd) of[odd][k] = tables.of[odd][k];
     low_bits[k] = static_cast<uint8_t>(low_bits_of(static_cast<int>(k)));
+    for (size_t odd = 0; odd < 2; ++odd) {
+      of[odd][k] = tables.of[odd][k];
+      sorts[64 * odd + k] = low_bits[k] | of[odd][k] << 3;
+    }
   }
 }
 
@@ -50,6 +53,7 @@ void IntegerPanelDecoder::row(float* out) {
                     tables.of[0].data(),
                     tables.of[1].data(),
                     tables.low_bits.data(),
+                    tables.sorts.data(),
                     source_.trellis->feedback(),
                     source_.trellis->input(),
                     source_.trellis->states() > 1,

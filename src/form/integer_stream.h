@@ -40,6 +40,8 @@ struct IntegerDecodeTables {
   // Of classes, in even and in odd states; to 64 so that kernels can look them up.
   alignas(64) std::array<std::array<uint8_t, 64>, 2> of{};
   alignas(64) std::array<uint8_t, 64> low_bits{};
+  // Both: low bits | table << 3, in even states and then in odd ones.
+  std::array<int32_t, 128> sorts{};
 };
 
 // Rows of a panel, one after the other.

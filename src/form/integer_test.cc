@@ -101,8 +101,8 @@ TEST(Integer, IsNearTheBoundOfNormalVariables) {
 }
 
 TEST(Integer, EveryInstructionSetDecodesTheSame) {
-  for (const Shape shape :
-       {Shape{3, 5}, Shape{70, 100}, Shape{65, 300}, Shape{130, 1050}, Shape{64, 2100}}) {
+  for (const Shape shape : {Shape{3, 5}, Shape{70, 100}, Shape{65, 300}, Shape{130, 1050},
+                            Shape{64, 2100}, Shape{70, 4101}}) {
     Matrix m = noise(shape, 4, 1);
     for (uint64_t i = 0; i < shape.size(); i += 97) m.values[i] *= 60;
     for (uint64_t r = 0; r < shape.rows; ++r) {
