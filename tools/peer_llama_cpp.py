@@ -5,6 +5,8 @@ usage: peer_llama_cpp.py speed MODEL.gguf [--threads N] [--prefill N] [--decode 
        peer_llama_cpp.py logits MODEL.gguf --ids 1,2,3 -o FILE [--threads N]
        peer_llama_cpp.py score MODEL.gguf --ids @FILE [--context N] [--reference FILE] [--save FILE]
        peer_llama_cpp.py tokens MODEL.gguf --text TEXT
+       peer_llama_cpp.py quantize MODEL.gguf -o FILE.gguf --type IQ3_XXS [--importance FILE.json] [--pure]
+       peer_llama_cpp.py matrices FILE.f32 --columns N --types q4_K,iq2_xs
 
 PITH_LLAMA_LIBS names the folder with libllama*.so and libggml*.so (a release of
 https://github.com/ggml-org/llama.cpp, or the npm package @node-llama-cpp/linux-x64). Nothing is fetched.
@@ -17,6 +19,9 @@ a child process.
   score   loss in nats over windows of --context ids, each id but the first of a window predicted from those before it;
           with --reference (from --save) also the mean KL divergence to it, its 99.9% quantile and the agreement of the
           most likely id
+  quantize  seconds and bytes of a file in one of its mixes of types; F32 takes any file back. --importance names the
+          mean squares of the inputs of tensors; --pure, --output-type and --embedding-type are those of llama-quantize
+  matrices  bits and mean squared error of a plain matrix in its types, every weight as important as the next
 """
 import argparse
 import ctypes as C
@@ -47,15 +52,19 @@ def open_libraries(folder):
         if not found:
             raise RuntimeError(f"{folder}: there is no {name}*.so")
         opened[name] = C.CDLL(os.path.join(folder, found[0]), mode=C.RTLD_GLOBAL)
-    return opened["libllama"], opened["libggml"]
+    return opened["libllama"], opened["libggml"], opened["libggml-base"]
+
+
+def libraries():
+    folder = os.environ.get("PITH_LLAMA_LIBS")
+    if not folder:
+        raise RuntimeError("set PITH_LLAMA_LIBS to the folder with llama.cpp's libraries")
+    return folder, *open_libraries(folder)
 
 
 class Llama:
     def __init__(self, model, threads, context):
-        folder = os.environ.get("PITH_LLAMA_LIBS")
-        if not folder:
-            raise RuntimeError("set PITH_LLAMA_LIBS to the folder with llama.cpp's libraries")
-        self.lib, ggml = open_libraries(folder)
+        folder, self.lib, ggml, _ = libraries()
         self.declare()
         self.quiet = C.CFUNCTYPE(None, C.c_int, C.c_char_p, C.c_void_p)(self.log)
         self.messages = []
@@ -204,6 +213,16 @@ def score(args):
     return result
 
 
+def quantize(args):
+    import peer_llama_quantize
+    return peer_llama_quantize.quantize(libraries()[1], args)
+
+
+def matrices(args):
+    import peer_llama_quantize
+    return peer_llama_quantize.matrices(libraries()[3], args)
+
+
 def in_child():
     done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--child"], capture_output=True, text=True,
                           check=False)
@@ -214,9 +233,12 @@ def in_child():
     return json.dumps({"error": f"ended with {done.returncode}: {reason}"})
 
 
+WORK = {"speed": speed, "logits": logits, "score": score, "tokens": tokens, "quantize": quantize, "matrices": matrices}
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "logits", "score", "tokens"])
+    parser.add_argument("what", choices=sorted(WORK))
     parser.add_argument("model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--prefill", type=int, default=512)
@@ -228,6 +250,13 @@ def arguments():
     parser.add_argument("--reference")
     parser.add_argument("--save")
     parser.add_argument("-o", "--output")
+    parser.add_argument("--type", default="F32")
+    parser.add_argument("--importance")
+    parser.add_argument("--pure", action="store_true")
+    parser.add_argument("--output-type")
+    parser.add_argument("--embedding-type")
+    parser.add_argument("--columns", type=int, default=4096)
+    parser.add_argument("--types", default="q4_K")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -238,7 +267,7 @@ def main():
         print(in_child())
         return
     try:
-        print(json.dumps({"speed": speed, "logits": logits, "score": score, "tokens": tokens}[args.what](args)))
+        print(json.dumps(WORK[args.what](args)))
     except Exception as e:  # whatever went wrong is the answer
         print(json.dumps({"error": f"{type(e).__name__}: {e}"}))
 
