@@ -84,6 +84,26 @@ void add_gemv(CLI::App& parent, const std::shared_ptr<Options>& o) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+void add_weights(CLI::App& parent, const std::shared_ptr<Options>& o) {
+  CLI::App& c = add(parent, "weights",
+                    "What is left of a model at each size, against llama.cpp's quantized files",
+                    bench_weights, o);
+  add_data(c, o);
+  c.add_option("--files", o->files, "only GGUF mixes whose name matches this shell pattern")
+      ->type_name("GLOB");
+  c.add_option("--form", o->forms,
+               "another row: every matrix in this form; $bits in it is tried until the file has "
+               "each size (repeatable)")
+      ->type_name("EXPR")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c.add_option("--windows", o->windows, "of 512 predictions of each text")
+      ->check(CLI::Range(2, 100'000))
+      ->capture_default_str();
+  c.add_option("--plots", o->plots, "folder for the plots; default: among the data")
+      ->type_name("DIR");
+}
+
 void add_kernels(CLI::App& parent) {
   const auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* c = parent.add_subcommand(
@@ -113,6 +133,7 @@ void add_bench(CLI::App& app) {
             bench_random);
   add_run(*c, options);
   add_gemv(*c, options);
+  add_weights(*c, options);
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);

@@ -22,6 +22,8 @@ struct Options {
   bool quick = false;              // leave out what takes minutes
   bool prepare = true;             // run tools/bench_data.py first
   std::vector<std::string> forms;  // expressions; empty: a list of common ones
+  uint64_t windows = 24;           // of a text that models are measured on
+  std::string plots;               // folder for pictures; empty: among the data
 };
 
 void bench_lossless(const Options& options);
@@ -30,6 +32,7 @@ void bench_threads(const Options& options);
 void bench_random(const Options& options);
 void bench_run(const Options& options);
 void bench_gemv(const Options& options);
+void bench_weights(const Options& options);
 void bench_kernels(const std::vector<std::string>& arguments);
 
 }  // namespace pith::bench

@@ -34,10 +34,16 @@ Cell seconds(double s) {
 }
 
 std::string Table::markdown() const {
+  const auto escaped = [](std::string cell) {
+    for (size_t at = cell.find('|'); at != cell.npos; at = cell.find('|', at + 2)) {
+      cell.insert(at, 1, '\\');
+    }
+    return cell;
+  };
   std::vector<size_t> width;
   for (size_t c = 0; c < columns_.size(); ++c) {
-    width.push_back(std::max<size_t>(columns_[c].size(), 3));
-    for (const auto& row : rows_) width[c] = std::max(width[c], row[c].text.size());
+    width.push_back(std::max<size_t>(escaped(columns_[c]).size(), 3));
+    for (const auto& row : rows_) width[c] = std::max(width[c], escaped(row[c].text).size());
   }
   std::string out;
   const auto line = [&](const auto& cell) {
@@ -47,11 +53,11 @@ std::string Table::markdown() const {
     }
     out += "|\n";
   };
-  line([&](size_t c) { return columns_[c]; });
+  line([&](size_t c) { return escaped(columns_[c]); });
   line([&](size_t c) {
     return c == 0 ? std::string(width[c], '-') : std::string(width[c] - 1, '-') + ":";
   });
-  for (const auto& row : rows_) line([&](size_t c) { return row[c].text; });
+  for (const auto& row : rows_) line([&](size_t c) { return escaped(row[c].text); });
   return out;
 }
 
