@@ -9,6 +9,7 @@
 #include "owed_errors.h"
 #include "pith/base/parallel.h"
 #include "pith/form/uniform_fit.h"
+#include "relative_importance.h"
 
 namespace pith::fit {
 namespace {
@@ -17,21 +18,6 @@ using form::Matrix;
 using form::MatrixView;
 using form::UniformFit;
 using form::UniformScale;
-
-// Importances of neighbours as shares of the largest; none where all are equal, for that is faster.
-class Importance {
- public:
-  void set(std::span<const double> values) {
-    const auto [least, most] = std::ranges::minmax(values);
-    values_.clear();
-    if (least == most) return;
-    for (const double v : values) values_.push_back(static_cast<float>(v / most));
-  }
-  std::span<const float> values() const { return values_; }
-
- private:
-  std::vector<float> values_;
-};
 
 struct Scales {
   Matrix scales, zeros;
@@ -71,13 +57,13 @@ void fit_all(Job& job, int threads) {
     for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
       all.insert(all.end(), pivots.begin(), pivots.end());
     }
-    Importance importance;
+    RelativeImportance importance;
     importance.set(all);
     job.scales.put(0, 0, job.fit.fit({job.weights.data, all.size()}, importance.values()));
   } else {
     parallel_for(threads, job.scales.scales.shape.cols, [&](size_t g) {
       const uint64_t first = g * length, n = std::min(length, cols - first);
-      Importance importance;
+      RelativeImportance importance;
       importance.set(std::span(pivots).subspan(first, n));
       for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
         const auto w = job.weights.row(r).subspan(first, n);
@@ -201,7 +187,7 @@ class Strip {
   std::vector<float> weights_;  // by step, kTile rows each
   OwedErrors<Factor> owed_;
   std::vector<float> expected_, group_;
-  Importance importance_;
+  RelativeImportance importance_;
   std::vector<uint8_t> codes_;  // row-major
   double error_ = 0;
 };
@@ -212,6 +198,8 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
                                             MatrixView weights) const {
   if (expression.is_call() && expression.name() == "sparse") return prune(expression, weights);
   metric_.require(weights.shape);
+  if (expression.is_call() && expression.name() == "ggml")
+    return encode_blocks(expression, weights);
   UniformFit fit(expression, weights);
   const uint64_t cols = weights.shape.cols;
   std::vector<uint64_t> order = factor_->order;

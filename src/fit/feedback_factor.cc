@@ -88,7 +88,7 @@ ErrorFeedback::ErrorFeedback(const Metric& metric, const FeedbackOptions& option
   if (metric.columns() == 0) return;
   Factor& f = *factor_;
   f.order = column_order(metric, options.order);
-  const double mean = mean_importance(metric);
+  const double mean = f.mean = mean_importance(metric);
   if (metric.kind() != Metric::Kind::kSecondMoments || mean == 0) {
     for (const uint64_t c : f.order) f.pivots.push_back(mean > 0 ? metric.importance(c) : 1);
     return;
@@ -104,6 +104,20 @@ ErrorFeedback::ErrorFeedback(const Metric& metric, const FeedbackOptions& option
   f.panels.resize((n + kTile - 1) / kTile);
   parallel_for(threads, f.panels.size(),
                [&](size_t i) { f.panels[i] = panel_of(lower, n, i * kTile); });
+}
+
+std::vector<float> ErrorFeedback::Factor::matrix(const Metric& metric, int threads) const {
+  const uint64_t n = order.size();
+  std::vector<float> to(n * n);
+  parallel_for(threads, n, [&](size_t r) {
+    const double own = metric.importance(r);
+    for (uint64_t c = 0; c < n; ++c) {
+      const bool known = own > 0 && metric.importance(c) > 0;
+      to[r * n + c] = known ? static_cast<float>(metric.matrix()[r * n + c] / mean) : 0.0f;
+    }
+    to[r * n + r] = static_cast<float>((own > 0 ? own / mean : kDead) + damping);
+  });
+  return to;
 }
 
 ErrorFeedback::~ErrorFeedback() = default;

@@ -18,6 +18,10 @@ struct ErrorFeedback::Factor {
   // column depends on another.
   std::vector<std::vector<float>> panels;
   double damping = 0;
+  double mean = 0;  // importance of a column
+
+  // What was factored, over the mean, with the columns in their natural order.
+  std::vector<float> matrix(const Metric& metric, int threads) const;
 
   // The order and the pivots for so many columns, whether or not the metric knows their number.
   struct Order {

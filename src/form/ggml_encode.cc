@@ -1,25 +1,29 @@
-// Blocks of GGML's types from floats: scales by least squares (ggml_fit.h), the nearest codes, and
-// the layouts of docs/forms.md.
+// Blocks of GGML's types from floats: scales by least squares (ggml_scales.h) and the nearest
+// codes.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "ggml.h"
-#include "ggml_fit.h"
+#include "ggml_block.h"
 #include "ggml_tables.h"
 #include "kinds.h"
+#include "pith/base/bytes.h"
 #include "pith/base/half.h"
 #include "pith/form/arguments.h"
-#include "scales.h"
 
 namespace pith::form {
 namespace {
 
 using ggml::IntegerLevels;
-using ggml::Iq4Levels;
 
 void put_half(uint8_t* to, float v) { store_le(to, f16_from_float(v)); }
-float f16(float v) { return rounded_scale(v, DType::kF16); }
+
+constexpr std::array<float, 256> kEqual = [] {
+  std::array<float, 256> ones{};
+  ones.fill(1);
+  return ones;
+}();
 
 // level - least of the element.
 template <class Levels>
@@ -33,77 +37,6 @@ void put_nibbles(const uint8_t* codes, uint8_t* to) {
   for (int j = 0; j < 16; ++j) {
     to[j] = static_cast<uint8_t>((codes[j] & 15) | (codes[j + 16] & 15) << 4);
   }
-}
-
-void put_fifth_bits(const uint8_t* codes, uint8_t* to) {
-  uint32_t high = 0;
-  for (int j = 0; j < 32; ++j) high |= uint32_t{codes[j]} >> 4 << j;
-  store_le(to, high);
-}
-
-// Blocks of 32.
-
-template <int kMost>
-float symmetric(const float* x, uint8_t* codes) {
-  const IntegerLevels levels{-kMost, kMost - 1};
-  const float top = kMost;
-  const float d = f16(ggml::fit_scale<32>(x, levels, {0.8f * top, 1.4f * top, 16}, true));
-  for (int j = 0; j < 32; ++j) codes[j] = code(x[j], d, 0, levels, kMost);
-  return d;
-}
-
-void q4_0(const float* x, uint8_t* b) {
-  uint8_t codes[32];
-  put_half(b, symmetric<8>(x, codes));
-  put_nibbles(codes, b + 2);
-}
-
-void q5_0(const float* x, uint8_t* b) {
-  uint8_t codes[32];
-  put_half(b, symmetric<16>(x, codes));
-  put_fifth_bits(codes, b + 2);
-  put_nibbles(codes, b + 6);
-}
-
-template <int kMost>
-void affine(const float* x, uint8_t* b, uint8_t* codes) {
-  const float top = kMost;
-  const ggml::Line line = ggml::fit_line<32>(x, top, {0.9f * top, 1.3f * top, 10}, false);
-  const float d = f16(line.scale), m = f16(line.zero);
-  for (int j = 0; j < 32; ++j) codes[j] = code(x[j], d, m, IntegerLevels{0, top}, 0);
-  put_half(b, d);
-  put_half(b + 2, m);
-}
-
-void q4_1(const float* x, uint8_t* b) {
-  uint8_t codes[32];
-  affine<15>(x, b, codes);
-  put_nibbles(codes, b + 4);
-}
-
-void q5_1(const float* x, uint8_t* b) {
-  uint8_t codes[32];
-  affine<31>(x, b, codes);
-  put_fifth_bits(codes, b + 4);
-  put_nibbles(codes, b + 8);
-}
-
-void q8_0(const float* x, uint8_t* b) {
-  const IntegerLevels levels{-127, 127};
-  const float d = f16(ggml::fit_scale<32>(x, levels, {126, 128, 5}, false));
-  put_half(b, d);
-  for (int j = 0; j < 32; ++j) b[2 + j] = code(x[j], d, 0, levels, 0);
-}
-
-constexpr ggml::Search kIq4Search{95, 160, 16};
-
-void iq4_nl(const float* x, uint8_t* b) {
-  const float d = f16(ggml::fit_scale<32>(x, Iq4Levels(), kIq4Search, true));
-  const float inverse = d == 0 ? 0 : 1 / d;
-  uint8_t codes[32];
-  for (int j = 0; j < 32; ++j) codes[j] = Iq4Levels::code(x[j] * inverse);
-  put_half(b, d);
-  put_nibbles(codes, b + 2);
 }
 
 // Twice the sizes of fp4.
@@ -137,122 +70,10 @@ void mxfp4(const float* x, uint8_t* b) {
   }
 }
 
-// Blocks of 256.
-
-void q2_k(const float* x, uint8_t* b) {
-  const auto g = ggml::fit_lines<16, 16>(x, 3, {2.4f, 4.2f, 10}, 15);
-  std::memset(b, 0, info(DType::kQ2_K).block_bytes);
-  put_half(b + 80, g.d);
-  put_half(b + 82, g.dmin);
-  for (size_t part = 0; part < 16; ++part) {
-    b[part] = static_cast<uint8_t>(g.scale[part] | g.least[part] << 4);
-    const float scale = g.d * static_cast<float>(g.scale[part]);
-    const float least = g.dmin * static_cast<float>(g.least[part]);
-    uint8_t* to = b + 16 + part / 8 * 32 + part % 2 * 16;
-    const size_t shift = part % 8 / 2 * 2;
-    for (size_t i = 0; i < 16; ++i) {
-      to[i] |= static_cast<uint8_t>(code(x[16 * part + i], scale, -least, IntegerLevels{0, 3}, 0)
-                                    << shift);
-    }
-  }
-}
-
-// Six bits each: the low nibbles of all, then their two high bits.
-void put_q3_scales(const std::array<int, 16>& scales, uint8_t* p) {
-  for (size_t i = 0; i < 16; ++i) {
-    const int s = scales[i] + 32;
-    p[i % 8] |= static_cast<uint8_t>((s & 15) << (i / 8 * 4));
-    p[8 + i % 4] |= static_cast<uint8_t>(s >> 4 << (i / 4 * 2));
-  }
-}
-
-void q3_k(const float* x, uint8_t* b) {
-  const IntegerLevels levels{-4, 3};
-  const auto g = ggml::fit_scaled<16, 16>(x, levels, {3, 6, 10}, 32);
-  std::memset(b, 0, info(DType::kQ3_K).block_bytes);
-  put_q3_scales(g.scale, b + 96);
-  put_half(b + 108, g.d);
-  for (size_t part = 0; part < 16; ++part) {
-    const float scale = g.d * static_cast<float>(g.scale[part]);
-    const size_t first = part % 2 * 16, shift = part % 8 / 2 * 2, bit = part / 2;
-    uint8_t* to = b + 32 + part / 8 * 32 + first;
-    for (size_t i = 0; i < 16; ++i) {
-      const uint8_t c = code(x[16 * part + i], scale, 0, levels, 4);
-      to[i] |= static_cast<uint8_t>((c & 3) << shift);
-      b[first + i] |= static_cast<uint8_t>(c >> 2 << bit);
-    }
-  }
-}
-
-// Eight scales and eight minima of 6 bits in 12 bytes.
-void put_k4_scales(const ggml::LineGroups& g, uint8_t* p) {
-  for (size_t i = 0; i < 4; ++i) {
-    p[i] = static_cast<uint8_t>(g.scale[i] | g.scale[i + 4] >> 4 << 6);
-    p[i + 4] = static_cast<uint8_t>(g.least[i] | g.least[i + 4] >> 4 << 6);
-    p[i + 8] = static_cast<uint8_t>((g.scale[i + 4] & 15) | (g.least[i + 4] & 15) << 4);
-  }
-}
-
-// The codes of Q4_K and Q5_K, one a byte.
-void k4_codes(const float* x, int most, ggml::Search search, uint8_t* b, uint8_t* codes) {
-  const auto g = ggml::fit_lines<32, 8>(x, static_cast<float>(most), search, 63);
-  put_half(b, g.d);
-  put_half(b + 2, g.dmin);
-  put_k4_scales(g, b + 4);
-  const IntegerLevels levels{0, static_cast<float>(most)};
-  for (size_t i = 0; i < 256; ++i) {
-    const float scale = g.d * static_cast<float>(g.scale[i / 32]);
-    const float least = g.dmin * static_cast<float>(g.least[i / 32]);
-    codes[i] = code(x[i], scale, -least, levels, 0);
-  }
-}
-
-void put_k4_nibbles(const uint8_t* codes, uint8_t* to) {
-  for (size_t i = 0; i < 128; ++i) {
-    const uint8_t* pair = codes + i / 32 * 64 + i % 32;
-    to[i] = static_cast<uint8_t>((pair[0] & 15) | (pair[32] & 15) << 4);
-  }
-}
-
-void q4_k(const float* x, uint8_t* b) {
-  uint8_t codes[256];
-  k4_codes(x, 15, {13, 20, 8}, b, codes);
-  put_k4_nibbles(codes, b + 16);
-}
-
-void q5_k(const float* x, uint8_t* b) {
-  uint8_t codes[256];
-  k4_codes(x, 31, {29, 38, 8}, b, codes);
-  put_k4_nibbles(codes, b + 48);
-  std::memset(b + 16, 0, 32);
-  for (size_t i = 0; i < 256; ++i) {
-    b[16 + i % 32] |= static_cast<uint8_t>(codes[i] >> 4 << (i / 32));
-  }
-}
-
-void q6_k(const float* x, uint8_t* b) {
-  const IntegerLevels levels{-32, 31};
-  const auto g = ggml::fit_scaled<16, 16>(x, levels, {30, 36, 10}, 128);
-  std::memset(b, 0, info(DType::kQ6_K).block_bytes);
-  put_half(b + 208, g.d);
-  for (size_t part = 0; part < 16; ++part) {
-    b[192 + part] = static_cast<uint8_t>(g.scale[part]);
-    const float scale = g.d * static_cast<float>(g.scale[part]);
-    const size_t quarter = part % 8 / 2, first = part % 2 * 16;
-    uint8_t* low = b + part / 8 * 64 + quarter % 2 * 32 + first;
-    uint8_t* high = b + 128 + part / 8 * 32 + first;
-    for (size_t i = 0; i < 16; ++i) {
-      const uint8_t c = code(x[16 * part + i], scale, 0, levels, 32);
-      low[i] |= static_cast<uint8_t>((c & 15) << (quarter / 2 * 4));
-      high[i] |= static_cast<uint8_t>(c >> 4 << (quarter * 2));
-    }
-  }
-}
-
 // For activations: with the sums of sixteen codes each, which products with minima need.
 void q8_k(const float* x, uint8_t* b) {
   const IntegerLevels levels{-127, 127};
-  const float d = ggml::fit_scale<256>(x, levels, {126, 128, 5}, false);
+  const float d = ggml::fit_scale<256>(x, kEqual.data(), levels, {126, 128, 5}, false);
   store_le(b, d);
   for (int part = 0; part < 16; ++part) {
     int sum = 0;
@@ -262,24 +83,6 @@ void q8_k(const float* x, uint8_t* b) {
     }
     store_le(b + 260 + 2 * part, static_cast<int16_t>(sum));
   }
-}
-
-void iq4_xs(const float* x, uint8_t* b) {
-  const auto g = ggml::fit_scaled<32, 8>(x, Iq4Levels(), kIq4Search, 32);
-  std::memset(b, 0, info(DType::kIQ4_XS).block_bytes);
-  put_half(b, g.d);
-  uint16_t high = 0;
-  for (size_t part = 0; part < 8; ++part) {
-    const int s = g.scale[part] + 32;
-    b[4 + part / 2] |= static_cast<uint8_t>((s & 15) << (part % 2 * 4));
-    high = static_cast<uint16_t>(high | s >> 4 << (2 * part));
-    const float scale = g.d * static_cast<float>(g.scale[part]);
-    const float inverse = scale == 0 ? 0 : 1 / scale;
-    uint8_t codes[32];
-    for (size_t j = 0; j < 32; ++j) codes[j] = Iq4Levels::code(x[32 * part + j] * inverse);
-    put_nibbles(codes, b + 8 + 16 * part);
-  }
-  store_le(b + 2, high);
 }
 
 // Digits 0, 1 and 2 of the levels -1, 0 and 1.
@@ -315,14 +118,39 @@ void tq2_0(const float* x, uint8_t* b) {
 using Encode = void (*)(const float*, uint8_t*);
 
 Encode encoder_of(DType type) {
-  return of_ggml_type<Encode>(type, {q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k,
-                                     q8_k, iq4_nl, iq4_xs, mxfp4, tq1_0, tq2_0});
+  switch (type) {
+    case DType::kMXFP4:
+      return mxfp4;
+    case DType::kQ8_K:
+      return q8_k;
+    case DType::kTQ1_0:
+      return tq1_0;
+    case DType::kTQ2_0:
+      return tq2_0;
+    default:
+      return nullptr;
+  }
+}
+
+void nearest(const GgmlBlockType& t, const float* x, uint8_t* to) {
+  GgmlBlock block;
+  fit_block(t, x, kEqual.data(), t.search, block);
+  const IntegerLevels levels{static_cast<float>(t.first), static_cast<float>(t.last)};
+  const auto group = static_cast<size_t>(t.group);
+  for (size_t i = 0; i < static_cast<size_t>(t.block); ++i) {
+    const float scale = block.d * static_cast<float>(block.scale[i / group]);
+    const float zero = -(block.dmin * static_cast<float>(block.least[i / group]));
+    block.codes[i] = t.iq4 ? ggml::Iq4Levels::code(scale == 0 ? 0 : x[i] * (1 / scale))
+                           : code(x[i], scale, zero, levels, -t.first);
+  }
+  pack_block(t, block, to);
 }
 
 }  // namespace
 
 void encode_ggml_blocks(DType type, const float* from, uint64_t blocks, uint8_t* to) {
   const DTypeInfo& t = info(type);
+  const GgmlBlockType* blocks_like = ggml_block_type(type);
   const Encode encode = encoder_of(type);
   // What f16 scales cannot reach becomes the largest that squares and sums can take; what they
   // cannot tell from zero is zero, so that no scale is divided by zero.
@@ -337,7 +165,11 @@ void encode_ggml_blocks(DType type, const float* from, uint64_t blocks, uint8_t*
       const float v = std::clamp(from[k], -kLargest, kLargest);
       x[k] = std::fabs(v) < kSmallest ? 0 : v;
     }
-    encode(x.data(), to);
+    if (blocks_like) {
+      nearest(*blocks_like, x.data(), to);
+    } else {
+      encode(x.data(), to);
+    }
   }
 }
 

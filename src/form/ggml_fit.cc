@@ -1,324 +1,144 @@
-#include "ggml_fit.h"
+#include "pith/form/ggml_fit.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "scales.h"
+#include "ggml.h"
+#include "ggml_block.h"
+#include "kinds.h"
+#include "pith/base/error.h"
+#include "pith/form/arguments.h"
 
-namespace pith::form::ggml {
+namespace pith::form {
 namespace {
 
-constexpr size_t kLanes = 8;
-constexpr int kRounds = 3;  // of codes from scales and scales from codes
-
-float total(const std::array<float, kLanes>& s) {
-  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-float f16(float v) { return rounded_scale(v, DType::kF16); }
-
-// Boundaries lie at multiples of 1/2, so that the half below says which level is nearest.
-constexpr int kReach = 116;  // beyond the outermost boundaries
-constexpr auto kIq4Codes = [] {
-  std::array<uint8_t, 4 * kReach> codes{};
-  for (int i = 0; i < 4 * kReach; ++i) {
-    const int quarter = 2 * (i - 2 * kReach) + 1;  // four times the middle of a half
-    int best = 0;
-    for (int c = 1; c < 16; ++c) {
-      const int now = 4 * kIq4[static_cast<size_t>(c)] - quarter,
-                then = 4 * kIq4[static_cast<size_t>(best)] - quarter;
-      if ((now < 0 ? -now : now) < (then < 0 ? -then : then)) best = c;
-    }
-    codes[static_cast<size_t>(i)] = static_cast<uint8_t>(best);
-  }
-  return codes;
+constexpr std::array<float, 256> kEqual = [] {
+  std::array<float, 256> ones{};
+  ones.fill(1);
+  return ones;
 }();
 
-// Sums over a group of what a level v stands for: x v, v v and v.
-struct Moments {
-  float xv = 0, vv = 0, v = 0;
-};
+// Beyond these f16 scales, or their squares, end.
+constexpr float kLargest = 0x1p40f, kSmallest = 0x1p-40f;
 
-template <int kSize, class Levels>
-Moments moments(const float* x, float inverse, float zero, const Levels& levels) {
-  std::array<float, kLanes> xv{}, vv{}, v{};
-  for (size_t i = 0; i < kSize; i += kLanes) {
-    for (size_t k = 0; k < kLanes; ++k) {
-      const float level = levels.nearest((x[i + k] - zero) * inverse);
-      xv[k] += x[i + k] * level;
-      vv[k] += level * level;
-      v[k] += level;
-    }
-  }
-  return {total(xv), total(vv), total(v)};
+void copy_in_range(std::span<const float> w, float* to) {
+  std::ranges::transform(w, to, [](float v) {
+    return std::fabs(v) < kSmallest ? 0 : std::clamp(v, -kLargest, kLargest);
+  });
 }
 
-struct Sums {
-  float x = 0, xx = 0, low = 0, high = 0;
-};
-template <int kSize>
-Sums sums(const float* x) {
-  std::array<float, kLanes> s{}, ss{};
-  for (size_t i = 0; i < kSize; i += kLanes) {
-    for (size_t k = 0; k < kLanes; ++k) {
-      s[k] += x[i + k];
-      ss[k] += x[i + k] * x[i + k];
-    }
+const GgmlBlockType& type_of(const Expression& expression) {
+  if (expression.is_call() && expression.name() == "ggml") {
+    const DTypeInfo* t = find_dtype(Arguments(expression, {"type"}).name("type"));
+    if (const GgmlBlockType* found = t ? ggml_block_type(t->dtype) : nullptr) return *found;
   }
-  const auto [low, high] = std::minmax_element(x, x + kSize);
-  return {total(s), total(ss), *low, *high};
-}
-
-// How much of the group's square the levels explain with their best scale.
-float explained(const Moments& m) { return m.vv > 0 ? m.xv / m.vv * m.xv : 0; }
-
-// The squared error of scale * level + zero.
-double error(const Moments& m, const Sums& s, int size, double scale, double zero) {
-  return s.xx + scale * (scale * m.vv - 2 * m.xv) +
-         zero * (size * zero + 2 * (scale * m.v - static_cast<double>(s.x)));
-}
-
-Line least_squares(const Moments& m, const Sums& s, int size, bool down) {
-  const double n = size, spread = n * m.vv - double{m.v} * m.v;
-  Line line;
-  if (spread > 0) {
-    const double scale = (n * m.xv - double{s.x} * m.v) / spread;
-    line = {static_cast<float>(scale), static_cast<float>((s.x - scale * m.v) / n)};
-  } else {
-    line = {0, static_cast<float>(s.x / n)};
-  }
-  if (down && line.zero > 0) line = {m.vv > 0 ? m.xv / m.vv : 0, 0};
-  return line;
-}
-
-float inverse_of(float scale) { return scale == 0 ? 0 : 1 / scale; }
-
-}  // namespace
-
-uint8_t Iq4Levels::code(float v) {
-  const float limit = kReach - 0.25f;
-  v = v < -limit ? -limit : v;
-  v = v > limit ? limit : v;
-  return kIq4Codes[static_cast<size_t>(static_cast<int>(2 * v + 2 * kReach))];
-}
-
-template <int kSize, class Levels>
-float fit_scale(const float* x, const Levels& levels, Search search, bool both) {
-  const Sums s = sums<kSize>(x);
-  const float largest = -s.low > s.high ? s.low : s.high;
-  if (largest == 0) return 0;
-  float best = 0, inverse = 0, scale = 0;
-  const auto attempt = [&](float i) {
-    const Moments m = moments<kSize>(x, i, 0, levels);
-    const float e = explained(m);
-    if (e <= best) return;
-    best = e;
-    inverse = i;
-    scale = m.xv / m.vv;
-  };
-  for (int i = 0; i < search.steps; ++i) {
-    const float t = search.from + (search.to - search.from) * static_cast<float>(i) /
-                                      static_cast<float>(std::max(1, search.steps - 1));
-    attempt(-t / largest);
-    if (both) attempt(t / largest);
-  }
-  for (int i = 0; i < kRounds && scale != 0; ++i) {
-    const float before = best;
-    attempt(1 / scale);
-    if (best == before) break;
-  }
-  return scale;
-}
-
-template <int kSize>
-Line fit_line(const float* x, float most, Search search, bool down) {
-  const IntegerLevels levels{0, most};
-  Sums s = sums<kSize>(x);
-  const float low = down ? std::min(s.low, 0.0f) : s.low, span = s.high - low;
-  if (!(span > 0)) return {0, low};
-  Line best;
-  double least = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < search.steps; ++i) {
-    const float t = search.from + (search.to - search.from) * static_cast<float>(i) /
-                                      static_cast<float>(std::max(1, search.steps - 1));
-    Line line = least_squares(moments<kSize>(x, t / span, low, levels), s, kSize, down);
-    for (int round = 0; round < 2; ++round) {
-      const Moments m = moments<kSize>(x, inverse_of(line.scale), line.zero, levels);
-      line = least_squares(m, s, kSize, down);
-      const double e = error(m, s, kSize, line.scale, line.zero);
-      if (e < least) {
-        least = e;
-        best = line;
-      }
-    }
-  }
-  return best;
-}
-
-template <int kSize, int kGroups, class Levels>
-ScaledGroups fit_scaled(const float* x, const Levels& levels, Search search, int most) {
-  std::array<float, kGroups> scales;
-  float largest = 0;
-  for (int g = 0; g < kGroups; ++g) {
-    const auto at = static_cast<size_t>(g);
-    scales[at] = fit_scale<kSize>(x + g * kSize, levels, search, true);
-    if (std::fabs(scales[at]) > std::fabs(largest)) largest = scales[at];
-  }
-  // The smaller limit, -most, takes the largest scale.
-  float d = f16(largest / static_cast<float>(-most));
-  ScaledGroups best;
-  double least_left = std::numeric_limits<double>::infinity();
-  for (int round = 0; round < kRounds && d != 0; ++round) {
-    ScaledGroups now{d, {}};
-    double left = 0, xv = 0, vv = 0;
-    for (int g = 0; g < kGroups; ++g) {
-      const auto at = static_cast<size_t>(g);
-      const int middle = static_cast<int>(std::lround(
-          std::clamp(scales[at] / d, static_cast<float>(-most), static_cast<float>(most - 1))));
-      double group_left = std::numeric_limits<double>::infinity();
-      Moments taken;
-      for (int l = std::max(-most, middle - 1); l <= std::min(most - 1, middle + 1); ++l) {
-        const float scale = d * static_cast<float>(l);
-        const Moments m = moments<kSize>(x + g * kSize, inverse_of(scale), 0, levels);
-        const double e = l == 0 ? 0 : double{scale} * (double{scale} * m.vv - 2 * double{m.xv});
-        if (e >= group_left) continue;
-        group_left = e;
-        taken = m;
-        now.scale[at] = l;
-      }
-      left += group_left;
-      xv += now.scale[at] * double{taken.xv};
-      vv += now.scale[at] * now.scale[at] * double{taken.vv};
-    }
-    if (left >= least_left) break;
-    least_left = left;
-    best = now;
-    if (!(vv > 0)) break;
-    d = f16(static_cast<float>(xv / vv));
-  }
-  return best;
-}
-
-namespace {
-
-// The integers beside the best line of a group that are best with this d and dmin.
-struct Choice {
-  int scale = 0, least = 0;
-  double error = std::numeric_limits<double>::infinity();
-  Moments moments;
-};
-
-template <int kSize>
-Choice choose(const float* x, const Sums& s, const Line& line, const LineGroups& g,
-              const IntegerLevels& levels, int most_scale) {
-  Choice best;
-  const auto nearest = [&](double v, float unit) {
-    return unit == 0 ? 0
-                     : static_cast<int>(
-                           std::lround(std::clamp(v / unit, 0.0, static_cast<double>(most_scale))));
-  };
-  const auto attempt = [&](int scale, int least) {
-    const float step = g.d * static_cast<float>(scale), low = g.dmin * static_cast<float>(least);
-    const Moments m = moments<kSize>(x, inverse_of(step), -low, levels);
-    const double e = error(m, s, kSize, step, -double{low});
-    if (e < best.error) best = {scale, least, e, m};
-    return m;
-  };
-  const int middle = nearest(line.scale, g.d), low = nearest(-line.zero, g.dmin);
-  for (int l = std::max(0, middle - 1); l <= std::min(most_scale, middle + 1); ++l) {
-    const Moments m = attempt(l, low);
-    const double step = g.d * static_cast<float>(l);
-    const int better = nearest((step * m.v - s.x) / kSize, g.dmin);
-    if (better != low) attempt(l, better);
-  }
-  return best;
-}
-
-// d and dmin by least squares for the integers and codes that are there.
-void refit(LineGroups& g, const std::array<Choice, 16>& choices, const std::array<Sums, 16>& s,
-           int groups, int size) {
-  double a = 0, b = 0, c = 0, p = 0, r = 0;
-  for (size_t i = 0; i < static_cast<size_t>(groups); ++i) {
-    const Moments& m = choices[i].moments;
-    const double scale = choices[i].scale, least = choices[i].least;
-    a += scale * scale * m.vv;
-    b += scale * least * m.v;
-    c += least * least * size;
-    p += scale * m.xv;
-    r += least * s[i].x;
-  }
-  const double determinant = a * c - b * b;
-  if (determinant > 1e-6 * a * c) {
-    const double d = (p * c - r * b) / determinant, dmin = (p * b - r * a) / determinant;
-    if (d >= 0 && dmin >= 0) {
-      g.d = f16(static_cast<float>(d));
-      g.dmin = f16(static_cast<float>(dmin));
-    }
-  } else if (a > 0 && c == 0 && p > 0) {
-    g.d = f16(static_cast<float>(p / a));
-  }
+  throw expression.place().error(
+      ErrorKind::kUsage,
+      fmt::format("`{}` is not of q4_0, q4_1, q5_0, q5_1, q8_0, q2_K to q6_K, iq4_nl or iq4_xs",
+                  to_string(expression)));
 }
 
 }  // namespace
 
-template <int kSize, int kGroups>
-LineGroups fit_lines(const float* x, float most, Search search, int most_scale) {
-  const IntegerLevels levels{0, most};
-  std::array<Line, kGroups> lines;
-  std::array<Sums, 16> s;
-  LineGroups now;
-  for (size_t g = 0; g < kGroups; ++g) {
-    s[g] = sums<kSize>(x + g * kSize);
-    lines[g] = fit_line<kSize>(x + g * kSize, most, search, true);
-    now.d = std::max(now.d, lines[g].scale / static_cast<float>(most_scale));
-    now.dmin = std::max(now.dmin, -lines[g].zero / static_cast<float>(most_scale));
+struct GgmlFit::Parts {
+  const GgmlBlockType& type;
+  Shape shape;
+  ggml::Search wide;  // where importances differ, the largest element need not fit
+  std::vector<float> levels;
+  uint64_t block_bytes;
+  Bytes blocks;
+
+  ggml::Search search(bool equal) const { return equal ? type.search : wide; }
+};
+
+GgmlFit::GgmlFit(const Expression& expression, MatrixView matrix) {
+  const Shape shape = matrix.shape;
+  const GgmlBlockType& t = type_of(expression);
+  const auto block = static_cast<uint64_t>(t.block);
+  if (shape.cols % block != 0) {
+    throw expression.place().error(
+        ErrorKind::kUsage,
+        fmt::format("rows of {} elements are not whole blocks of {}", shape.cols, block));
   }
-  now.d = f16(now.d);
-  now.dmin = f16(now.dmin);
-  LineGroups best = now;
-  double least = std::numeric_limits<double>::infinity();
-  for (int round = 0; round < kRounds; ++round) {
-    std::array<Choice, 16> choices;
-    double left = 0;
-    for (size_t g = 0; g < kGroups; ++g) {
-      choices[g] = choose<kSize>(x + g * kSize, s[g], lines[g], now, levels, most_scale);
-      now.scale[g] = choices[g].scale;
-      now.least[g] = choices[g].least;
-      left += choices[g].error;
-    }
-    if (left >= least) break;
-    least = left;
-    best = now;
-    refit(now, choices, s, kGroups, kSize);
+  require_finite(matrix, "ggml");
+  std::vector<float> levels;
+  for (int i = t.first; i <= t.last; ++i) {
+    levels.push_back(static_cast<float>(t.iq4 ? kIq4[static_cast<size_t>(i)] : i));
   }
-  return best;
+  const uint64_t bytes = info(t.type).block_bytes;
+  const ggml::Search wide{t.search.from, 1.4f * t.search.to, 2 * t.search.steps};
+  parts_ = std::make_unique<Parts>(
+      Parts{t, shape, wide, std::move(levels), bytes, Bytes(shape.size() / block * bytes)});
 }
 
-float fit_ternary(const float* x) {
-  std::array<float, 256> sizes;
-  std::transform(x, x + 256, sizes.begin(), [](float v) { return std::fabs(v); });
-  std::ranges::sort(sizes, std::greater<>());
-  double sum = 0, best = 0, scale = 0;
-  for (size_t k = 0; k < sizes.size(); ++k) {
-    sum += sizes[k];
-    const double mean = sum / static_cast<double>(k + 1);
-    if (mean * sum > best) {
-      best = mean * sum;
-      scale = mean;
-    }
-  }
-  return f16(static_cast<float>(scale));
+GgmlFit::GgmlFit(GgmlFit&&) noexcept = default;
+GgmlFit::~GgmlFit() = default;
+
+Shape GgmlFit::shape() const { return parts_->shape; }
+uint64_t GgmlFit::block_length() const { return static_cast<uint64_t>(parts_->type.block); }
+uint64_t GgmlFit::group_length() const { return static_cast<uint64_t>(parts_->type.group); }
+
+GgmlFit::Block GgmlFit::block(std::span<const float> w, std::span<const float> importance) const {
+  std::array<float, 256> x;
+  copy_in_range(w, x.data());
+  GgmlBlock b;
+  fit_block(parts_->type, x.data(), importance.empty() ? kEqual.data() : importance.data(),
+            parts_->search(importance.empty()), b);
+  return {b.d, b.dmin, b.scale, b.least};
 }
 
-template float fit_scale<16>(const float*, const IntegerLevels&, Search, bool);
-template float fit_scale<32>(const float*, const IntegerLevels&, Search, bool);
-template float fit_scale<256>(const float*, const IntegerLevels&, Search, bool);
-template float fit_scale<32>(const float*, const Iq4Levels&, Search, bool);
-template Line fit_line<32>(const float*, float, Search, bool);
-template ScaledGroups fit_scaled<16, 16>(const float*, const IntegerLevels&, Search, int);
-template ScaledGroups fit_scaled<32, 8>(const float*, const Iq4Levels&, Search, int);
-template LineGroups fit_lines<16, 16>(const float*, float, Search, int);
-template LineGroups fit_lines<32, 8>(const float*, float, Search, int);
+void GgmlFit::refit(Block& block, uint64_t g, std::span<const float> w,
+                    std::span<const float> importance) const {
+  std::array<float, 32> x;
+  copy_in_range(w, x.data());
+  GgmlBlock b{block.d, block.dmin, block.scale, block.least, {}};
+  refit_group(parts_->type, x.data(), importance.empty() ? kEqual.data() : importance.data(),
+              parts_->search(importance.empty()), g, b);
+  block = {b.d, b.dmin, b.scale, b.least};
+}
 
-}  // namespace pith::form::ggml
+bool GgmlFit::holds(const Block& block) const {
+  const GgmlBlockType& t = parts_->type;
+  const auto groups = static_cast<size_t>(t.block / t.group);
+  const int least = t.most == 0 ? 1
+                    : t.zero    ? 0
+                                : -t.most,
+            most = t.most == 0 ? 1
+                   : t.zero    ? t.most
+                               : t.most - 1;
+  const auto in_range = [&](int v) { return v >= least && v <= most; };
+  return std::all_of(block.scale.begin(), block.scale.begin() + groups, in_range) &&
+         (!t.zero || std::all_of(block.least.begin(), block.least.begin() + groups, in_range));
+}
+
+UniformScale GgmlFit::scale(const Block& block, uint64_t g) const {
+  return {block.d * static_cast<float>(block.scale[g]),
+          parts_->type.zero ? -(block.dmin * static_cast<float>(block.least[g])) : 0};
+}
+
+uint8_t GgmlFit::code(float w, UniformScale s) const {
+  const GgmlBlockType& t = parts_->type;
+  const float at = std::isfinite(1 / s.scale) ? (w - s.zero) * (1 / s.scale) : 0;
+  if (t.iq4) return ggml::Iq4Levels::code(at);
+  const ggml::IntegerLevels levels{static_cast<float>(t.first), static_cast<float>(t.last)};
+  return static_cast<uint8_t>(static_cast<int>(levels.nearest(at)) - t.first);
+}
+
+float GgmlFit::value(uint8_t code, UniformScale s) const {
+  return s.scale * parts_->levels[code] + s.zero;
+}
+
+void GgmlFit::put(uint64_t row, uint64_t block, const Block& scales, const uint8_t* codes) {
+  const GgmlBlockType& t = parts_->type;
+  GgmlBlock b{scales.d, scales.dmin, scales.scale, scales.least, {}};
+  std::copy_n(codes, t.block, b.codes.begin());
+  const uint64_t blocks = parts_->shape.cols / block_length();
+  pack_block(t, b, parts_->blocks.data() + (row * blocks + block) * parts_->block_bytes);
+}
+
+FormPtr GgmlFit::form() {
+  return std::make_shared<GgmlForm>(parts_->shape, parts_->type.type,
+                                    Buffer(std::move(parts_->blocks)));
+}
+
+}  // namespace pith::form

@@ -36,6 +36,9 @@ struct FeedbackOptions {
   // trusted less. At least 0; raised as far as the factorization needs it.
   double damping = 0.01;
   int threads = 0;  // 0: as many as there are; the result is the same
+  // Of `ggml(...)`, after all columns: codes and scales that are better beside all others are
+  // taken, one after the other, so many times over or until there are none. Takes 4 n^2 bytes.
+  int sweeps = 2;
 };
 
 class ErrorFeedback {
@@ -53,10 +56,10 @@ class ErrorFeedback {
     // By the metric with its damping: what error() gives for it but for rounding.
     double error = 0;
   };
-  // `uniform(...)`, or this with a coder behind it; or `sparse(...)`, see prune(). Columns are
-  // groups' members as in form::encode(). Scales are searched by the importance that is left to
-  // each column, D. Throws ErrorKind::kUsage for another expression or shape, kData for NaN and
-  // infinity in the weights.
+  // `uniform(...)`, or this with a coder behind it; the types of `ggml(...)` that GgmlFit knows; or
+  // `sparse(...)`, see prune(). Columns are groups' members as in form::encode(). Scales are
+  // searched by the importance that is left to each column, D. Throws ErrorKind::kUsage for another
+  // expression or shape, kData for NaN and infinity in the weights.
   Result encode(const form::Expression& expression, form::MatrixView weights) const;
 
   // A byte for each element, 1 for those that are kept of a share of all or of n:m (SparseGPT:
@@ -91,6 +94,7 @@ class ErrorFeedback {
 
  private:
   void require(form::MatrixView weights) const;
+  Result encode_blocks(const form::Expression& expression, form::MatrixView weights) const;
 
   struct Factor;
   std::unique_ptr<Factor> factor_;
