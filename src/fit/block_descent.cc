@@ -1,10 +1,11 @@
 #include "block_descent.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
 
-#include "pith/base/half.h"
+#include "pith/math/matrix_product.h"
 
 namespace pith::fit {
 namespace {
@@ -14,55 +15,74 @@ using form::UniformScale;
 // A change is taken where it lowers the error by more than rounding might say it does.
 constexpr double kLeastGain = 1e-5;
 
-float f16(double v) {
-  const float f = float_from_f16(f16_from_float(static_cast<float>(v)));
-  return std::isfinite(f) ? f : 0;
-}
+constexpr std::pair<int, int> kSteps[] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}};
 
 }  // namespace
 
-double BlockDescent::run(std::span<const float> weights, std::span<float> left, int sweeps,
-                         Block* blocks, uint8_t* codes) {
-  const uint64_t n = weights.size(), length = fit_.block_length(), group = fit_.group_length();
-  left_ = left;
-  values_.resize(n);
-  for (uint64_t c = 0; c < n; ++c) {
-    values_[c] = value(c / length, blocks[c / length], codes, c);
-  }
-  for (int sweep = 0; sweep < sweeps; ++sweep) {
-    bool any = false;
-    for (uint64_t block = 0; block < n / length; ++block) {
-      Block& b = blocks[block];
-      for (uint64_t g = 0; g < length / group; ++g) {
-        const uint64_t first = block * length + g * group;
-        any |= improve_codes(first, fit_.scale(b, g), codes);
-        if (length > group) any |= improve_scale(block, g, b, codes);
-      }
-      any |= improve_shared(block, b, codes);
+template <class Blocks>
+double BlockDescent<Blocks>::run(form::MatrixView weights, int sweeps, std::vector<Block>& blocks,
+                                 std::vector<uint8_t>& codes) {
+  const auto [rows, n] = weights.shape;
+  const uint64_t length = fit_.block_length(), in_row = (n + length - 1) / length;
+  form::Matrix values(weights.shape), errors(weights.shape), left(weights.shape);
+  for (uint64_t r = 0; r < rows; ++r) {
+    for (uint64_t c = 0; c < n; ++c) {
+      values.row(r)[c] =
+          value(c / length, blocks[r * in_row + c / length], codes.data() + r * n, c);
+      errors.row(r)[c] = weights.row(r)[c] - values.row(r)[c];
     }
-    if (!any) break;
   }
+  math::matrix_product(math::row_major(errors.values.data(), rows, n),
+                       math::row_major(matrix_, n, n), left.values.data(), n);
   double error = 0;
-  for (uint64_t c = 0; c < n; ++c) error += (double{weights[c]} - values_[c]) * left[c];
+  for (uint64_t r = 0; r < rows; ++r) {
+    left_ = left.row(r);
+    values_ = values.row(r);
+    sweep(sweeps, blocks.data() + r * in_row, codes.data() + r * n);
+    for (uint64_t c = 0; c < n; ++c) error += (double{weights.row(r)[c]} - values_[c]) * left_[c];
+  }
   return error;
 }
 
-float BlockDescent::value(uint64_t block, const Block& b, const uint8_t* codes,
-                          uint64_t column) const {
+template <class Blocks>
+void BlockDescent<Blocks>::sweep(int sweeps, Block* blocks, uint8_t* codes) {
+  const uint64_t n = left_.size(), length = fit_.block_length(), group = fit_.group_length();
+  for (int i = 0; i < sweeps; ++i) {
+    bool any = false;
+    for (uint64_t block = 0; block * length < n; ++block) {
+      Block& b = blocks[block];
+      const uint64_t end = std::min(n, (block + 1) * length);
+      for (uint64_t first = block * length; first < end; first += group) {
+        const uint64_t g = (first - block * length) / group;
+        any |= improve_codes(first, std::min(group, end - first), fit_.scale(b, g), codes);
+        if (length > group) any |= improve_scale(block, g, b, codes);
+      }
+      if (fit_.shared_may_change()) any |= improve_shared(block, b, codes);
+    }
+    if (!any) return;
+  }
+}
+
+template <class Blocks>
+float BlockDescent<Blocks>::value(uint64_t block, const Block& b, const uint8_t* codes,
+                                  uint64_t column) const {
   const uint64_t g = (column - block * fit_.block_length()) / fit_.group_length();
   return fit_.value(codes[column], fit_.scale(b, g));
 }
 
-void BlockDescent::change(uint64_t column, float by) {
+template <class Blocks>
+void BlockDescent<Blocks>::change(uint64_t column, float by) {
   values_[column] += by;
   const float* h = matrix_ + column * left_.size();
   float* left = left_.data();
   for (size_t i = 0; i < left_.size(); ++i) left[i] -= by * h[i];
 }
 
-bool BlockDescent::improve_codes(uint64_t first, UniformScale scale, uint8_t* codes) {
+template <class Blocks>
+bool BlockDescent<Blocks>::improve_codes(uint64_t first, uint64_t n, UniformScale scale,
+                                         uint8_t* codes) {
   bool any = false;
-  for (uint64_t c = first; c < first + fit_.group_length(); ++c) {
+  for (uint64_t c = first; c < first + n; ++c) {
     const float own = matrix_[c * left_.size() + c];
     const uint8_t code = fit_.code(values_[c] + left_[c] / own, scale);
     if (code == codes[c]) continue;
@@ -79,22 +99,28 @@ bool BlockDescent::improve_codes(uint64_t first, UniformScale scale, uint8_t* co
   return any;
 }
 
-std::pair<double, double> BlockDescent::along(uint64_t first, std::span<const float> v) const {
+template <class Blocks>
+std::pair<double, double> BlockDescent<Blocks>::along(uint64_t first,
+                                                      std::span<const float> v) const {
   double linear = 0, square = 0;
   for (uint64_t i = 0; i < v.size(); ++i) {
     const float* h = matrix_ + (first + i) * left_.size() + first;
-    std::array<float, 16> sums{};
-    for (uint64_t j = 0; j < v.size(); j += sums.size()) {
-      for (uint64_t k = 0; k < sums.size(); ++k) sums[k] += v[j + k] * h[j + k];
+    constexpr size_t kLanes = 16;
+    std::array<float, kLanes> sums{};
+    const uint64_t whole = v.size() / kLanes * kLanes;
+    for (uint64_t j = 0; j < whole; j += kLanes) {
+      for (uint64_t k = 0; k < kLanes; ++k) sums[k] += v[j + k] * h[j + k];
     }
+    for (uint64_t j = whole; j < v.size(); ++j) sums[j - whole] += v[j] * h[j];
     linear += double{v[i]} * left_[first + i];
     square += v[i] * std::accumulate(sums.begin(), sums.end(), 0.0);
   }
   return {linear, square};
 }
 
-bool BlockDescent::attempt(uint64_t block, uint64_t first, uint64_t n, Block& b, const Block& with,
-                           const uint8_t* codes) {
+template <class Blocks>
+bool BlockDescent<Blocks>::attempt(uint64_t block, uint64_t first, uint64_t n, Block& b,
+                                   const Block& with, const uint8_t* codes) {
   change_.resize(n);
   for (uint64_t i = 0; i < n; ++i) {
     change_[i] = value(block, with, codes, first + i) - values_[first + i];
@@ -110,9 +136,9 @@ bool BlockDescent::attempt(uint64_t block, uint64_t first, uint64_t n, Block& b,
   return true;
 }
 
-constexpr std::pair<int, int> kSteps[] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}};
-
-bool BlockDescent::improve_scale(uint64_t block, uint64_t g, Block& b, const uint8_t* codes) {
+template <class Blocks>
+bool BlockDescent<Blocks>::improve_scale(uint64_t block, uint64_t g, Block& b,
+                                         const uint8_t* codes) {
   const uint64_t first = block * fit_.block_length() + g * fit_.group_length();
   bool any = false;
   for (const auto& [scale, least] : kSteps) {
@@ -127,8 +153,10 @@ bool BlockDescent::improve_scale(uint64_t block, uint64_t g, Block& b, const uin
 }
 
 // The best d for all that it stands for, and the best dmin.
-bool BlockDescent::improve_shared(uint64_t block, Block& b, const uint8_t* codes) {
-  const uint64_t length = fit_.block_length(), first = block * length;
+template <class Blocks>
+bool BlockDescent<Blocks>::improve_shared(uint64_t block, Block& b, const uint8_t* codes) {
+  const uint64_t first = block * fit_.block_length();
+  const uint64_t length = std::min(fit_.block_length(), left_.size() - first);
   bool any = false;
   for (float Block::*shared : {&Block::d, &Block::dmin}) {
     if (b.*shared == 0) continue;
@@ -141,10 +169,13 @@ bool BlockDescent::improve_shared(uint64_t block, Block& b, const uint8_t* codes
     const auto [linear, square] = along(first, direction_);
     if (!(square > 0)) continue;
     Block with = b;
-    with.*shared = f16(b.*shared + linear / square);
+    with.*shared = fit_.rounded(static_cast<float>(b.*shared + linear / square));
     if (with.*shared != b.*shared) any |= attempt(block, first, length, b, with, codes);
   }
   return any;
 }
+
+template class BlockDescent<UniformBlocks>;
+template class BlockDescent<GgmlBlocks>;
 
 }  // namespace pith::fit

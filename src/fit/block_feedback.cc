@@ -11,14 +11,12 @@
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/form/ggml_fit.h"
-#include "pith/math/matrix_product.h"
 #include "relative_importance.h"
 
 namespace pith::fit {
 namespace {
 
 using form::GgmlFit;
-using form::Matrix;
 using form::MatrixView;
 using form::UniformScale;
 
@@ -72,7 +70,12 @@ class BlockStrip {
       }
       owed_.pass_on(steps);
     }
-    if (!job_.matrix.empty()) descend();
+    if (!job_.matrix.empty()) {
+      const GgmlBlocks blocks(job_.fit);
+      const MatrixView rows{job_.weights.row(first_row_).data(), {rows_, cols}};
+      error_ =
+          factor_.mean * BlockDescent(blocks, job_.matrix).run(rows, job_.sweeps, blocks_, codes_);
+    }
     for (uint64_t r = 0; r < rows_; ++r) {
       for (uint64_t b = 0; b < job_.blocks(); ++b) {
         job_.fit.put(first_row_ + r, b, block(r, b * job_.fit.block_length()),
@@ -164,26 +167,6 @@ class BlockStrip {
       squares += (double{wanted} - value) * (double{wanted} - value);
     }
     error_ += job_.pivots[step] * squares;
-  }
-
-  void descend() {
-    const uint64_t n = job_.columns();
-    Matrix errors({rows_, n}), left({rows_, n});
-    for (uint64_t r = 0; r < rows_; ++r) {
-      for (uint64_t c = 0; c < n; ++c) {
-        const UniformScale s = job_.fit.scale(block(r, c), group_of(c));
-        errors.row(r)[c] =
-            job_.weights.row(first_row_ + r)[c] - job_.fit.value(codes_[r * n + c], s);
-      }
-    }
-    math::matrix_product(math::row_major(errors.values.data(), rows_, n),
-                         math::row_major(job_.matrix.data(), n, n), left.values.data(), n);
-    BlockDescent descent(job_.fit, job_.matrix);
-    error_ = 0;
-    for (uint64_t r = 0; r < rows_; ++r) {
-      error_ += factor_.mean * descent.run(job_.weights.row(first_row_ + r), left.row(r),
-                                           job_.sweeps, &block(r, 0), codes_.data() + r * n);
-    }
   }
 
   const Factor& factor_;

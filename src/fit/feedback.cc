@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "block_descent.h"
 #include "feedback_factor.h"
 #include "owed_errors.h"
 #include "pith/base/parallel.h"
@@ -39,6 +40,8 @@ struct Job {
   UniformFit& fit;
   Scales& scales;
   bool scales_first;
+  std::span<const float> matrix = {};  // none: no descent
+  int sweeps = 0;
 
   uint64_t columns() const { return weights.shape.cols; }
   uint64_t group_of(uint64_t step) const {
@@ -126,6 +129,7 @@ class Strip {
       }
       owed_.pass_on(block);
     }
+    if (!job_.matrix.empty()) descend();
     job_.fit.put(first_row_, rows_, codes_.data());
     return error_;
   }
@@ -181,6 +185,24 @@ class Strip {
     error_ += job_.pivots[step] * squares;
   }
 
+  void descend() {
+    const UniformBlocks uniform(job_.fit);
+    const uint64_t cols = job_.columns(), groups = job_.scales.scales.shape.cols;
+    std::vector<UniformBlocks::Block> blocks(rows_ * groups);
+    for (uint64_t i = 0; i < blocks.size(); ++i) {
+      const UniformScale s = job_.scales.at(job_.scale_row(first_row_ + i / groups), i % groups);
+      blocks[i].d = s.scale;
+      blocks[i].dmin = -s.zero;
+    }
+    const MatrixView rows{job_.weights.row(first_row_).data(), {rows_, cols}};
+    error_ =
+        factor_.mean * BlockDescent(uniform, job_.matrix).run(rows, job_.sweeps, blocks, codes_);
+    if (!uniform.shared_may_change()) return;
+    for (uint64_t i = 0; i < blocks.size(); ++i) {
+      job_.scales.put(first_row_ + i / groups, i % groups, {blocks[i].d, -blocks[i].dmin});
+    }
+  }
+
   const Factor& factor_;
   Job& job_;
   uint64_t first_row_, rows_;
@@ -213,6 +235,10 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
   const bool in_order = std::ranges::is_sorted(order);
   Job job{order, pivots, weights, fit, scales, fit.scales_first() || !in_order};
   const int threads = thread_count(options_.threads);
+  std::vector<float> matrix;
+  if (factor_->feeds_back() && options_.sweeps > 0) matrix = factor_->matrix(metric_, threads);
+  job.matrix = matrix;
+  job.sweeps = options_.sweeps;
   if (weights.shape.size() > 0) {
     if (job.scales_first) fit_all(job, threads);
     const auto blocks = blocks_of(cols, std::min(fit.group_length(), cols), job.scales_first);
@@ -220,7 +246,7 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
     parallel_for(threads, errors.size(), [&](size_t i) {
       errors[i] = Strip<Factor>(*factor_, job, i * kTile).run(blocks);
     });
-    if (!job.scales_first) fit.set_scales(scales.scales, scales.zeros);
+    if (!fit.scales_first()) fit.set_scales(scales.scales, scales.zeros);
     return {fit.form(), std::accumulate(errors.begin(), errors.end(), 0.0)};
   }
   fit.set_scales(scales.scales, scales.zeros);

@@ -23,7 +23,7 @@ form::FormPtr fitted(std::string_view expression, const Matrix& w, const Metric&
   return ErrorFeedback(metric, options).encode(parse(expression), w.view()).form;
 }
 
-FeedbackOptions ordered(ColumnOrder order, double damping = 0.01) { return {order, damping, 1}; }
+FeedbackOptions ordered(ColumnOrder order, double damping = 0.01) { return {order, damping, 1, 0}; }
 
 constexpr std::array kOrders = {ColumnOrder::kNatural, ColumnOrder::kActivation};
 
@@ -61,6 +61,29 @@ TEST(Feedback, LeavesLessErrorThanRoundToNearestOnCorrelatedInputs) {
     for (const ColumnOrder order : kOrders) {
       const double fed = error_of(other, w, *fitted(text, w, seen, ordered(order)));
       EXPECT_LT(fed, 0.5 * nearest) << text;
+    }
+  }
+}
+
+// Codes, and scales where they stand for themselves.
+TEST(Feedback, DescentLeavesLessError) {
+  const Matrix w = noise({70, 200}, 1, 0.02f);
+  const Metric seen = metric_of(correlated(2000, 200, 10)),
+               other = metric_of(correlated(500, 200, 20));
+  for (const char* text :
+       {"uniform(2)", "uniform(4, group=32)", "uniform(3, group=row)", "uniform(3, group=tensor)",
+        "uniform(4, group=200, grid=gaussian)", "uniform(3, group=9, zero=true)",
+        "uniform(3, group=16, scales=uniform(4))", "uniform(3, group=32, scales=f8_e8m0) > rans"}) {
+    for (const ColumnOrder order : kOrders) {
+      FeedbackOptions options = ordered(order);
+      const double fed = error_of(other, w, *fitted(text, w, seen, options));
+      options.sweeps = 3;
+      const auto result = ErrorFeedback(seen, options).encode(parse(text), w.view());
+      EXPECT_LT(error_of(other, w, *result.form), fed) << text;
+      options.damping = 0;
+      const auto undamped = ErrorFeedback(seen, options).encode(parse(text), w.view());
+      const double wanted = error_of(seen, w, *undamped.form);
+      EXPECT_NEAR(undamped.error, wanted, 2e-3 * wanted) << text;
     }
   }
 }

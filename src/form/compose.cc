@@ -1,7 +1,12 @@
 #include "pith/form/compose.h"
 
+#include <cmath>
+
+#include "basis.h"
 #include "pith/base/error.h"
 #include "product.h"
+#include "scale_basis.h"
+#include "scales.h"
 #include "sum.h"
 
 namespace pith::form {
@@ -28,6 +33,15 @@ FormPtr product_of(std::vector<FormPtr> factors) {
 FormPtr lowrank_of(FormPtr left, FormPtr right) {
   return std::make_shared<ProductForm>(std::vector{std::move(left), std::move(right)},
                                        ProductForm::Spelling::kLowRank);
+}
+
+FormPtr scaled_columns(std::vector<float> scales, FormPtr inner) {
+  for (float& s : scales) {
+    s = rounded_scale(s, DType::kF16);
+    if (!std::isfinite(s) || s == 0) fail(ErrorKind::kUsage, "a scale that is zero or not finite");
+  }
+  return std::make_shared<BasisForm>(std::make_shared<ScaleBasis>(std::move(scales)),
+                                     std::move(inner));
 }
 
 }  // namespace pith::form

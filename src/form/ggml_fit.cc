@@ -8,6 +8,7 @@
 #include "kinds.h"
 #include "pith/base/error.h"
 #include "pith/form/arguments.h"
+#include "scales.h"
 
 namespace pith::form {
 namespace {
@@ -96,6 +97,8 @@ void GgmlFit::refit(Block& block, uint64_t g, std::span<const float> w,
               parts_->search(importance.empty()), g, b);
   block = {b.d, b.dmin, b.scale, b.least};
 }
+
+float GgmlFit::rounded(float shared) const { return rounded_scale(shared, DType::kF16); }
 
 bool GgmlFit::holds(const Block& block) const {
   const GgmlBlockType& t = parts_->type;

@@ -242,6 +242,12 @@ UniformScale UniformFit::fit(std::span<const float> w, std::span<const float> im
   return {best.scale, best.zero};
 }
 
+UniformScale UniformFit::rounded(UniformScale s) const {
+  const UniformParameters& p = parts_->p;
+  const DType type = p.coded_scales ? DType::kF32 : p.scale;  // coded later
+  return {rounded_scale(s.scale, type), p.zero ? rounded_scale(s.zero, type) : 0};
+}
+
 void UniformFit::set_scales(Matrix& scales, Matrix& zeros) {
   Parts& to = *parts_;
   to.scales = store(to.p, scales);

@@ -36,8 +36,9 @@ struct FeedbackOptions {
   // trusted less. At least 0; raised as far as the factorization needs it.
   double damping = 0.01;
   int threads = 0;  // 0: as many as there are; the result is the same
-  // Of `ggml(...)`, after all columns: codes and scales that are better beside all others are
-  // taken, one after the other, so many times over or until there are none. Takes 4 n^2 bytes.
+  // Of `uniform(...)` and `ggml(...)`, after all columns: codes and scales that are better beside
+  // all others are taken, one after the other, so many times over or until there are none. Takes 4
+  // n^2 bytes.
   int sweeps = 2;
 };
 

@@ -21,4 +21,8 @@ FormPtr product_of(std::vector<FormPtr> factors);
 // ErrorKind::kUsage otherwise.
 FormPtr lowrank_of(FormPtr left, FormPtr right);
 
+// `scale | inner`: column c is that of inner times scales[c], which become f16. Throws
+// ErrorKind::kUsage unless there is one for each column, finite and not zero as f16.
+FormPtr scaled_columns(std::vector<float> scales, FormPtr inner);
+
 }  // namespace pith::form

@@ -46,6 +46,8 @@ class GgmlFit {
   void refit(Block& block, uint64_t g, std::span<const float> w,
              std::span<const float> importance = {}) const;
 
+  // The nearest value that d and dmin can have.
+  float rounded(float shared) const;
   // Whether the integers are in the type's range.
   bool holds(const Block& block) const;
 

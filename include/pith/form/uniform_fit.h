@@ -43,6 +43,8 @@ class UniformFit {
   // each element's times its importance (none: all are equal). Importances are finite and not
   // negative; the largest should be about 1.
   UniformScale fit(std::span<const float> w, std::span<const float> importance = {}) const;
+  // The nearest that can be stored, where scales do not come first.
+  UniformScale rounded(UniformScale scale) const;
   // Sets the scales of all groups, and makes them what will be read. Zero points are ignored where
   // the form has none.
   void set_scales(Matrix& scales, Matrix& zeros);
