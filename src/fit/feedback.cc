@@ -7,8 +7,13 @@
 
 #include "block_descent.h"
 #include "feedback_factor.h"
+#include "outliers.h"
 #include "owed_errors.h"
+#include "pith/base/error.h"
+#include "pith/base/half.h"
 #include "pith/base/parallel.h"
+#include "pith/form/compose.h"
+#include "pith/form/sparse_fit.h"
 #include "pith/form/uniform_fit.h"
 #include "relative_importance.h"
 
@@ -32,6 +37,21 @@ struct Scales {
   }
 };
 
+constexpr float kMostF16 = 65504;
+
+// Elements that are stored beside the codes, row-major: what each is more than its code's value.
+struct Beside {
+  std::span<const uint8_t> kept;  // not 0; empty: none are
+  Matrix values;
+
+  bool holds(uint64_t row, uint64_t column) const {
+    return !kept.empty() && kept[row * values.shape.cols + column] != 0;
+  }
+  std::span<const uint8_t> kept_of(uint64_t row, uint64_t first, uint64_t n) const {
+    return kept.empty() ? kept : kept.subspan(row * values.shape.cols + first, n);
+  }
+};
+
 // One matrix that is being encoded.
 struct Job {
   const std::vector<uint64_t>& order;
@@ -39,6 +59,7 @@ struct Job {
   MatrixView weights;
   UniformFit& fit;
   Scales& scales;
+  Beside& beside;
   bool scales_first;
   std::span<const float> matrix = {};  // none: no descent
   int sweeps = 0;
@@ -62,7 +83,8 @@ void fit_all(Job& job, int threads) {
     }
     RelativeImportance importance;
     importance.set(all);
-    job.scales.put(0, 0, job.fit.fit({job.weights.data, all.size()}, importance.values()));
+    job.scales.put(
+        0, 0, job.fit.fit({job.weights.data, all.size()}, importance.without(job.beside.kept)));
   } else {
     parallel_for(threads, job.scales.scales.shape.cols, [&](size_t g) {
       const uint64_t first = g * length, n = std::min(length, cols - first);
@@ -70,7 +92,8 @@ void fit_all(Job& job, int threads) {
       importance.set(std::span(pivots).subspan(first, n));
       for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
         const auto w = job.weights.row(r).subspan(first, n);
-        job.scales.put(r, g, job.fit.fit(w, importance.values()));
+        const auto own = importance.without(job.beside.kept_of(r, first, n));
+        job.scales.put(r, g, job.fit.fit(w, own));
       }
     });
   }
@@ -163,7 +186,8 @@ class Strip {
         group_[i] = weights_[(first + i) * kTile + r] + (feeds ? sums[i * kTile + r] : 0.0f);
       }
       const auto w = std::span<const float>(group_).first(n);
-      job_.scales.put(first_row_ + r, g, job_.fit.fit(w, importance_.values()));
+      const auto own = importance_.without(job_.beside.kept_of(first_row_ + r, first, n));
+      job_.scales.put(first_row_ + r, g, job_.fit.fit(w, own));
     }
   }
 
@@ -177,7 +201,13 @@ class Strip {
       const float w = weights_[step * kTile + r];
       const float wanted = owed_.any() ? w + owed[r] : w;
       const uint8_t code = job_.fit.code(wanted, s);
-      const float value = job_.fit.value(code, s);
+      float value = job_.fit.value(code, s);
+      if (job_.beside.holds(first_row_ + r, column)) {
+        const float more =
+            float_from_f16(f16_from_float(std::clamp(wanted - value, -kMostF16, kMostF16)));
+        job_.beside.values.row(first_row_ + r)[column] = more;
+        value += more;
+      }
       codes_[r * job_.columns() + column] = code;
       e[r] = w - value;
       squares += (double{wanted} - value) * (double{wanted} - value);
@@ -194,9 +224,16 @@ class Strip {
       blocks[i].d = s.scale;
       blocks[i].dmin = -s.zero;
     }
-    const MatrixView rows{job_.weights.row(first_row_).data(), {rows_, cols}};
-    error_ =
-        factor_.mean * BlockDescent(uniform, job_.matrix).run(rows, job_.sweeps, blocks, codes_);
+    // What stands beside a code is no part of what its block is to be.
+    Matrix rows({rows_, cols});
+    for (uint64_t r = 0; r < rows_; ++r) {
+      for (uint64_t c = 0; c < cols; ++c) {
+        rows.row(r)[c] = job_.weights.row(first_row_ + r)[c];
+        if (!job_.beside.kept.empty()) rows.row(r)[c] -= job_.beside.values.row(first_row_ + r)[c];
+      }
+    }
+    error_ = factor_.mean *
+             BlockDescent(uniform, job_.matrix).run(rows.view(), job_.sweeps, blocks, codes_);
     if (!uniform.shared_may_change()) return;
     for (uint64_t i = 0; i < blocks.size(); ++i) {
       job_.scales.put(first_row_ + i / groups, i % groups, {blocks[i].d, -blocks[i].dmin});
@@ -214,6 +251,23 @@ class Strip {
   double error_ = 0;
 };
 
+// `uniform(...)` and what stands beside it.
+struct Parts {
+  const form::Expression& uniform;
+  const form::Expression* sparse = nullptr;
+};
+
+Parts parts_of(const form::Expression& e) {
+  if (e.kind() != form::Expression::Kind::kSum) return {e};
+  const form::Expression& last = e.operands().back();
+  const bool two = e.operands().size() == 2 && last.is_call() && last.name() == "sparse";
+  if (!two || !form::sparse_options(last).is_free()) {
+    throw e.place().error(ErrorKind::kUsage,
+                          fmt::format("`{}` is not `uniform(…) + sparse(share)`", to_string(e)));
+  }
+  return {e.operands()[0], &last};
+}
+
 }  // namespace
 
 ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
@@ -222,7 +276,8 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
   metric_.require(weights.shape);
   if (expression.is_call() && expression.name() == "ggml")
     return encode_blocks(expression, weights);
-  UniformFit fit(expression, weights);
+  const Parts parts = parts_of(expression);
+  UniformFit fit(parts.uniform, weights);
   const uint64_t cols = weights.shape.cols;
   std::vector<uint64_t> order = factor_->order;
   std::vector<double> pivots = factor_->pivots;
@@ -231,14 +286,22 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
     std::iota(order.begin(), order.end(), uint64_t{0});
     pivots.assign(cols, 1);
   }
-  Scales scales{Matrix(fit.groups()), Matrix(fit.groups())};
-  const bool in_order = std::ranges::is_sorted(order);
-  Job job{order, pivots, weights, fit, scales, fit.scales_first() || !in_order};
   const int threads = thread_count(options_.threads);
+  Scales scales{Matrix(fit.groups()), Matrix(fit.groups())};
+  Beside beside;
+  std::vector<uint8_t> kept;
+  if (parts.sparse != nullptr) {
+    std::vector<double> importance(cols);
+    for (uint64_t p = 0; p < cols; ++p) importance[order[p]] = pivots[p];
+    const double share = form::sparse_options(*parts.sparse).share;
+    kept = outliers(fit, weights, importance, form::count_of(share, weights.shape.size()), threads);
+    beside = {kept, Matrix(weights.shape)};
+  }
   std::vector<float> matrix;
   if (factor_->feeds_back() && options_.sweeps > 0) matrix = factor_->matrix(metric_, threads);
-  job.matrix = matrix;
-  job.sweeps = options_.sweeps;
+  const bool scales_first = fit.scales_first() || !std::ranges::is_sorted(order);
+  Job job{order, pivots, weights, fit, scales, beside, scales_first, matrix, options_.sweeps};
+  double error = 0;
   if (weights.shape.size() > 0) {
     if (job.scales_first) fit_all(job, threads);
     const auto blocks = blocks_of(cols, std::min(fit.group_length(), cols), job.scales_first);
@@ -246,11 +309,15 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
     parallel_for(threads, errors.size(), [&](size_t i) {
       errors[i] = Strip<Factor>(*factor_, job, i * kTile).run(blocks);
     });
-    if (!fit.scales_first()) fit.set_scales(scales.scales, scales.zeros);
-    return {fit.form(), std::accumulate(errors.begin(), errors.end(), 0.0)};
+    error = std::accumulate(errors.begin(), errors.end(), 0.0);
   }
-  fit.set_scales(scales.scales, scales.zeros);
-  return {fit.form(), 0};
+  if (!fit.scales_first() || weights.shape.size() == 0) fit.set_scales(scales.scales, scales.zeros);
+  form::FormPtr form = fit.form();
+  if (parts.sparse != nullptr) {
+    const form::SparseFit sparse(*parts.sparse, weights.shape, kept);
+    form = form::sum_of({form, sparse.form(beside.values.view())});
+  }
+  return {form, error};
 }
 
 }  // namespace pith::fit

@@ -92,6 +92,88 @@ TEST(ColumnScales, StayInRangeForAnySizes) {
             nearest(task_of(w, inputs)).error);
 }
 
+// Heavy-tailed weights: few elements make the steps of all others coarse.
+Matrix heavy_tailed(form::Shape shape, uint32_t seed) {
+  Matrix w = noise(shape, seed, 0.02f);
+  for (size_t i = 0; i < w.values.size(); i += 97) w.values[i] *= 8;
+  return w;
+}
+
+TEST(Outliers, CostLessBesideTheCodesThanInThem) {
+  const Matrix w = heavy_tailed({64, 256}, 8);
+  const Metric seen = metric_of(correlated(2000, 256, 10)),
+               other = metric_of(correlated(500, 256, 20));
+  for (const char* uniform : {"uniform(3, group=16, scales=uniform(3))",
+                              "uniform(3, group=32, zero=true)", "uniform(3, group=row)"}) {
+    const std::string sum = std::string(uniform) + " + sparse(1%)";
+    for (const int sweeps : {0, 2}) {
+      const FeedbackOptions options{.sweeps = sweeps};
+      const Fitted alone = feedback_fitter(parse(uniform), options)(task_of(w, seen));
+      const Fitted both = feedback_fitter(parse(sum), options)(task_of(w, seen));
+      EXPECT_EQ(both.form->expression(), encode(parse(sum), w.view())->expression());
+      EXPECT_LT(error_of(other, w, *both.form), 0.7 * error_of(other, w, *alone.form)) << uniform;
+      // The largest, chosen without the metric, and what is left of them stored beside.
+      EXPECT_LT(error_of(other, w, *both.form),
+                0.7 * error_of(other, w, *encode(parse(sum), w.view())))
+          << uniform;
+    }
+  }
+}
+
+TEST(Outliers, AreAsManyAsAskedFor) {
+  const Matrix w = heavy_tailed({20, 64}, 9);
+  for (const char* share : {"0%", "1%", "50%", "100%"}) {
+    const auto sum = parse("uniform(2, group=16) + sparse(" + std::string(share) + ")");
+    const Metric inputs = metric_of(correlated(500, 64, 10));
+    const auto form = ErrorFeedback(inputs).encode(sum, w.view()).form;
+    EXPECT_EQ(form->expression(), encode(sum, w.view())->expression());
+    EXPECT_EQ(bits(*form), bits(*encode(sum, w.view())));
+    if (std::string_view(share) == "100%") {
+      EXPECT_LT(error_of(Metric(), w, *form),
+                1e-6 * error_of(Metric(), w, *encode(parse("uniform(2, group=16)"), w.view())));
+    }
+  }
+  EXPECT_NE(
+      refusal([&] { ErrorFeedback(Metric()).encode(parse("uniform(2) + sparse(2:4)"), w.view()); }),
+      "");
+  EXPECT_NE(
+      refusal([&] { ErrorFeedback(Metric()).encode(parse("uniform(2) + lowrank(1)"), w.view()); }),
+      "");
+}
+
+TEST(InBasis, OutliersAreSpreadAndFeedbackWorksAsBefore) {
+  const Matrix w = heavy_tailed({64, 256}, 8);
+  const Metric seen = metric_of(with_large_channels(1000, 256, 20)),
+               other = metric_of(with_large_channels(300, 256, 30));
+  const auto grid = parse("uniform(3, group=256, grid=gaussian)");
+  const Fitted plain = feedback_fitter(grid)(task_of(w, seen));
+  const Fitted nearest = in_basis(parse("hadamard"), nearest_fitter(grid))(task_of(w, seen));
+  const Fitted turned = in_basis(parse("hadamard"), feedback_fitter(grid))(task_of(w, seen));
+  EXPECT_EQ(form::to_string(turned.form->expression()),
+            "hadamard | uniform(3, group=256, grid=gaussian)");
+  EXPECT_LT(error_of(other, w, *turned.form), error_of(other, w, *plain.form));
+  EXPECT_LT(error_of(other, w, *turned.form), 0.5 * error_of(other, w, *nearest.form));
+  EXPECT_NEAR(turned.error, error_of(seen, w, *turned.form), 1e-6 * turned.error);
+}
+
+TEST(InBasis, TakesEveryKindOfMetric) {
+  const Matrix w = noise({9, 64}, 3, 0.02f);
+  std::vector<double> importance(64, 1.0);
+  importance[5] = 100;
+  for (const char* basis : {"hadamard", "hadamard(7)", "scale", "dct", "pca"}) {
+    for (const Metric& inputs :
+         {Metric(), Metric::diagonal(importance), metric_of(correlated(30, 64, 10))}) {
+      const auto fitter = in_basis(parse(basis), feedback_fitter(parse("uniform(4, group=32)")));
+      const Fitted fitted = fitter(task_of(w, inputs));
+      EXPECT_LT(fitted.error, 0.05 * error(inputs, w.view(), Matrix(w.shape).view())) << basis;
+    }
+  }
+  EXPECT_NE(refusal([&] {
+              in_basis(parse("no"), nearest_fitter(parse("uniform(4)")))(task_of(w, Metric()));
+            }),
+            "");
+}
+
 TEST(Quantizers, SurviveOddShapesAndRefuseWhatIsNoNumber) {
   const auto nearest = nearest_fitter(parse("uniform(4, group=32)"));
   for (const Fitter& fitter :

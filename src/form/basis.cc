@@ -27,6 +27,14 @@ constexpr std::array kBases = {
 
 const BasisKind* find_basis(std::string_view name) { return find_named(kBases, name); }
 
+BasisPtr make_basis(const Expression& call, MatrixView matrix) {
+  const BasisKind* kind = call.is_call() ? find_basis(call.name()) : nullptr;
+  if (!kind)
+    throw call.place().error(ErrorKind::kUsage, fmt::format("no basis is called `{}`; there are {}",
+                                                            to_string(call), names_of(kBases)));
+  return kind->make(call, matrix);
+}
+
 BasisForm::BasisForm(BasisPtr basis, FormPtr inner)
     : Form(inner->shape()), basis_(std::move(basis)), inner_(std::move(inner)) {
   if (basis_->size() != shape().cols)
@@ -75,11 +83,7 @@ FormPtr BasisForm::read(Shape shape, BodyReader& in) {
 
 FormPtr BasisForm::encode(const Expression& expression, MatrixView matrix) {
   const Expression &name = expression.operands()[0], &inner = expression.operands()[1];
-  const BasisKind* kind = name.is_call() ? find_basis(name.name()) : nullptr;
-  if (!kind)
-    throw name.place().error(ErrorKind::kUsage, fmt::format("no basis is called `{}`; there are {}",
-                                                            to_string(name), names_of(kBases)));
-  BasisPtr basis = kind->make(name, matrix);
+  BasisPtr basis = make_basis(name, matrix);
   Matrix changed(matrix.shape);
   std::copy_n(matrix.data, matrix.shape.size(), changed.values.begin());
   for (uint64_t r = 0; r < changed.shape.rows; ++r) basis->change(changed.row(r).data());

@@ -41,6 +41,8 @@ struct BasisKind {
   BasisPtr (*make)(const Expression& call, MatrixView matrix);
 };
 const BasisKind* find_basis(std::string_view name);
+// Throws ErrorKind::kUsage where there is none of that name.
+BasisPtr make_basis(const Expression& call, MatrixView matrix);
 
 class BasisForm final : public Form {
  public:

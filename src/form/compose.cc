@@ -1,5 +1,6 @@
 #include "pith/form/compose.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "basis.h"
@@ -42,6 +43,27 @@ FormPtr scaled_columns(std::vector<float> scales, FormPtr inner) {
   }
   return std::make_shared<BasisForm>(std::make_shared<ScaleBasis>(std::move(scales)),
                                      std::move(inner));
+}
+
+BasisFit::BasisFit(const Expression& basis, MatrixView matrix)
+    : basis_(make_basis(basis, matrix)) {}
+
+Matrix BasisFit::change(MatrixView rows) const {
+  Matrix changed(rows.shape);
+  std::copy_n(rows.data, rows.shape.size(), changed.values.begin());
+  for (uint64_t r = 0; r < changed.shape.rows; ++r) basis_->change(changed.row(r).data());
+  return changed;
+}
+
+Matrix BasisFit::forward(MatrixView vectors) const {
+  Matrix changed(vectors.shape);
+  std::copy_n(vectors.data, vectors.shape.size(), changed.values.begin());
+  for (uint64_t r = 0; r < changed.shape.rows; ++r) basis_->forward(changed.row(r).data());
+  return changed;
+}
+
+FormPtr BasisFit::form(FormPtr inner) const {
+  return std::make_shared<BasisForm>(basis_, std::move(inner));
 }
 
 }  // namespace pith::form

@@ -57,10 +57,11 @@ class ErrorFeedback {
     // By the metric with its damping: what error() gives for it but for rounding.
     double error = 0;
   };
-  // `uniform(...)`, or this with a coder behind it; the types of `ggml(...)` that GgmlFit knows; or
-  // `sparse(...)`, see prune(). Columns are groups' members as in form::encode(). Scales are
-  // searched by the importance that is left to each column, D. Throws ErrorKind::kUsage for another
-  // expression or shape, kData for NaN and infinity in the weights.
+  // `uniform(...)`, or this with a coder behind it; `uniform(...) + sparse(share)`, whose sparse
+  // part holds the elements that cost most in it (SpQR: Dettmers et al. 2023); the types of
+  // `ggml(...)` that GgmlFit knows; or `sparse(...)`, see prune(). Columns are groups' members as
+  // in form::encode(). Scales are searched by the importance that is left to each column, D. Throws
+  // ErrorKind::kUsage for another expression or shape, kData for NaN and infinity in the weights.
   Result encode(const form::Expression& expression, form::MatrixView weights) const;
 
   // A byte for each element, 1 for those that are kept of a share of all or of n:m (SparseGPT:

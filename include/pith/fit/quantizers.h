@@ -39,4 +39,10 @@ std::vector<float> column_scales(const Metric& inputs, uint64_t columns, double 
 // The inputs' metric for a matrix whose columns were divided by these.
 Metric with_scaled_columns(const Metric& inputs, std::span<const float> scales);
 
+// `basis | F`: F fits the matrix in the basis's coordinates, and by the inputs as they are there. A
+// basis that spreads outliers over all columns leaves F numbers of a Gaussian (QuIP: Chee et al.
+// 2023; QuaRot: Ashkboos et al. 2024; the grid for these as in QuEST: Panferov et al. 2025).
+// Without any knowledge of the inputs, errors count as they are in the basis. Takes 24 n^2 bytes.
+Fitter in_basis(const form::Expression& basis, Fitter fitter);
+
 }  // namespace pith::fit

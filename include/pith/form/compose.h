@@ -3,6 +3,7 @@
 //   const FormPtr w = sum_of({quantized, lowrank_of(left, right)});   // uniform(…) + lowrank(…)
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "pith/form/form.h"
@@ -24,5 +25,21 @@ FormPtr lowrank_of(FormPtr left, FormPtr right);
 // `scale | inner`: column c is that of inner times scales[c], which become f16. Throws
 // ErrorKind::kUsage unless there is one for each column, finite and not zero as f16.
 FormPtr scaled_columns(std::vector<float> scales, FormPtr inner);
+
+class Basis;
+
+// `basis | inner` in the making: what inner has to be, and the inputs that it will get.
+class BasisFit {
+ public:
+  // The basis is fitted to the matrix. Throws ErrorKind::kUsage for what is no basis.
+  BasisFit(const Expression& basis, MatrixView matrix);
+
+  Matrix change(MatrixView rows) const;      // of the whole, to those of inner
+  Matrix forward(MatrixView vectors) const;  // inputs of the whole, a vector a row
+  FormPtr form(FormPtr inner) const;
+
+ private:
+  std::shared_ptr<const Basis> basis_;
+};
 
 }  // namespace pith::form
