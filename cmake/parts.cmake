@@ -18,6 +18,10 @@ set(pith_budget_libs PkgConfig::CBC)
 set(pith_budget_test_libs nlohmann_json::nlohmann_json)
 set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
 set(pith_archive_libs PkgConfig::ZSTD)
+# The text that the library holds.
+set_source_files_properties(src/weights/default_text.cc PROPERTIES
+  COMPILE_DEFINITIONS PITH_CALIBRATION_TEXT="${CMAKE_SOURCE_DIR}/data/text/calibration.txt"
+  OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/data/text/calibration.txt)
 set(pith_recipe_test_libs lzma)  # LZMA to compare with
 
 if(PITH_TESTS)

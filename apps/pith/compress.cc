@@ -30,11 +30,15 @@ archive::WriteReport write(const CompressPlan& plan) {
 
 void run(const CompressArguments& a) {
   CompressPlan plan = plan_compress(a);
+  std::shared_ptr<FittedModel> fitted;
+  if (has_limits(a)) fitted = fit_model(a, plan);
+  if (fitted && a.dry_run) return report_fit(a, *fitted, nullptr);
   ProgressBar bar(plan.label, a.quiet);
   plan.options.progress = bar.callback();
   const archive::WriteReport report = write(plan);
   bar.clear();
   report_compress(a, plan, report);
+  if (fitted) report_fit(a, *fitted, &report);
   plan.inputs.clear();
   if (a.remove) remove_inputs(a.inputs, plan.path, a.bases, a.threads, a.quiet);
 }
@@ -58,6 +62,9 @@ Examples:
   pith compress model.safetensors --recipe zipnn        a published method by name
   pith compress model --form 'uniform(4, group=64)'     with losses: every matrix in 4.25 bits a weight
   pith compress model -o m.pith --form 'uniform(4)' --form 'embed|lm_head=uniform(8)' --lossless 'layers.0'
+  pith compress model --bits 4 --calibrate book.txt     with the least loss at 4 bits a weight, all counted
+  pith compress model --kl 0.01 -o m.pith               as small as a divergence of 0.01 nats allows
+  pith compress model --size 500MiB --dry-run           what each tensor would get
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
 
@@ -72,6 +79,23 @@ void add_where(CLI::App* c, CompressArguments& a) {
   c->add_flag("--rm", a.remove,
               "remove the inputs once the archive is written, synced and verified");
   c->add_flag("--dry-run", a.dry_run, "write nothing, only say what would come of it");
+}
+
+void add_limits(CLI::App* c, CompressArguments& a) {
+  const auto limit = [&](const char* name, std::string& value, const char* help, const char* type) {
+    c->add_option(name, value, help)->type_name(type)->group("Limits (models, with losses)");
+  };
+  limit("--bits", a.bits, "bits for each weight, of the whole archive", "N");
+  limit("--size", a.size, "bytes of the archive, as 500MiB", "SIZE");
+  limit("--ratio", a.ratio, "how many times smaller than the input", "R");
+  limit("--kl", a.kl, "divergence from the model as it was, nats a token", "X");
+  limit("--perplexity", a.perplexity, "growth of perplexity, as 1%", "SHARE");
+  limit("--calibrate", a.calibration,
+        "the text that the model is to be good at, or what pith calibrate made of it", "FILE");
+  c->add_option("--tokens", a.tokens, "of the text that are read; default: by the model's size")
+      ->type_name("N")
+      ->check(not_negative())
+      ->group("Limits (models, with losses)");
 }
 
 void add_how(CLI::App* c, CompressArguments& a) {
@@ -99,6 +123,7 @@ void add_compress(CLI::App& app) {
   CLI::App* c = app.add_subcommand("compress", "Compress files, folders or a pipe into an archive");
   add_where(c, *a);
   add_how(c, *a);
+  add_limits(c, *a);
   c->add_flag("-q,--quiet", a->quiet, "say nothing but errors");
   c->add_flag("-v,--verbose", a->verbose, "a table of the tensors, and where the time went");
   c->add_flag("--json", a->json, "the report as JSON on standard output");

@@ -17,6 +17,10 @@ namespace pith::command {
 struct CompressArguments {
   std::vector<std::string> inputs, bases, settings, forms, lossless;
   std::string output, level, recipe;
+  // Limits for models, as they were written; empty: none.
+  std::string bits, size, ratio, kl, perplexity;
+  std::string calibration;  // a text, or statistics; empty: the text that Pith comes with
+  uint64_t tokens = 0;      // of calibration; 0: by the size of the model
   int threads = 0;
   bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;
   bool quiet = false, verbose = false, json = false, rebase = false, dry_run = false;
@@ -33,6 +37,16 @@ struct CompressPlan {
   Target target = Target::kFile;
   std::filesystem::path path;  // of kFile
 };
+
+// Whether limits were named: the input then is a language model whose matrices are fitted.
+bool has_limits(const CompressArguments& arguments);
+
+// Fits the model's matrices within the limits, and has the plan store them. What came of it is
+// said by the second, after the archive was written (null: --dry-run).
+struct FittedModel;
+std::shared_ptr<FittedModel> fit_model(const CompressArguments& arguments, CompressPlan& plan);
+void report_fit(const CompressArguments& arguments, const FittedModel& fitted,
+                const archive::WriteReport* report);
 
 // Throws kUsage for arguments that do not go together.
 CompressPlan plan_compress(const CompressArguments& arguments);

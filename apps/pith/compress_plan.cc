@@ -32,7 +32,18 @@ void check(const CompressArguments& a) {
   if (a.rebase && a.inputs.size() != 1) usage("--rebase takes one archive");
   if (a.recipe.empty() && !a.settings.empty())
     usage("--set belongs to a recipe; name one with --recipe");
-  if (!a.lossless.empty() && a.forms.empty()) usage("--lossless says what --form leaves alone");
+  if (!a.lossless.empty() && a.forms.empty() && !has_limits(a)) {
+    usage("--lossless says what --form or a limit leaves alone");
+  }
+  if (has_limits(a)) {
+    if (from_stdin(a) || a.inputs.size() != 1)
+      usage("limits are for one model, a file or a folder");
+    if (a.rebase || !a.bases.empty()) usage("limits do not go with --rebase or --base");
+    if (!a.recipe.empty()) usage("limits do not go with this recipe");
+    if (a.remove) usage("--rm does not go with limits, which are lossy");
+  } else if (!a.calibration.empty() || a.tokens > 0) {
+    usage("--calibrate belongs to a limit: --bits, --size, --ratio, --kl or --perplexity");
+  }
   if (a.remove && !a.forms.empty()) usage("--rm does not go with --form, which is lossy");
   if (a.rebase && !a.recipe.empty())
     usage("--rebase writes an archive that stands alone; no recipe goes with it");
@@ -159,7 +170,7 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   plan.options = by_recipe.write;
   plan.options.forms = form_rules(a);
   if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
-  if (a.fast) plan.options.level = lossless::Level::kFast;
+  if (a.fast && !has_limits(a)) plan.options.level = lossless::Level::kFast;
   if (a.max) plan.options.level = lossless::Level::kMax;
 }
 

@@ -103,16 +103,21 @@ FormRules::FormRules(const std::vector<FormRule>& rules) {
   }
 }
 
-const form::Expression* FormRules::find(const io::TensorRegion& tensor) const {
+const FormRule* FormRules::rule(const io::TensorRegion& tensor) const {
   if (!has_float_elements(tensor.dtype) || tensor.size == 0 || tensor.shape.empty()) return nullptr;
   for (auto r = rules_.rbegin(); r != rules_.rend(); ++r) {
     const std::string& pattern = r->rule.pattern;
     const bool exact = !pattern.empty() && pattern == tensor.name;
     const bool found = tensor.shape.size() > 1 && tensor.name.size() <= kLongestName &&
                        (pattern.empty() || std::regex_search(tensor.name, r->regex));
-    if (exact || found) return r->rule.expression ? &*r->rule.expression : nullptr;
+    if (exact || found) return &r->rule;
   }
   return nullptr;
+}
+
+const form::Expression* FormRules::find(const io::TensorRegion& tensor) const {
+  const FormRule* found = rule(tensor);
+  return found && found->expression ? &*found->expression : nullptr;
 }
 
 form::Shape matrix_shape(const io::TensorRegion& tensor) {

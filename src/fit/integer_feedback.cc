@@ -1,5 +1,6 @@
 // Integers with steps by water-filling, and codes by error feedback.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <vector>
@@ -46,9 +47,10 @@ class IntegerStrip {
         rows_(std::min<uint64_t>(kTile, weights.shape.rows - panel * kTile)),
         owed_(factor, weights.shape.cols) {}
 
-  // The squared roundings of each row, times the pivots.
+  // The squared roundings of each row, times the pivots; and with the products, where there are
+  // any, the sums of what was and what is.
   void run(std::span<const uint64_t> order, std::span<const double> pivots, double lambda,
-           double* errors) {
+           MatrixView products, double* errors, std::array<double, 2>* own) {
     float wanted[kTile], values[kTile];
     const uint64_t cols = weights_.shape.cols;
     for (uint64_t first = 0; first < cols; first += kMostSteps) {
@@ -65,6 +67,10 @@ class IntegerStrip {
           left[r] = column[r * cols] - values[r];
           const double rounded = double{wanted[r]} - values[r];
           errors[r] += pivots[step] * rounded * rounded;
+          if (!own) continue;
+          const double product = products.row(panel_ * kTile + r)[order[step]];
+          own[r][0] += product * column[r * cols];
+          own[r][1] += product * values[r];
         }
       }
       owed_.pass_on(block);
@@ -106,7 +112,7 @@ IntegerSteps ErrorFeedback::steps(form::Shape shape, double step, RowImportance 
 
 ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression, MatrixView weights,
                                             const IntegerSteps& steps, double lambda,
-                                            RowImportance rows) const {
+                                            RowImportance rows, MatrixView products) const {
   metric_.require(weights.shape);
   IntegerFit fit(expression, weights, steps);
   if (weights.shape.size() == 0) return {fit.form(), 0};
@@ -117,14 +123,27 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression, 
     std::iota(order.begin(), order.end(), uint64_t{0});
     pivots.assign(order.size(), 1);
   }
+  const auto importance = [&](uint64_t r) { return rows.empty() ? 1 : rows[r]; };
   std::vector<double> errors(weights.shape.rows);
-  parallel_for(thread_count(options_.threads), fit.panels(), [&](size_t panel) {
+  // Of each row: w A w and w A w'.
+  std::vector<std::array<double, 2>> own(products.data ? weights.shape.rows : 0);
+  const int threads = thread_count(options_.threads);
+  parallel_for(threads, fit.panels(), [&](size_t panel) {
     IntegerStrip<Factor>(*factor_, weights, fit, panel)
-        .run(order, pivots, lambda, errors.data() + panel * kTile);
+        .run(order, pivots, lambda, products, errors.data() + panel * kTile,
+             own.empty() ? nullptr : own.data() + panel * kTile);
   });
-  double error = 0;
-  for (uint64_t r = 0; r < errors.size(); ++r) error += errors[r] * (rows.empty() ? 1 : rows[r]);
-  return {fit.form(), error};
+  double error = 0, before = 0, after = 0;
+  for (uint64_t r = 0; r < errors.size(); ++r) {
+    error += errors[r] * importance(r);
+    if (own.empty()) continue;
+    before += own[r][0] * importance(r);
+    after += own[r][1] * importance(r);
+  }
+  // Far from 1 there is little left of the matrix, and noise would be what grows.
+  const double gain = after > 0 ? before / after : 1;
+  const bool sound = gain > 0.5 && gain < 2;
+  return {fit.form(threads, sound ? static_cast<float>(gain) : 1.0F), error};
 }
 
 }  // namespace pith::fit

@@ -145,9 +145,12 @@ void IntegerFit::update_costs() {
   p.costs.update(histogram);
 }
 
-FormPtr IntegerFit::form(int threads) {
+FormPtr IntegerFit::form(int threads, float gain) {
   Parts& p = *parts_;
-  FormPtr form = IntegerForm::make(p.shape, p.asked, p.steps, p.classes, p.codes, threads);
+  IntegerSteps steps = p.steps;
+  steps.step *= gain;
+  FormPtr form =
+      IntegerForm::make(p.shape, p.asked, std::move(steps), p.classes, p.codes, threads);
   p.form_bits = static_cast<double>(form::bits(*form));
   return form;
 }

@@ -152,6 +152,8 @@ class Calibration {
     model::GradientPass pass(model_, window_, threads_,
                              model::sampled_loss(options_.seed, threads_));
     Sums sums;
+    VectorSums lookups(model_.config().width, true);
+    made_.token_counts.assign(model_.config().vocabulary, 0);
     const model::GradientObserver observer = {
         .linear =
             [&](std::string_view tensor, MatrixView, MatrixView gradients) {
@@ -162,7 +164,12 @@ class Calibration {
               sum->add(gradients, threads_,
                        fmt::format("{}: gradients of {}", model_.where(), tensor));
             },
-        .embedding = {}};
+        .embedding =
+            [&](std::string_view, std::span<const int32_t> ids, MatrixView gradients) {
+              lookups.add(gradients, threads_,
+                          fmt::format("{}: gradients of embeddings", model_.where()));
+              for (const int32_t id : ids) ++made_.token_counts[static_cast<size_t>(id)];
+            }};
     const uint64_t some = std::max<uint64_t>(1, pass.kMostRows / window_) * window_;
     for (uint64_t at = 0; at < gradient_ids_.size(); at += some) {
       const uint64_t n = std::min<uint64_t>(some, gradient_ids_.size() - at);
@@ -170,6 +177,7 @@ class Calibration {
       steps_.done(3 * n / window_ * weights_.layers.size());
     }
     for (const auto& [name, sum] : sums) made_.tensors[name].gradients = sum->finish();
+    made_.lookups = lookups.finish();
   }
 
   const LanguageModel& model_;

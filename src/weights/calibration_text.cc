@@ -25,7 +25,9 @@ CalibrationText calibration_text(const model::LanguageModel& model, std::string_
   }
   std::vector<int32_t> start;
   if (tokenizer.adds_bos() && tokenizer.bos()) start.push_back(tokenizer.bos().value_or(0));
+
   CalibrationText out;
+  out.begins_with_bos = !start.empty();
   const uint64_t context = std::max<uint64_t>(model.config().context, 2);
   out.length = std::min({size.window, context, ids.size() + start.size()});
   const uint64_t fresh = out.length - start.size();  // tokens of the text in a window

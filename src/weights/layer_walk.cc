@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "linears.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/model/layer_runner.h"
@@ -18,21 +19,6 @@ using form::Matrix;
 using form::MatrixView;
 using model::DecoderLayer;
 using model::Linear;
-
-void add(model::FeedForward& from, std::vector<Linear*>& to) {
-  for (Linear* l : {&from.gate, &from.up, &from.down}) to.push_back(l);
-}
-
-// In the order in which they are computed with.
-std::vector<Linear*> linears(DecoderLayer& layer) {
-  std::vector<Linear*> all = {&layer.q, &layer.k, &layer.v, &layer.output};
-  if (layer.feed_forward) add(*layer.feed_forward, all);
-  if (layer.experts) {
-    for (model::FeedForward& expert : layer.experts->experts) add(expert, all);
-    if (layer.experts->shared) add(*layer.experts->shared, all);
-  }
-  return all;
-}
 
 // Second moments of the inputs of several weights; weights that take the same ones share them.
 class Moments {
@@ -100,7 +86,7 @@ class Walk {
     if (!options.progress) return;
     const model::DecoderWeights& w = model.weights();
     total_ = w.embedding->shape().size();
-    for (DecoderLayer layer : w.layers) {
+    for (const DecoderLayer& layer : w.layers) {
       for (const Linear* l : linears(layer)) total_ += l->weight->shape().size();
     }
     if (!model.config().tied_embeddings) total_ += w.head.weight->shape().size();
@@ -110,7 +96,8 @@ class Walk {
     const model::DecoderWeights& w = model_.weights();
     FormPtr embedding = w.embedding;
     const Metric nothing;
-    if (FormPtr made = visit({"model.embed_tokens.weight", Role::kEmbedding, w.embedding, nothing, 0})) {
+    if (FormPtr made =
+            visit({"model.embed_tokens.weight", Role::kEmbedding, w.embedding, nothing, 0})) {
       embedding = std::move(made);
     }
     Matrix stream = model::embed(*embedding, text_.windows);
@@ -127,7 +114,8 @@ class Walk {
  private:
   FormPtr visit(const Visit& v) {
     FormPtr made = visitor_(v);
-    if (v.role != Role::kHead || !model_.config().tied_embeddings) done_ += v.weight->shape().size();
+    if (v.role != Role::kHead || !model_.config().tied_embeddings)
+      done_ += v.weight->shape().size();
     report(options_.progress, done_, total_);
     return options_.only_look ? nullptr : made;
   }
@@ -140,8 +128,8 @@ class Walk {
     }
     moments.finish();
     for (Linear* l : linears(layer)) {
-      FormPtr made =
-          visit({l->name, Role::kLayer, l->weight, moments.metric(l->name), moments.tokens(l->name)});
+      FormPtr made = visit(
+          {l->name, Role::kLayer, l->weight, moments.metric(l->name), moments.tokens(l->name)});
       if (!made) continue;
       // Floats are multiplied faster than they would be decoded for every few tokens.
       l->weight = in_floats(*made);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view kFile = "calibration.safetensors";
 constexpr std::string_view kVersion = "1";
-constexpr std::string_view kEntropies = "entropies";
+constexpr std::string_view kEntropies = "entropies", kTokens = "tokens", kLookups = "lookups";
 
 // What a tensor of the file is called behind its weight's name and a colon.
 constexpr std::string_view kCount = "count", kSquares = "squares", kSizes = "sizes",
@@ -124,6 +124,10 @@ class Reader {
         s.entropies = values<double>(t, DType::kF64);
         continue;
       }
+      if (region.name == kTokens) {
+        s.token_counts = values<uint64_t>(t, DType::kU64);
+        continue;
+      }
       const size_t side_at = region.name.rfind(':');
       const size_t what_at = region.name.find('.', side_at == std::string::npos ? 0 : side_at);
       if (side_at == std::string::npos || what_at == std::string::npos) bad(region.name);
@@ -139,7 +143,11 @@ class Reader {
       for (const auto& side : sides) {
         if (side) check(name, *side);
       }
-      s.tensors[name] = {sides[0], sides[1]};
+      if (name == kLookups) {
+        s.lookups = sides[1];
+      } else {
+        s.tensors[name] = {sides[0], sides[1]};
+      }
     }
     return s;
   }
@@ -244,6 +252,8 @@ void write_statistics(const CalibrationStatistics& s, const std::filesystem::pat
     if (t.inputs) tensors.add(fmt::format("{}:{}.", name, kSides[0]), *t.inputs);
     if (t.gradients) tensors.add(fmt::format("{}:{}.", name, kSides[1]), *t.gradients);
   }
+  if (s.lookups) tensors.add(fmt::format("{}:{}.", kLookups, kSides[1]), *s.lookups);
+  tensors.put("", kTokens, DType::kU64, std::span<const uint64_t>(s.token_counts));
   tensors.put("", kEntropies, DType::kF64, std::span<const double>(s.entropies));
   const archive::Input input = {std::string(kFile), std::make_shared<StatisticsSource>(
                                                         metadata, tensors.infos, tensors.data)};

@@ -54,7 +54,9 @@ class FormRules {
   explicit FormRules(const std::vector<FormRule>& rules);
 
   bool empty() const { return rules_.empty(); }
-  // Null: lossless. Lives as long as the rules.
+  // The rule that decides; null: none. Lives as long as the rules.
+  const FormRule* rule(const io::TensorRegion& tensor) const;
+  // Its form; null: lossless.
   const form::Expression* find(const io::TensorRegion& tensor) const;
 
  private:

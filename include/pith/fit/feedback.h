@@ -86,11 +86,13 @@ class ErrorFeedback {
   form::IntegerSteps steps(form::Shape shape, double step, RowImportance rows = {}) const;
 
   // `integer(...) > rans` with these steps. lambda: the error that a bit may cost, in steps
-  // squared; 0: nearest. What a rounding towards zero would take from the outputs is given back by
-  // one factor for the whole matrix: inputs x then have w x and w' x equal on the average. The
-  // error is by the metric with the importance of rows, which the steps were made for.
+  // squared; 0: nearest. The error is by the metric with the importance of rows, which the steps
+  // were made for. Where the metric's products w A are given, what rounding takes from the outputs
+  // (codes of low rates are too often zero) is given back by one factor for the whole matrix:
+  // regressed on what it was, an output then is as large as it was.
   Result encode(const form::Expression& expression, form::MatrixView weights,
-                const form::IntegerSteps& steps, double lambda, RowImportance rows = {}) const;
+                const form::IntegerSteps& steps, double lambda, RowImportance rows = {},
+                form::MatrixView products = {}) const;
 
   double damping() const;  // that was used
 

@@ -56,6 +56,10 @@ struct CalibrationStatistics {
   // By the name of the weight, as Hugging Face's files have it; the embedding is there as the head
   // if tied, else not at all.
   std::map<std::string, TensorStatistics, std::less<>> tensors;
+  // Gradients at what was looked up of the embedding, with moments, and how often each token was;
+  // null and empty without gradients.
+  std::shared_ptr<const VectorStatistics> lookups;
+  std::vector<uint64_t> token_counts;
   // Of the residual stream before each layer and behind the last: bits of one value in steps of a
   // sixteenth of the root mean square. Where it is high, errors of a layer depend on those before
   // it (Q-VLM, arXiv 2410.08119).

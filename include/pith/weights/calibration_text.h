@@ -11,7 +11,8 @@
 namespace pith::weights {
 
 struct CalibrationText {
-  uint64_t length = 0;            // tokens of a window
+  uint64_t length = 0;  // tokens of a window
+  bool begins_with_bos = false;
   std::vector<int32_t> windows;   // one after the other; each begins with bos where texts do
   std::vector<int32_t> held_out;  // the last tenth of the text, without bos; empty for short texts
   uint64_t count() const { return length == 0 ? 0 : windows.size() / length; }

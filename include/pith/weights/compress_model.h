@@ -1,0 +1,111 @@
+// A language model's matrices in as few bytes as a limit says, with the least divergence from the
+// model as it was.
+//
+//   ModelCompressor compressor(model, inputs, text, options);     // calibrates
+//   compressor.plan({.bytes = 4 << 20});                          // what would come of it
+//   CompressedModel small = compressor.compress({.bytes = 4 << 20});
+//   write_archive(inputs, "small.pith", {.fitted = small.forms(...)});
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pith/archive/writer.h"
+#include "pith/audit/perplexity.h"
+#include "pith/base/progress.h"
+#include "pith/fit/fitter.h"
+#include "pith/form/expression.h"
+#include "pith/model/language_model.h"
+#include "pith/weights/calibration_statistics.h"
+#include "pith/weights/calibration_text.h"
+
+namespace pith::weights {
+
+// What must not be exceeded; at least one is set.
+struct Limits {
+  std::optional<uint64_t> bytes;     // of the whole archive
+  std::optional<double> bits;        // of the archive for each weight of the model
+  std::optional<double> ratio;       // of the input's bytes to the archive's
+  std::optional<double> divergence;  // from the model as it was, nats a token on held-out text
+  std::optional<double> perplexity;  // by which that on held-out text may grow, as a share
+};
+
+struct CompressModelOptions {
+  CalibrationSize size;
+  uint64_t gradient_tokens = 8192;
+  bool calibrated = true;  // false: nothing but the weights is looked at
+  // Statistics made before, of this very model; unset: made here.
+  std::optional<CalibrationStatistics> statistics = {};
+  form::Expression expression = form::parse("integer(states=8) > rans");
+  // Tensors that the writer's rules decide; as WriteOptions::forms.
+  std::vector<archive::FormRule> rules = {};
+  // Where what is done is kept, so that an interrupted run goes on; empty: nowhere.
+  std::filesystem::path journal = {};
+  int threads = 0;
+  // Stage ("calibrating", "measuring rates", "fitting", …) and how far it is.
+  std::function<Progress(const char* stage)> progress = {};
+};
+
+struct PlannedTensor {
+  std::string name;
+  std::string form;  // expression
+  uint64_t elements = 0;
+  double bits = 0;  // an element
+  double loss = 0;  // divergence to expect of it alone
+};
+
+struct ModelPlan {
+  std::vector<PlannedTensor> tensors;
+  uint64_t overhead = 0;  // bytes of all but these tensors
+  uint64_t weights = 0;   // elements of all tensors of the model
+  double bytes = 0;       // of the archive
+  double divergence = 0;  // nats a token, to expect
+};
+
+// What was lost on text that no fit has seen.
+struct HeldOut {
+  uint64_t tokens = 0;
+  double divergence = 0, perplexity = 0, perplexity_before = 0, same_best = 0;
+};
+
+struct CompressedModel {
+  std::map<std::string, form::FormPtr, std::less<>> tensors;
+  ModelPlan plan;                   // with what came of it
+  std::optional<HeldOut> measured;  // none where the text is too short
+};
+
+class ModelCompressor {
+ public:
+  // The inputs are those that the archive will have, among them the model's weights. Reads the
+  // text, calibrates, and measures rates. Throws ErrorKind::kUsage for statistics of another model
+  // and rules that cannot be, kData for models that cannot be calibrated, with the layer.
+  ModelCompressor(const model::LanguageModel& model, std::vector<archive::Input> inputs,
+                  std::string_view text, CompressModelOptions options);
+  ~ModelCompressor();
+
+  // Throws ErrorKind::kLimit, with the smallest that can be, for limits that cannot be met;
+  // kUsage where none is set.
+  ModelPlan plan(const Limits& limits) const;
+  CompressedModel compress(const Limits& limits);
+
+  // For WriteOptions::fitted and ::forms.
+  void store(const CompressedModel& compressed, archive::WriteOptions& options) const;
+
+  // Of the whole input.
+  uint64_t input_bytes() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// The text that calibration reads where a user names none: public-domain English prose.
+std::string_view default_calibration_text();
+
+}  // namespace pith::weights

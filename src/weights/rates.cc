@@ -1,0 +1,134 @@
+#include "rates.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace pith::weights {
+namespace {
+
+using form::Matrix;
+
+constexpr uint64_t kPanel = form::IntegerFit::kPanelRows;
+constexpr uint64_t kPanels = 8;
+// Bits an element for which steps are tried.
+constexpr std::array<double, 5> kBits = {1.0, 2.0, 3.0, 4.5, 8.0};
+constexpr double kFewestBits = 0.02;
+
+// Panels of rows spread over the matrix.
+std::vector<uint64_t> some_rows(uint64_t rows) {
+  std::vector<uint64_t> out;
+  const uint64_t panels = (rows + kPanel - 1) / kPanel, taken = std::min(panels, kPanels);
+  for (uint64_t i = 0; i < taken; ++i) {
+    const uint64_t first = i * panels / taken * kPanel;
+    for (uint64_t r = first; r < std::min(first + kPanel, rows); ++r) out.push_back(r);
+  }
+  return out;
+}
+
+}  // namespace
+
+Rate::Rate(fit::WaterFilling& fitter, const fit::Task& task)
+    : name_(task.name), elements_(task.weights.shape.size()) {
+  const std::vector<uint64_t> rows = some_rows(task.weights.shape.rows);
+  Matrix some({rows.size(), task.weights.shape.cols});
+  std::vector<double> outputs;
+  for (uint64_t i = 0; i < rows.size(); ++i) {
+    std::ranges::copy(task.weights.row(rows[i]), some.row(i).begin());
+    if (!task.outputs.empty()) outputs.push_back(task.outputs[rows[i]]);
+  }
+  const fit::Task part{.name = task.name,
+                       .weights = some.view(),
+                       .inputs = task.inputs,
+                       .outputs = outputs,
+                       .threads = task.threads};
+  const auto n = static_cast<double>(some.shape.size());
+  for (const double wanted : kBits) {
+    const double step = fitter.step_for(part, wanted);
+    fitter.set_step(step);
+    const fit::Fitted fitted = fitter(part);
+    points_.push_back({std::log2(step), static_cast<double>(form::bits(*fitted.form)) / n,
+                       std::log2(std::max(fitted.error / 2 / n, 1e-300))});
+  }
+}
+
+namespace {
+
+// Along the line through the neighbours; outside, a bit and two octaves of loss an octave.
+double between(const std::vector<Rate::Point>& points, double octaves, double Rate::Point::*what,
+               double slope) {
+  if (octaves >= points.front().octaves) {
+    return points.front().*what + slope * (octaves - points.front().octaves);
+  }
+  if (octaves <= points.back().octaves) {
+    return points.back().*what + slope * (octaves - points.back().octaves);
+  }
+  const auto right =
+      std::ranges::find_if(points, [&](const Rate::Point& p) { return p.octaves <= octaves; });
+  const auto left = right - 1;
+  const double width = left->octaves - right->octaves;
+  const double share = width > 0 ? (octaves - right->octaves) / width : 0;
+  return (*right).*what + share * ((*left).*what - (*right).*what);
+}
+
+template <class F>
+double bisect(double low, double high, const F& too_low) {
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (too_low(middle) ? low : high) = middle;
+  }
+  return high;
+}
+
+// Octaves between which every step makes sense.
+std::pair<double, double> range(std::span<const Rate> rates) {
+  double low = 1e300, high = -1e300;
+  for (const Rate& r : rates) {
+    low = std::min(low, r.points().back().octaves - 4);
+    high = std::max(high, r.points().front().octaves + 4);
+  }
+  return {low, high};
+}
+
+}  // namespace
+
+double Rate::bytes(double step) const {
+  const double octaves = std::log2(step);
+  // Below a bit the curve flattens: half as many bits with every octave.
+  double bits = between(points_, octaves, &Point::bits, -1);
+  const Point& first = points_.front();
+  if (octaves > first.octaves) bits = first.bits * std::exp2(first.octaves - octaves);
+  return std::max(bits, kFewestBits) * static_cast<double>(elements_) / 8;
+}
+
+double Rate::loss(double step) const {
+  return std::exp2(between(points_, std::log2(step), &Point::loss, 2)) *
+         static_cast<double>(elements_);
+}
+
+double bytes(std::span<const Rate> rates, double step) {
+  double sum = 0;
+  for (const Rate& r : rates) sum += r.bytes(step);
+  return sum;
+}
+
+double loss(std::span<const Rate> rates, double step) {
+  double sum = 0;
+  for (const Rate& r : rates) sum += r.loss(step);
+  return sum;
+}
+
+double step_for_bytes(std::span<const Rate> rates, double wanted, double correction) {
+  const auto [low, high] = range(rates);
+  return std::exp2(bisect(
+      low, high, [&](double o) { return bytes(rates, std::exp2(o)) * correction > wanted; }));
+}
+
+double step_for_loss(std::span<const Rate> rates, double wanted) {
+  const auto [low, high] = range(rates);
+  // The largest step that loses no more.
+  return std::exp2(
+      -bisect(-high, -low, [&](double o) { return loss(rates, std::exp2(-o)) > wanted; }));
+}
+
+}  // namespace pith::weights
