@@ -31,7 +31,7 @@ archive::WriteReport write(const CompressPlan& plan) {
 void run(const CompressArguments& a) {
   CompressPlan plan = plan_compress(a);
   std::shared_ptr<FittedModel> fitted;
-  if (has_limits(a)) fitted = fit_model(a, plan);
+  if (fits_model(a, plan)) fitted = fit_model(a, plan);
   if (fitted && a.dry_run) return report_fit(a, *fitted, nullptr);
   ProgressBar bar(plan.label, a.quiet);
   plan.options.progress = bar.callback();
@@ -64,6 +64,8 @@ Examples:
   pith compress model -o m.pith --form 'uniform(4)' --form 'embed|lm_head=uniform(8)' --lossless 'layers.0'
   pith compress model --bits 4 --calibrate book.txt     with the least loss at 4 bits a weight, all counted
   pith compress model --kl 0.01 -o m.pith               as small as a divergence of 0.01 nats allows
+  pith compress model --bits 4.5 --choose fast          of forms that multiply at the speed of memory
+  pith compress model --bits 5 --choose gguf -o m.pith  of GGUF's types (then: pith export m.pith -o m.gguf)
   pith compress model --size 500MiB --dry-run           what each tensor would get
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
@@ -90,6 +92,12 @@ void add_limits(CLI::App* c, CompressArguments& a) {
   limit("--ratio", a.ratio, "how many times smaller than the input", "R");
   limit("--kl", a.kl, "divergence from the model as it was, nats a token", "X");
   limit("--perplexity", a.perplexity, "growth of perplexity, as 1%", "SHARE");
+  limit("--latency", a.latency, "milliseconds for a token, matrices alone, on this machine", "MS");
+  add_repeatable(c, "--choose", a.choices,
+                 "forms of which each matrix gets one: fast (codes of fixed width), gguf, or any; "
+                 "default: integers, entropy-coded, which are smallest",
+                 "EXPR")
+      ->group("Limits (models, with losses)");
   limit("--calibrate", a.calibration,
         "the text that the model is to be good at, or what pith calibrate made of it", "FILE");
   c->add_option("--tokens", a.tokens, "of the text that are read; default: by the model's size")

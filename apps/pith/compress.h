@@ -11,6 +11,7 @@
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
 #include "pith/recipe/checkpoint_prediction.h"
+#include "pith/weights/compress_model.h"
 
 namespace pith::command {
 
@@ -18,9 +19,10 @@ struct CompressArguments {
   std::vector<std::string> inputs, bases, settings, forms, lossless;
   std::string output, level, recipe;
   // Limits for models, as they were written; empty: none.
-  std::string bits, size, ratio, kl, perplexity;
-  std::string calibration;  // a text, or statistics; empty: the text that Pith comes with
-  uint64_t tokens = 0;      // of calibration; 0: by the size of the model
+  std::string bits, size, ratio, kl, perplexity, latency;
+  std::vector<std::string> choices;  // expressions, "fast" or "gguf"
+  std::string calibration;           // a text, or statistics; empty: the text that Pith comes with
+  uint64_t tokens = 0;               // of calibration; 0: by the size of the model
   int threads = 0;
   bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;
   bool quiet = false, verbose = false, json = false, rebase = false, dry_run = false;
@@ -34,12 +36,15 @@ struct CompressPlan {
   std::vector<archive::Input> inputs;
   archive::WriteOptions options;
   std::shared_ptr<const recipe::CheckpointLosses> losses;  // of a lossy recipe, else null
+  std::vector<weights::FormCandidate> candidates;          // of a recipe for matrices
+  bool calibrated = true;
   Target target = Target::kFile;
   std::filesystem::path path;  // of kFile
 };
 
-// Whether limits were named: the input then is a language model whose matrices are fitted.
 bool has_limits(const CompressArguments& arguments);
+// With limits, choices or a recipe for matrices the input is a language model, which is fitted.
+bool fits_model(const CompressArguments& arguments, const CompressPlan& plan);
 
 // Fits the model's matrices within the limits, and has the plan store them. What came of it is
 // said by the second, after the archive was written (null: --dry-run).

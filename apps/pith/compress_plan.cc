@@ -35,15 +35,6 @@ void check(const CompressArguments& a) {
   if (!a.lossless.empty() && a.forms.empty() && !has_limits(a)) {
     usage("--lossless says what --form or a limit leaves alone");
   }
-  if (has_limits(a)) {
-    if (from_stdin(a) || a.inputs.size() != 1)
-      usage("limits are for one model, a file or a folder");
-    if (a.rebase || !a.bases.empty()) usage("limits do not go with --rebase or --base");
-    if (!a.recipe.empty()) usage("limits do not go with this recipe");
-    if (a.remove) usage("--rm does not go with limits, which are lossy");
-  } else if (!a.calibration.empty() || a.tokens > 0) {
-    usage("--calibrate belongs to a limit: --bits, --size, --ratio, --kl or --perplexity");
-  }
   if (a.remove && !a.forms.empty()) usage("--rm does not go with --form, which is lossy");
   if (a.rebase && !a.recipe.empty())
     usage("--rebase writes an archive that stands alone; no recipe goes with it");
@@ -167,11 +158,29 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
     usage("--form does not go with a recipe that is lossy");
   if (by_recipe.transform && a.remove) usage("--rm does not go with a recipe that is lossy");
   plan.losses = by_recipe.losses;
+  plan.candidates = std::move(by_recipe.candidates);
+  plan.calibrated = by_recipe.calibrated;
   plan.options = by_recipe.write;
   plan.options.forms = form_rules(a);
   if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
-  if (a.fast && !has_limits(a)) plan.options.level = lossless::Level::kFast;
+  if (a.fast && !fits_model(a, plan)) plan.options.level = lossless::Level::kFast;
   if (a.max) plan.options.level = lossless::Level::kMax;
+}
+
+void check_fit(const CompressArguments& a, const CompressPlan& plan) {
+  if (!fits_model(a, plan)) {
+    if (!a.calibration.empty() || a.tokens > 0) {
+      usage("--calibrate and --tokens belong to a limit: --bits, --size, --ratio, --kl, …");
+    }
+    return;
+  }
+  if (from_stdin(a) || a.inputs.size() != 1) usage("limits are for one model, a file or a folder");
+  if (a.rebase || !a.bases.empty()) usage("limits do not go with --rebase or --base");
+  if (!plan.candidates.empty() && !a.choices.empty()) usage("--choose does not go with a recipe");
+  if (a.remove) usage("--rm does not go with limits, which are lossy");
+  if (!a.latency.empty() && a.choices.empty()) {
+    usage("--latency needs forms whose speed is known beforehand: --choose fast, gguf or others");
+  }
 }
 
 // The archive shall be no more readable than what is in it.
@@ -197,6 +206,7 @@ CompressPlan plan_compress(const CompressArguments& a) {
   choose_options(a, plan, by_recipe);
   choose_inputs(a, plan);
   if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
+  check_fit(a, plan);
   narrow_umask(a, plan);
   return plan;
 }

@@ -8,8 +8,10 @@
 #include "message.h"
 #include "output.h"
 #include "pith/base/file.h"
+#include "pith/fit/expression_fitter.h"
 #include "pith/model/language_model.h"
 #include "pith/weights/compress_model.h"
+#include "pith/weights/speed.h"
 #include "progress_bar.h"
 #include "table.h"
 #include "units.h"
@@ -46,8 +48,38 @@ weights::Limits limits_of(const CompressArguments& a) {
   if (!a.size.empty()) limits.bytes = parse_size(a.size, "--size");
   if (!a.ratio.empty()) limits.ratio = number(a.ratio, "--ratio");
   if (!a.kl.empty()) limits.divergence = number(a.kl, "--kl");
+  if (!a.latency.empty()) limits.milliseconds = number(a.latency, "--latency");
   if (!a.perplexity.empty()) limits.perplexity = number(a.perplexity, "--perplexity", true);
   return limits;
+}
+
+// Codes of fixed width, whose products run at the speed of memory.
+constexpr const char* kFast[] = {
+    "uniform(2, group=16)", "uniform(2, group=32)", "uniform(3, group=32)", "uniform(4, group=32)",
+    "uniform(4, group=64)", "uniform(5, group=64)", "uniform(6, group=64)", "uniform(8, group=64)"};
+// Types that llama.cpp runs.
+constexpr const char* kGguf[] = {"ggml(q2_K)", "ggml(q3_K)", "ggml(q4_K)", "ggml(q5_K)",
+                                 "ggml(q6_K)", "ggml(q8_0)", "ggml(q4_0)", "ggml(q5_0)"};
+
+std::vector<weights::FormCandidate> candidates_of(const CompressArguments& a) {
+  std::vector<std::string> texts;
+  for (const std::string& choice : a.choices) {
+    if (choice == "fast") {
+      texts.insert(texts.end(), std::begin(kFast), std::end(kFast));
+    } else if (choice == "gguf") {
+      texts.insert(texts.end(), std::begin(kGguf), std::end(kGguf));
+    } else {
+      texts.push_back(choice);
+    }
+  }
+  std::vector<weights::FormCandidate> out;
+  for (const std::string& text : texts) {
+    const form::Expression expression = form::parse(text);
+    out.push_back({form::to_string(expression), fit::expression_fitter(expression)});
+    if (a.latency.empty()) continue;
+    out.back().nanoseconds = weights::nanoseconds_per_weight(expression, a.threads);
+  }
+  return out;
 }
 
 // A bar for the stage that is under way.
@@ -71,7 +103,11 @@ std::string bits_of(double bits) { return fmt::format("{:.3f}", bits); }
 
 bool has_limits(const CompressArguments& a) {
   return !(a.bits.empty() && a.size.empty() && a.ratio.empty() && a.kl.empty() &&
-           a.perplexity.empty());
+           a.perplexity.empty() && a.latency.empty());
+}
+
+bool fits_model(const CompressArguments& a, const CompressPlan& plan) {
+  return has_limits(a) || !a.choices.empty() || !plan.candidates.empty();
 }
 
 std::shared_ptr<FittedModel> fit_model(const CompressArguments& a, CompressPlan& plan) {
@@ -80,7 +116,11 @@ std::shared_ptr<FittedModel> fit_model(const CompressArguments& a, CompressPlan&
   const model::LanguageModel model = model::load_model(a.inputs[0]);
   Stages stages(a.quiet);
   weights::CompressModelOptions options;
-  options.calibrated = !a.fast;
+  options.calibrated = !a.fast && plan.calibrated;
+  options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
+  if (options.candidates.size() > 1 && !has_limits(a)) {
+    fail(ErrorKind::kUsage, "several forms to choose from need a limit, as --bits 4");
+  }
   if (a.tokens > 0) options.size.tokens = a.tokens;
   options.rules = plan.options.forms;
   options.threads = a.threads;
@@ -96,7 +136,7 @@ std::shared_ptr<FittedModel> fit_model(const CompressArguments& a, CompressPlan&
   }
   weights::ModelCompressor compressor(model, plan.inputs, text, std::move(options));
   fitted->input_bytes = compressor.input_bytes();
-  fitted->calibrated = !a.fast;
+  fitted->calibrated = !a.fast && plan.calibrated;
   if (a.dry_run) {
     fitted->plan = compressor.plan(limits);
     return fitted;

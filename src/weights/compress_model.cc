@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "candidates.h"
 #include "importance.h"
 #include "linears.h"
 #include "pith/base/error.h"
@@ -67,13 +68,14 @@ struct ModelCompressor::State {
         inputs(std::move(in)),
         options(std::move(o)),
         rules(options.rules),
-        fitter({.step = 1, .expression = options.expression}) {
+        fitter({.step = 1}),
+        candidates(options.candidates) {
     find_tensors();
     if (options.calibrated) {
       text = calibration_text(model, calibration, options.size);
       calibrate_model();
     }
-    measure_rates();
+    if (options.candidates.size() != 1) measure_rates();
     measure_overhead();
   }
 
@@ -89,9 +91,14 @@ struct ModelCompressor::State {
   void visit(const TaskVisitor& visitor, bool only_look, const Progress& progress);
 
   uint64_t limit_of_bytes(const Limits& limits) const;
+  [[noreturn]] void refuse(uint64_t most, double smallest) const;
   double step_of(const Limits& limits) const;
   ModelPlan plan_of(double step) const;
+  ModelPlan plan_of(const std::vector<CandidateTable::Chosen>& chosen) const;
+  std::vector<CandidateTable::Chosen> choose(const Limits& limits) const;
   CompressedModel fit(std::optional<double> room, double step);
+  CompressedModel fit(const std::vector<CandidateTable::Chosen>& chosen);
+  CompressedModel fit_within(const Limits& limits);
   HeldOut measure(const CompressedModel& compressed) const;
 
   const LanguageModel& model;
@@ -102,9 +109,14 @@ struct ModelCompressor::State {
   std::optional<CalibrationStatistics> statistics;
   Metric head_inputs;
   fit::WaterFilling fitter;
-  std::vector<Rate> rates;
-  // Of the tensors that are fitted: file in the archive.
-  std::map<std::string, std::string, std::less<>> regions;
+  std::vector<Rate> rates;    // of integers
+  CandidateTable candidates;  // of others
+  // Of the tensors that are fitted: the file in the archive.
+  struct Region {
+    std::string path;
+    uint64_t elements = 0;
+  };
+  std::map<std::string, Region, std::less<>> regions;
   uint64_t overhead = 0, weights = 0, input_bytes = 0;
 };
 
@@ -126,7 +138,7 @@ void ModelCompressor::State::find_tensors() {
       if (has_float_elements(region.dtype)) weights += archive::matrix_shape(region).size();
       if (found == matrices.end() || !has_float_elements(region.dtype)) continue;
       if (archive::matrix_shape(region) != found->second || rules.rule(region)) continue;
-      regions.emplace(region.name, input.path);
+      regions.emplace(region.name, Region{input.path, found->second.size()});
     }
   }
   if (regions.empty()) {
@@ -200,7 +212,11 @@ void ModelCompressor::State::visit(const TaskVisitor& visitor, bool only_look,
 void ModelCompressor::State::measure_rates() {
   visit(
       [&](const fit::Task& task) -> FormPtr {
-        rates.emplace_back(fitter, task);
+        if (options.candidates.empty()) {
+          rates.emplace_back(fitter, task);
+        } else {
+          candidates.measure(task);
+        }
         return nullptr;
       },
       true, stage(options, "measuring rates"));
@@ -213,7 +229,7 @@ void ModelCompressor::State::measure_overhead() {
   uint64_t taken = 0;
   write.fitted = [&](std::string_view path, const io::TensorRegion& region) -> FormPtr {
     const auto found = regions.find(region.name);
-    if (found == regions.end() || found->second != path) return nullptr;
+    if (found == regions.end() || found->second.path != path) return nullptr;
     FormPtr form = placeholder(archive::matrix_shape(region));
     taken += form::bits(*form) / 8;
     return form;
@@ -233,7 +249,7 @@ ModelPlan ModelCompressor::State::plan_of(double step) const {
   for (const Rate& r : rates) {
     const double bytes = r.bytes(step), loss = r.loss(step);
     plan.tensors.push_back({.name = r.name(),
-                            .form = form::to_string(options.expression),
+                            .form = "integer > rans",
                             .elements = r.elements(),
                             .bits = 8 * bytes / static_cast<double>(r.elements()),
                             .loss = loss});
@@ -241,6 +257,67 @@ ModelPlan ModelCompressor::State::plan_of(double step) const {
     plan.divergence += loss;
   }
   return plan;
+}
+
+ModelPlan ModelCompressor::State::plan_of(const std::vector<CandidateTable::Chosen>& chosen) const {
+  ModelPlan plan;
+  plan.overhead = overhead;
+  plan.weights = weights;
+  plan.bytes = static_cast<double>(overhead);
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const uint64_t elements = regions.at(candidates.names()[i]).elements;
+    plan.tensors.push_back({.name = candidates.names()[i],
+                            .form = chosen[i].candidate->name,
+                            .elements = elements,
+                            .bits = 8 * chosen[i].bytes / static_cast<double>(elements),
+                            .loss = chosen[i].loss});
+    plan.bytes += chosen[i].bytes;
+    plan.divergence += chosen[i].loss;
+  }
+  return plan;
+}
+
+std::vector<CandidateTable::Chosen> ModelCompressor::State::choose(const Limits& limits) const {
+  const uint64_t most = limit_of_bytes(limits);
+  std::optional<double> bytes;
+  if (most != UINT64_MAX) {
+    const double smallest = static_cast<double>(overhead) + candidates.smallest();
+    if (static_cast<double>(most) < smallest) refuse(most, smallest);
+    bytes = static_cast<double>(most) - static_cast<double>(overhead);
+  }
+  return candidates.choose(bytes, limits.milliseconds, limits.divergence);
+}
+
+CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Chosen>& chosen) {
+  CompressedModel out;
+  out.plan = plan_of(chosen);
+  out.plan.bytes = static_cast<double>(overhead);
+  out.plan.divergence = 0;
+  visit(
+      [&](const fit::Task& task) -> FormPtr {
+        auto planned = std::ranges::find(out.plan.tensors, task.name, &PlannedTensor::name);
+        if (planned == out.plan.tensors.end()) {
+          out.plan.tensors.emplace_back().name = task.name;
+          planned = out.plan.tensors.end() - 1;
+        }
+        PlannedTensor& t = *planned;
+        const FormCandidate* candidate = &options.candidates[0];
+        for (size_t i = 0; i < chosen.size(); ++i) {
+          if (candidates.names()[i] == task.name) candidate = chosen[i].candidate;
+        }
+        fit::Fitted fitted = candidate->fitter(task);
+        const double bytes = static_cast<double>(form::bits(*fitted.form)) / 8;
+        t.elements = task.weights.shape.size();
+        t.bits = 8 * bytes / static_cast<double>(t.elements);
+        t.loss = fitted.error / 2;
+        t.form = form::to_string(fitted.form->expression());
+        out.plan.bytes += bytes;
+        out.plan.divergence += t.loss;
+        out.tensors[t.name] = fitted.form;
+        return fitted.form;
+      },
+      false, stage(options, "fitting"));
+  return out;
 }
 
 // UINT64_MAX: no limit on bytes.
@@ -252,17 +329,19 @@ uint64_t ModelCompressor::State::limit_of_bytes(const Limits& limits) const {
   return most >= static_cast<double>(UINT64_MAX) ? UINT64_MAX : static_cast<uint64_t>(most);
 }
 
+void ModelCompressor::State::refuse(uint64_t most, double smallest) const {
+  fail(ErrorKind::kLimit,
+       "{} bytes are asked for, and the smallest archive of this model has about {:.0f} ({:.3f} "
+       "bits a weight), {} of them for what is not fitted",
+       most, smallest, 8 * smallest / static_cast<double>(weights), overhead);
+}
+
 double ModelCompressor::State::step_of(const Limits& limits) const {
   const bool quality = limits.divergence || limits.perplexity;
   const uint64_t most = limit_of_bytes(limits);
   if (most == UINT64_MAX && !quality) fail(ErrorKind::kUsage, "no limit was given");
   const double smallest = static_cast<double>(overhead) + bytes(rates, 1e30);
-  if (static_cast<double>(most) < smallest) {
-    fail(ErrorKind::kLimit,
-         "{} bytes are asked for, and the smallest archive of this model has about {:.0f} ({:.3f} "
-         "bits a weight): {} of them are not for the matrices that are fitted",
-         most, smallest, 8 * smallest / static_cast<double>(weights), overhead);
-  }
+  if (static_cast<double>(most) < smallest) refuse(most, smallest);
   double step = 0;
   if (most != UINT64_MAX) {
     step = step_for_bytes(rates, static_cast<double>(most) - static_cast<double>(overhead));
@@ -348,18 +427,30 @@ ModelCompressor::ModelCompressor(const LanguageModel& model, std::vector<archive
 ModelCompressor::~ModelCompressor() = default;
 
 ModelPlan ModelCompressor::plan(const Limits& limits) const {
-  return state_->plan_of(state_->step_of(limits));
+  const State& s = *state_;
+  if (s.options.candidates.empty()) return s.plan_of(s.step_of(limits));
+  if (s.options.candidates.size() > 1) return s.plan_of(s.choose(limits));
+  fail(ErrorKind::kUsage, "what one form will take is known when it is fitted");
+}
+
+CompressedModel ModelCompressor::State::fit_within(const Limits& limits) {
+  const double step = step_of(limits);
+  const uint64_t most = limit_of_bytes(limits);
+  std::optional<double> room;
+  if (most != UINT64_MAX) room = static_cast<double>(most) - static_cast<double>(overhead);
+  return fit(room, step);
 }
 
 CompressedModel ModelCompressor::compress(const Limits& limits) {
   State& s = *state_;
-  const double step = s.step_of(limits);
-  const uint64_t most = s.limit_of_bytes(limits);
-  std::optional<double> room;
-  if (most != UINT64_MAX) {
-    room = static_cast<double>(most) - static_cast<double>(s.overhead);
+  CompressedModel out;
+  if (s.options.candidates.empty()) {
+    out = s.fit_within(limits);
+  } else if (s.options.candidates.size() == 1) {
+    out = s.fit(std::vector<CandidateTable::Chosen>());
+  } else {
+    out = s.fit(s.choose(limits));
   }
-  CompressedModel out = s.fit(room, step);
   if (s.text.held_out.size() > 1) out.measured = s.measure(out);
   return out;
 }
@@ -370,7 +461,7 @@ void ModelCompressor::store(const CompressedModel& compressed,
   options.fitted = [regions = state_->regions, tensors = compressed.tensors](
                        std::string_view path, const io::TensorRegion& region) -> FormPtr {
     const auto at = regions.find(region.name);
-    if (at == regions.end() || at->second != path) return nullptr;
+    if (at == regions.end() || at->second.path != path) return nullptr;
     const auto form = tensors.find(region.name);
     return form == tensors.end() ? nullptr : form->second;
   };

@@ -4,49 +4,25 @@
 #include <array>
 #include <cmath>
 
+#include "some_rows.h"
+
 namespace pith::weights {
 namespace {
 
-using form::Matrix;
-
-constexpr uint64_t kPanel = form::IntegerFit::kPanelRows;
-constexpr uint64_t kPanels = 8;
 // Bits an element for which steps are tried.
 constexpr std::array<double, 5> kBits = {1.0, 2.0, 3.0, 4.5, 8.0};
 constexpr double kFewestBits = 0.02;
-
-// Panels of rows spread over the matrix.
-std::vector<uint64_t> some_rows(uint64_t rows) {
-  std::vector<uint64_t> out;
-  const uint64_t panels = (rows + kPanel - 1) / kPanel, taken = std::min(panels, kPanels);
-  for (uint64_t i = 0; i < taken; ++i) {
-    const uint64_t first = i * panels / taken * kPanel;
-    for (uint64_t r = first; r < std::min(first + kPanel, rows); ++r) out.push_back(r);
-  }
-  return out;
-}
 
 }  // namespace
 
 Rate::Rate(fit::WaterFilling& fitter, const fit::Task& task)
     : name_(task.name), elements_(task.weights.shape.size()) {
-  const std::vector<uint64_t> rows = some_rows(task.weights.shape.rows);
-  Matrix some({rows.size(), task.weights.shape.cols});
-  std::vector<double> outputs;
-  for (uint64_t i = 0; i < rows.size(); ++i) {
-    std::ranges::copy(task.weights.row(rows[i]), some.row(i).begin());
-    if (!task.outputs.empty()) outputs.push_back(task.outputs[rows[i]]);
-  }
-  const fit::Task part{.name = task.name,
-                       .weights = some.view(),
-                       .inputs = task.inputs,
-                       .outputs = outputs,
-                       .threads = task.threads};
-  const auto n = static_cast<double>(some.shape.size());
+  const SomeRows some(task);
+  const auto n = static_cast<double>(some.elements());
   for (const double wanted : kBits) {
-    const double step = fitter.step_for(part, wanted);
+    const double step = fitter.step_for(some.task(), wanted);
     fitter.set_step(step);
-    const fit::Fitted fitted = fitter(part);
+    const fit::Fitted fitted = fitter(some.task());
     points_.push_back({std::log2(step), static_cast<double>(form::bits(*fitted.form)) / n,
                        std::log2(std::max(fitted.error / 2 / n, 1e-300))});
   }

@@ -20,6 +20,7 @@
 
 #include "pith/archive/writer.h"
 #include "pith/recipe/checkpoint_prediction.h"
+#include "pith/weights/compress_model.h"
 
 namespace pith::recipe {
 
@@ -31,6 +32,10 @@ struct Plan {
   archive::WriteOptions write;  // threads, base, progress and overwrite are the caller's
   // A lossy recipe replaces the inputs: call it, when there is one, on what is to be written.
   std::function<std::vector<archive::Input>(std::vector<archive::Input>)> transform;
+  // A recipe for the matrices of a language model: what each gets one of, and whether that needs a
+  // text (weights/compress_model.h).
+  std::vector<weights::FormCandidate> candidates = {};
+  bool calibrated = true;
   // What the transform lost, complete when the archive is written; null: nothing is lost.
   std::shared_ptr<CheckpointLosses> losses;
 };

@@ -29,11 +29,19 @@ namespace pith::weights {
 
 // What must not be exceeded; at least one is set.
 struct Limits {
-  std::optional<uint64_t> bytes;     // of the whole archive
-  std::optional<double> bits;        // of the archive for each weight of the model
-  std::optional<double> ratio;       // of the input's bytes to the archive's
-  std::optional<double> divergence;  // from the model as it was, nats a token on held-out text
-  std::optional<double> perplexity;  // by which that on held-out text may grow, as a share
+  std::optional<uint64_t> bytes;       // of the whole archive
+  std::optional<double> bits;          // of the archive for each weight of the model
+  std::optional<double> ratio;         // of the input's bytes to the archive's
+  std::optional<double> divergence;    // from the model as it was, nats a token on held-out text
+  std::optional<double> perplexity;    // by which that on held-out text may grow, as a share
+  std::optional<double> milliseconds;  // for a token, by what candidates take for a weight
+};
+
+// A form that matrices may get.
+struct FormCandidate {
+  std::string name;
+  fit::Fitter fitter;
+  double nanoseconds = 0;  // that a weight takes when a vector is multiplied; 0: not known
 };
 
 struct CompressModelOptions {
@@ -42,7 +50,9 @@ struct CompressModelOptions {
   bool calibrated = true;  // false: nothing but the weights is looked at
   // Statistics made before, of this very model; unset: made here.
   std::optional<CalibrationStatistics> statistics = {};
-  form::Expression expression = form::parse("integer(states=8) > rans");
+  // What every matrix gets one of, within the limits; a single one needs no limit. None: integers,
+  // entropy-coded, whose steps are whatever the limits say.
+  std::vector<FormCandidate> candidates = {};
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
   // Where what is done is kept, so that an interrupted run goes on; empty: nowhere.

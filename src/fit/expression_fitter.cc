@@ -1,0 +1,96 @@
+#include "pith/fit/expression_fitter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "pith/fit/feedback.h"
+#include "pith/fit/water_filling.h"
+#include "pith/form/arguments.h"
+
+namespace pith::fit {
+namespace {
+
+using form::Expression;
+using form::FormPtr;
+
+// The leaf whose codes a coder codes; null for other expressions.
+const Expression* leaf(const Expression& expression) {
+  const Expression* at = &expression;
+  while (at->kind() == Expression::Kind::kCoder) at = &at->operands()[0];
+  return at->is_call() ? at : nullptr;
+}
+
+class UniformFitter {
+ public:
+  explicit UniformFitter(Expression expression) : expression_(std::move(expression)) {}
+
+  Fitted operator()(const Task& task) {
+    const bool same = feedback_ && task.inputs.kind() == Metric::Kind::kSecondMoments &&
+                      metric_.matrix().data() == task.inputs.matrix().data();
+    if (!same) {
+      metric_ = task.inputs;
+      feedback_.emplace(metric_, FeedbackOptions{.damping = 0.03, .threads = task.threads});
+    }
+    Fitted fed = measured(task, feedback_->encode(expression_, task.weights).form);
+    return better(std::move(fed), measured(task, form::encode(expression_, task.weights)));
+  }
+
+ private:
+  Expression expression_;
+  Metric metric_;
+  std::optional<ErrorFeedback> feedback_;
+};
+
+// Steps are tried until the form has the bits that were asked for, or few less.
+class IntegerFitter {
+ public:
+  IntegerFitter(const Expression& expression, double bits)
+      : bits_(bits), filling_({.step = 1, .expression = expression}) {}
+
+  Fitted operator()(const Task& task) {
+    constexpr int kTries = 4;
+    constexpr double kNear = 0.003;  // bits
+    const auto n = static_cast<double>(std::max<uint64_t>(task.weights.shape.size(), 1));
+    double octaves = std::log2(filling_.step_for(task, bits_));
+    Fitted best;
+    for (int i = 0; i < kTries; ++i) {
+      filling_.set_step(std::exp2(octaves));
+      Fitted fitted = filling_(task);
+      const double bits = static_cast<double>(form::bits(*fitted.form)) / n;
+      const bool within = bits <= bits_;
+      if (!best.form || within) best = std::move(fitted);
+      if (within && bits > bits_ - kNear) break;
+      octaves += bits - bits_ + kNear / 2;
+    }
+    return measured(task, best.form);
+  }
+
+ private:
+  double bits_;
+  WaterFilling filling_;
+};
+
+}  // namespace
+
+Fitter expression_fitter(const Expression& expression) {
+  const Expression* form = leaf(expression);
+  if (form && form->name() == "uniform") {
+    auto fitter = std::make_shared<UniformFitter>(expression);
+    return [fitter](const Task& task) { return (*fitter)(task); };
+  }
+  if (form && form->name() == "integer") {
+    const form::Arguments arguments(*form, {"bits", "step", "states", "lambda"});
+    if (arguments.has("bits")) {
+      const double bits = arguments.number("bits", 0, 32);
+      auto fitter = std::make_shared<IntegerFitter>(expression, bits);
+      return [fitter](const Task& task) { return (*fitter)(task); };
+    }
+  }
+  return [expression](const Task& task) {
+    return measured(task, form::encode(expression, task.weights));
+  };
+}
+
+}  // namespace pith::fit
