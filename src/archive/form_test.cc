@@ -56,6 +56,34 @@ TEST(Forms, ReadBackAsTheirElementsEverywhere) {
   }
 }
 
+TEST(Forms, FittedBeforehandAreStoredAsTheyAre) {
+  Model m;
+  m.tensor("a", DType::kF32, {40, 64}, normal(DType::kF32, 40 * 64, 1));
+  m.tensor("b", DType::kF32, {40, 64}, m.bytes_copy(0));
+  m.tensor("c", DType::kF32, {40, 64}, normal(DType::kF32, 40 * 64, 2));
+  form::Matrix zeros({40, 64}), ones({40, 64});
+  std::ranges::fill(ones.values, 1.0f);
+  // Equal elements, but forms of their own; what has none is left to the rules.
+  WriteOptions options = with_forms({"uniform(8)"});
+  options.fitted = [&](std::string_view, const io::TensorRegion& t) -> form::FormPtr {
+    if (t.name == "c") return nullptr;
+    return form::encode(form::parse("uniform(2)"), (t.name == "a" ? zeros : ones).view());
+  };
+  const Bytes file = archive_bytes(m, options);
+  const Archive a = Archive::open_memory(file);
+  EXPECT_EQ(form::decode(*a.form(0)).values, zeros.values);
+  EXPECT_EQ(form::decode(*a.form(1)).values, ones.values);
+  EXPECT_EQ(form::to_string(a.form(2)->expression()), "uniform(8, group=64)");
+  EXPECT_NEAR(a.tensors()[0].form->error, 1, 1e-6);
+  EXPECT_EQ(whole_file(a, 0), expected_file(m, a));
+
+  options.fitted = [&](std::string_view, const io::TensorRegion&) {
+    return form::encode(form::parse("uniform(2)"), form::MatrixView{zeros.values.data(), {64, 40}});
+  };
+  const Bytes other = archive_bytes(m, options);
+  for (const auto& t : Archive::open_memory(other).tensors()) EXPECT_FALSE(t.form) << "wrong shape";
+}
+
 TEST(Forms, ReportAndIndexTellTheErrorThatThereIs) {
   const Model m = mixed_model();
   const std::vector<Input> inputs = {{"model.bin", m.source(), 0}};

@@ -29,12 +29,12 @@ namespace pith::weights {
 
 // What must not be exceeded; at least one is set.
 struct Limits {
-  std::optional<uint64_t> bytes;       // of the whole archive
-  std::optional<double> bits;          // of the archive for each weight of the model
-  std::optional<double> ratio;         // of the input's bytes to the archive's
-  std::optional<double> divergence;    // from the model as it was, nats a token on held-out text
-  std::optional<double> perplexity;    // by which that on held-out text may grow, as a share
-  std::optional<double> milliseconds;  // for a token, by what candidates take for a weight
+  std::optional<uint64_t> bytes = {};     // of the whole archive
+  std::optional<double> bits = {};        // of the archive for each weight of the model
+  std::optional<double> ratio = {};       // of the input's bytes to the archive's
+  std::optional<double> divergence = {};  // from the model as it was, nats a token on held-out text
+  std::optional<double> perplexity = {};  // by which that on held-out text may grow, as a share
+  std::optional<double> milliseconds = {};  // for a token, by what candidates take for a weight
 };
 
 // A form that matrices may get.

@@ -1,0 +1,194 @@
+#include "pith/weights/compress_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "pith/archive/reader.h"
+#include "pith/base/error.h"
+#include "pith/fit/expression_fitter.h"
+#include "pith/weights/layer_walk.h"
+
+namespace pith::weights {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The reference model, and little text: what is shown needs no more.
+struct Reference {
+  fs::path folder = fs::path(__FILE__).parent_path().parent_path().parent_path() / "data/lm";
+  model::LanguageModel model = model::load_model(folder);
+  std::vector<archive::Input> inputs = archive::expand_inputs(std::span(&folder, 1));
+};
+Reference& reference() {
+  static Reference r;
+  return r;
+}
+
+CompressModelOptions small_options() {
+  CompressModelOptions options;
+  options.size = {.tokens = 1024, .window = 256};
+  options.gradient_tokens = 512;
+  options.threads = 2;
+  return options;
+}
+
+Bytes stored(const ModelCompressor& compressor, const CompressedModel& made) {
+  archive::WriteOptions options;
+  options.threads = 2;
+  compressor.store(made, options);
+  Bytes out;
+  archive::write_archive(
+      reference().inputs, [&](ByteView b) { out.insert(out.end(), b.begin(), b.end()); }, options);
+  return out;
+}
+
+std::string message_of(const std::function<void()>& f, ErrorKind kind) {
+  try {
+    f();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was refused";
+  return "";
+}
+
+TEST(CalibrationText, WindowsAreSpreadAndTheEndIsKeptBack) {
+  const model::LanguageModel& m = reference().model;
+  const std::string_view text = default_calibration_text();
+  const CalibrationText t = calibration_text(m, text, {.tokens = 1000, .window = 100});
+  EXPECT_EQ(t.length, 100u);
+  EXPECT_EQ(t.count(), 10u);
+  EXPECT_EQ(t.windows.size(), 1000u);
+  const auto all = m.tokenizer()->encode(text, {.add_bos = false});
+  EXPECT_NEAR(static_cast<double>(t.held_out.size()), static_cast<double>(all.size()) / 10, 1);
+  EXPECT_TRUE(std::equal(t.held_out.rbegin(), t.held_out.rend(), all.rbegin()));
+  for (uint64_t i = 0; i < t.count() && t.begins_with_bos; ++i) {
+    EXPECT_EQ(t.windows[i * 100], m.tokenizer()->bos());
+  }
+  // Shorter than a window: one window of what there is, and nothing kept back.
+  const CalibrationText brief =
+      calibration_text(m, text.substr(0, 200), {.tokens = 1000, .window = 512});
+  EXPECT_EQ(brief.count(), 1u);
+  EXPECT_TRUE(brief.held_out.empty());
+  message_of([&] { calibration_text(m, "Too short."); }, ErrorKind::kData);
+  message_of([&] { calibration_text(m, text, {.tokens = 0}); }, ErrorKind::kUsage);
+}
+
+TEST(LayerWalk, SeesWhatVisitorsPutInPlace) {
+  const model::LanguageModel& m = reference().model;
+  const CalibrationText text =
+      calibration_text(m, default_calibration_text(), {.tokens = 128, .window = 64});
+  const auto importance = [&](bool replace) {
+    std::map<std::string, double> sums;
+    walk_layers(m, text,
+                [&](const Visit& v) -> form::FormPtr {
+                  double& sum = sums[std::string(v.name) + (v.role == Role::kHead ? " head" : "")];
+                  for (uint64_t c = 0; c < v.inputs.columns(); ++c) sum += v.inputs.importance(c);
+                  if (!replace || v.name != "model.layers.0.mlp.down_proj.weight") return nullptr;
+                  return form::encode(form::parse("zeros"), form::Matrix(v.weight->shape()).view());
+                },
+                {.threads = 2});
+    return sums;
+  };
+  const auto before = importance(false), after = importance(true);
+  EXPECT_EQ(before.size(), 58u);  // 7 of 8 layers, the embedding, and it once more as the head
+  for (const auto& [name, sum] : before) {
+    const bool earlier = name.starts_with("model.layers.0") || name == "model.embed_tokens.weight";
+    if (earlier) {
+      EXPECT_EQ(sum, after.at(name)) << name;
+    } else {
+      EXPECT_NE(sum, after.at(name)) << name;
+    }
+  }
+}
+
+TEST(ModelCompressor, KeepsToBitsAndLosesLessThanPlainForms) {
+  ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
+                             small_options());
+  const Limits limits{.bits = 4.5};
+  const ModelPlan plan = compressor.plan(limits);
+  const CompressedModel made = compressor.compress(limits);
+  const Bytes file = stored(compressor, made);
+  const double bits = 8 * static_cast<double>(file.size()) / static_cast<double>(plan.weights);
+  EXPECT_LE(bits, 4.5);
+  EXPECT_GT(bits, 4.4);
+  EXPECT_NEAR(plan.bytes, static_cast<double>(file.size()), 0.03 * plan.bytes);
+  ASSERT_TRUE(made.measured);
+  EXPECT_LT(made.measured->divergence, 0.0035);  // Q4_K_M of llama.cpp: 0.0033 at 5.07 bits
+  EXPECT_NEAR(made.plan.divergence / made.measured->divergence, 1, 0.6);
+  const auto archive = archive::Archive::open_memory(file);
+  for (size_t t = 0; t < archive.tensors().size(); ++t) {
+    EXPECT_EQ(archive.form(t) != nullptr, archive.tensors()[t].region.shape.size() == 2);
+  }
+}
+
+TEST(ModelCompressor, IsTheSameOnAnyNumberOfThreads) {
+  CompressModelOptions options = small_options();
+  options.size = {.tokens = 128, .window = 128};
+  options.gradient_tokens = 128;
+  Bytes first;
+  for (const int threads : {1, 3}) {
+    options.threads = threads;
+    ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
+                               options);
+    const Bytes file = stored(compressor, compressor.compress({.bits = 3}));
+    if (first.empty()) first = file;
+    EXPECT_TRUE(file == first);
+  }
+}
+
+TEST(ModelCompressor, ChoosesOfFormsWithinLimitsAndLeavesToRulesWhatTheyDecide) {
+  CompressModelOptions options = small_options();
+  for (const char* text :
+       {"uniform(3, group=32)", "uniform(4, group=32)", "uniform(6, group=32)"}) {
+    options.candidates.push_back({text, fit::expression_fitter(form::parse(text)), 0.1});
+  }
+  options.rules = {archive::lossless_rule("layers.0"),
+                   archive::parse_form_rule("layers.1=uniform(8)")};
+  ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
+                             options);
+  const CompressedModel made = compressor.compress({.bits = 6});
+  const Bytes file = stored(compressor, made);
+  EXPECT_LE(8.0 * static_cast<double>(file.size()) / static_cast<double>(made.plan.weights), 6);
+  const auto archive = archive::Archive::open_memory(file);
+  std::map<std::string, int> forms;
+  for (size_t t = 0; t < archive.tensors().size(); ++t) {
+    const std::string& name = archive.tensors()[t].region.name;
+    const form::FormPtr form = archive.form(t);
+    if (name.find("layers.0") != std::string::npos) {
+      EXPECT_EQ(form, nullptr) << name;
+    } else if (form && name.find("layers.1") != std::string::npos) {
+      EXPECT_EQ(form::to_string(form->expression()), "uniform(8, group=64)");
+    } else if (form) {
+      ++forms[form::to_string(form->expression())];
+    }
+  }
+  EXPECT_GE(forms.size(), 2u);
+  const double nanoseconds = 0.1;
+  const std::string said = message_of(
+      [&] { compressor.plan({.milliseconds = nanoseconds * 1e5 / 1e6}); }, ErrorKind::kLimit);
+  EXPECT_NE(said.find("milliseconds"), std::string::npos) << said;
+}
+
+TEST(ModelCompressor, SaysTheSmallestThatCanBe) {
+  CompressModelOptions options = small_options();
+  options.calibrated = false;
+  ModelCompressor compressor(reference().model, reference().inputs, "", options);
+  const std::string said = message_of([&] { compressor.plan({.bytes = 1000}); }, ErrorKind::kLimit);
+  EXPECT_NE(said.find("the smallest archive of this model has about"), std::string::npos) << said;
+  message_of([&] { compressor.plan({}); }, ErrorKind::kUsage);
+  // Without a text nothing is known but the weights; limits hold all the same.
+  const CompressedModel made = compressor.compress({.bits = 5});
+  EXPECT_LE(8.0 * static_cast<double>(stored(compressor, made).size()) /
+                static_cast<double>(made.plan.weights),
+            5);
+  EXPECT_FALSE(made.measured);
+  options.rules = {archive::lossless_rule(".")};
+  message_of([&] { ModelCompressor(reference().model, reference().inputs, "", options); },
+             ErrorKind::kUsage);
+}
+
+}  // namespace
+}  // namespace pith::weights
