@@ -16,7 +16,7 @@ using form::parse;
 
 Fitted fit(const char* text, const Matrix& w, const Metric& metric,
            std::span<const double> outputs = {}) {
-  return low_rank_fitter(parse(text))({"w", w.view(), metric, outputs, 1});
+  return low_rank_fitter(parse(text), {1e-3})({"w", w.view(), metric, outputs, 1});
 }
 
 double plain(const char* text, const Matrix& w, const Metric& metric,
@@ -151,7 +151,7 @@ TEST(Compensation, MakesUpForWhatTheFormLeft) {
     };
     const Task task{"w", w.view(), seen, {}, 1};
     const double alone = error_of(other, w, *base(task).form);
-    const auto fitted = compensated(base, parse("lowrank(16)"))(task);
+    const auto fitted = compensated(base, parse("lowrank(16)"), {1e-3})(task);
     const auto plainly = encode(parse(std::string(text) + " + lowrank(16)"), w.view());
     EXPECT_EQ(fitted.form->expression(), plainly->expression());
     EXPECT_LT(error_of(other, w, *fitted.form), 0.8 * error_of(other, w, *plainly)) << text;

@@ -308,7 +308,7 @@ Fitter sparse_fitter(const Expression& expression, const FeedbackOptions& option
     Fitted best = better(with(feedback.choose(sparse, task.weights)),
                          with(kept(sparse, shape, by_activation, Among::kRow)));
     if (sparse.is_free()) best = better(best, with(kept(sparse, shape, by_activation)));
-    return best;
+    return better(best, measured(task, form::encode(expression, task.weights)));
   };
 }
 

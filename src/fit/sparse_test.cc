@@ -64,7 +64,7 @@ TEST(SparseFeedback, TheFitterTakesTheBestChoice) {
   const Metric metric = metric_of(correlated(2000, 96, 10));
   const Task task{"w", w.view(), metric, {}, 1};
   for (const char* text : {"sparse(30%)", "sparse(2:4)", "sparse(2:4, values=uniform(4))"}) {
-    const Fitted fitted = sparse_fitter(parse(text))(task);
+    const Fitted fitted = sparse_fitter(parse(text), {ColumnOrder::kNatural, 0.01, 1})(task);
     EXPECT_NEAR(fitted.error, error_of(metric, w, *fitted.form), 1e-9 * fitted.error);
     EXPECT_LE(fitted.error, error_of(metric, w, *pruned(text, w, metric))) << text;
     EXPECT_EQ(fitted.form->expression(), encode(parse(text), w.view())->expression());

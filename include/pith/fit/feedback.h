@@ -107,7 +107,9 @@ class ErrorFeedback {
 };
 
 // `sparse(...)` of a share of the elements or n:m, with what prune() keeps or what scores best by
-// activation (masks.h), whichever leaves less.
-Fitter sparse_fitter(const form::Expression& expression, const FeedbackOptions& options = {});
+// activation (masks.h), whichever leaves less. More damping than elsewhere: so much is lost of all
+// layers that their inputs are not what calibration saw.
+Fitter sparse_fitter(const form::Expression& expression,
+                     const FeedbackOptions& options = {ColumnOrder::kNatural, 0.1});
 
 }  // namespace pith::fit
