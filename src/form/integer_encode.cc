@@ -76,7 +76,8 @@ float step_for(const Expression& expression, const IntegerParameters& p, MatrixV
   double before = 0, bits_before = 0;
   for (int round = 0; round < 6; ++round) {
     const Fitted sample =
-        fitted(expression, p, matrix, static_cast<float>(std::exp2(log_step)), stride);
+        fitted(expression, p, matrix, static_cast<float>(std::max(std::exp2(log_step), kLeastStep)),
+               stride);
     const double bits = sample.fit.bits() / static_cast<double>(sample.chosen) + lanes;
     const double off = bits - p.value;
     if (std::fabs(off) < 0.002) break;
@@ -87,7 +88,7 @@ float step_for(const Expression& expression, const IntegerParameters& p, MatrixV
     bits_before = bits;
     log_step = std::clamp(log_step - off / slope, least, most);
   }
-  return static_cast<float>(std::exp2(log_step));
+  return static_cast<float>(std::max(std::exp2(log_step), kLeastStep));
 }
 
 }  // namespace

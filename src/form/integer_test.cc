@@ -162,6 +162,28 @@ TEST(Integer, StandsInExpressions) {
   EXPECT_EQ(decode(*any).values, decode(*encoded("integer(4) > rans", m)).values);
 }
 
+TEST(Integer, OddValuesAreTakenAsTheyAre) {
+  Matrix m = noise({3, 70}, 6, 1);
+  IntegerFit fit(parse("integer > rans"), m.view(), random_steps(m.shape, 0.1f));
+  const std::vector<float> wanted = {NAN, INFINITY, -1e30f};
+  std::vector<float> values(3);
+  fit.choose(0, 5, wanted.data(), 0, values.data());
+  EXPECT_TRUE(std::ranges::all_of(values, [](float v) { return std::isfinite(v); }));
+  EXPECT_LT(std::fabs(values[0]), 0.2);
+  EXPECT_GT(values[1], 100);
+  EXPECT_LT(values[2], -100);
+  const Matrix got = decode(*fit.form());
+  for (uint64_t r = 0; r < 3; ++r) EXPECT_EQ(got.view().row(r)[5], values[r]);
+
+  for (float& v : m.values) v *= 1e-41f;
+  EXPECT_EQ(decode(*encoded("integer(3) > rans", m)).values.size(), m.values.size());
+  for (float& v : m.values) v = 0;
+  EXPECT_EQ(decode(*encoded("integer(3) > rans", m)).values, m.values);
+  EXPECT_LT(bits_each("integer(3) > rans", noise({256, 256}, 1, 0)), 0.02);
+  for (float& v : m.values) v = -7;
+  EXPECT_LT(squared_error("integer(8) > rans", m), 1e-3);
+}
+
 TEST(Integer, RefusesWhatItCannotDo) {
   const Matrix m = noise({4, 4}, 1);
   EXPECT_THROW(encoded("integer(4)", m), Error);
@@ -169,6 +191,7 @@ TEST(Integer, RefusesWhatItCannotDo) {
   EXPECT_THROW(encoded("integer(4, step=0.1) > rans", m), Error);
   EXPECT_THROW(encoded("integer(4) > exponent", m), Error);
   EXPECT_THROW(encoded("integer(4) > rans > rans", m), Error);
+  EXPECT_THROW(encoded("integer(4) > rans", noise({4, 4}, 1, 1e38f)), Error);
   EXPECT_THROW(IntegerFit(parse("integer > rans"), m.view(), {1.0f, {0, 0}, {0, 0, 0, 0}}), Error);
   EXPECT_THROW(IntegerFit(parse("uniform(4)"), m.view(), random_steps(m.shape, 1)), Error);
 }
