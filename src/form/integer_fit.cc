@@ -1,6 +1,7 @@
 #include "pith/form/integer_fit.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "coders.h"
@@ -8,6 +9,7 @@
 #include "integer_costs.h"
 #include "integer_search.h"
 #include "integer_spread.h"
+#include "pith/base/parallel.h"
 
 namespace pith::form {
 
@@ -23,14 +25,15 @@ struct IntegerFit::Parts {
         chosen(panels * shape.cols) {
     const IntegerSpread spread = fit_spread(weights, steps, scales);
     classes = spread.classes;
-    const auto end = [&](auto of) {
-      return classes.rows.empty() || classes.columns.empty()
-                 ? 0
-                 : integer_class(*of(classes.rows), *of(classes.columns));
-    };
-    const auto least = [](const std::vector<int8_t>& v) { return std::ranges::min_element(v); };
-    const auto most = [](const std::vector<int8_t>& v) { return std::ranges::max_element(v); };
-    costs = IntegerCosts::parametric(spread.widest, trellis.states() > 1, end(least), end(most));
+    // The classes there are, and those that lines may move to.
+    constexpr int kFarthest = 4;
+    if (!codes.empty()) {
+      const auto [least_row, most_row] = std::ranges::minmax(classes.rows);
+      const auto [least_column, most_column] = std::ranges::minmax(classes.columns);
+      first_class = integer_class(least_row + least_column, -kFarthest);
+      last_class = integer_class(most_row + most_column, kFarthest);
+    }
+    costs = IntegerCosts::parametric(spread.widest, trellis.states() > 1, first_class, last_class);
   }
 
   uint64_t rows_of(uint64_t panel) const {
@@ -52,6 +55,75 @@ struct IntegerFit::Parts {
     }
   }
 
+  IntegerHistogram histogram() const {
+    IntegerHistogram out;
+    for (uint64_t i = 0; i < chosen.size(); ++i) {
+      if (chosen[i] == 0) continue;
+      each(i / shape.cols, i % shape.cols, [&](int odd, int k, int code) {
+        const int symbol = integer_symbol(code, low_bits_of(k));
+        ++out.counts[static_cast<size_t>(odd)][static_cast<size_t>(k)][symbol_place(symbol)];
+      });
+    }
+    return out;
+  }
+
+  // Bits of a line in the class before its own, its own and the next.
+  using Bits = std::array<double, 3>;
+  void add_bits(int odd, int class_sum, int code, Bits& to) const {
+    for (int by = -1; by <= 1; ++by)
+      to[static_cast<size_t>(by + 1)] +=
+          double{costs.bits(odd, integer_class(class_sum, by), code)};
+  }
+  // Other classes take a few bits more to tell.
+  static bool move(const Bits& bits, int8_t& line) {
+    constexpr double kToTell = 6;
+    const bool down = bits[0] + kToTell < std::min(bits[1], bits[2]) && line > -127;
+    const bool up = bits[2] + kToTell < std::min(bits[1], bits[0]) && line < 127;
+    line = static_cast<int8_t>(line - (down ? 1 : 0) + (up ? 1 : 0));
+    return down || up;
+  }
+
+  // Rows, then columns go to the class next to theirs where their codes, which are not just the
+  // weights but what errors were fed back to them, have fewer bits by the costs. Returns how many.
+  uint64_t move_classes(int threads) {
+    std::atomic<uint64_t> moved = 0;
+    parallel_for(threads, panels, [&](size_t p) {
+      std::array<Bits, kPanelRows> bits{};
+      int8_t* const rows = classes.rows.data() + p * kPanelRows;
+      for (uint64_t c = 0; c < shape.cols; ++c) {
+        if (chosen[p * shape.cols + c] == 0) continue;
+        uint64_t r = 0;
+        each(p, c, [&](int odd, int, int code) {
+          add_bits(odd, rows[r] + classes.columns[c], code, bits[r]);
+          ++r;
+        });
+      }
+      for (uint64_t r = 0; r < rows_of(p); ++r) moved += move(bits[r], rows[r]) ? 1 : 0;
+    });
+    parallel_for(threads, shape.cols, [&](size_t c) {
+      Bits bits{};
+      for (uint64_t p = 0; p < panels; ++p) {
+        if (chosen[p * shape.cols + c] == 0) continue;
+        const int8_t* row = classes.rows.data() + p * kPanelRows;
+        each(p, c, [&](int odd, int, int code) {
+          add_bits(odd, *row++ + classes.columns[c], code, bits);
+        });
+      }
+      moved += move(bits, classes.columns[c]) ? 1 : 0;
+    });
+    return moved;
+  }
+
+  void update(int threads) {
+    constexpr int kMostRounds = 3;
+    costs.update(histogram());
+    for (int round = 0; round < kMostRounds; ++round) {
+      const uint64_t moved = move_classes(threads);
+      if (moved > 0) costs.update(histogram());
+      if (moved <= (shape.rows + shape.cols) / 32) return;
+    }
+  }
+
   double column_bits(uint64_t panel, uint64_t c) const {
     double sum = 0;
     each(panel, c, [&](int odd, int k, int code) { sum += costs.bits(odd, k, code); });
@@ -65,6 +137,7 @@ struct IntegerFit::Parts {
   IntegerScales scales;
   IntegerClasses classes;
   IntegerCosts costs;
+  int first_class = 0, last_class = 0;  // with costs
   uint64_t panels;
   std::vector<int16_t> codes;
   std::vector<uint8_t> chosen;  // columns of panels
@@ -132,25 +205,14 @@ double IntegerFit::bits() const {
   return sum;
 }
 
-void IntegerFit::update_costs() {
-  Parts& p = *parts_;
-  IntegerHistogram histogram;
-  for (uint64_t i = 0; i < p.chosen.size(); ++i) {
-    if (p.chosen[i] == 0) continue;
-    p.each(i / p.shape.cols, i % p.shape.cols, [&](int odd, int k, int code) {
-      const int symbol = integer_symbol(code, low_bits_of(k));
-      ++histogram.counts[static_cast<size_t>(odd)][static_cast<size_t>(k)][symbol_place(symbol)];
-    });
-  }
-  p.costs.update(histogram);
-}
+void IntegerFit::update_costs(int threads) { parts_->update(threads); }
 
 FormPtr IntegerFit::form(int threads, float gain) {
   Parts& p = *parts_;
+  p.update(threads);
   IntegerSteps steps = p.steps;
   steps.step *= gain;
-  FormPtr form =
-      IntegerForm::make(p.shape, p.asked, std::move(steps), p.classes, p.codes, threads);
+  FormPtr form = IntegerForm::make(p.shape, p.asked, std::move(steps), p.classes, p.codes, threads);
   p.form_bits = static_cast<double>(form::bits(*form));
   return form;
 }

@@ -58,7 +58,7 @@ class IntegerFit {
   // Of this column of this panel by the model of costs.
   double bits(uint64_t panel, uint64_t column) const;
   // Makes the costs those of the codes chosen so far, for another round of choose() over all.
-  void update_costs();
+  void update_costs(int threads = 1);
   // The form, after all codes were chosen; those that were not are zeros. gain: a factor for all
   // elements.
   FormPtr form(int threads = 1, float gain = 1);
