@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <optional>
 
-#include "pith/fit/feedback.h"
+#include "pith/fit/quantizers.h"
 #include "pith/fit/water_filling.h"
 #include "pith/form/arguments.h"
+#include "pith/form/ggml_fit.h"
+#include "pith/form/sparse_fit.h"
 
 namespace pith::fit {
 namespace {
 
 using form::Expression;
-using form::FormPtr;
 
 // The leaf whose codes a coder codes; null for other expressions.
 const Expression* leaf(const Expression& expression) {
@@ -22,26 +22,20 @@ const Expression* leaf(const Expression& expression) {
   return at->is_call() ? at : nullptr;
 }
 
-class UniformFitter {
- public:
-  explicit UniformFitter(Expression expression) : expression_(std::move(expression)) {}
+bool is_uniform(const Expression& expression) {
+  const Expression* form = leaf(expression);
+  return form && form->name() == "uniform";
+}
 
-  Fitted operator()(const Task& task) {
-    const bool same = feedback_ && task.inputs.kind() == Metric::Kind::kSecondMoments &&
-                      metric_.matrix().data() == task.inputs.matrix().data();
-    if (!same) {
-      metric_ = task.inputs;
-      feedback_.emplace(metric_, FeedbackOptions{.damping = 0.03, .threads = task.threads});
-    }
-    Fitted fed = measured(task, feedback_->encode(expression_, task.weights).form);
-    return better(std::move(fed), measured(task, form::encode(expression_, task.weights)));
+// What ErrorFeedback takes of forms with fixed codes.
+bool feeds_back(const Expression& e) {
+  if (e.kind() == Expression::Kind::kSum && e.operands().size() == 2) {
+    const Expression& last = e.operands()[1];
+    const bool sparse = last.is_call() && last.name() == "sparse";
+    return sparse && is_uniform(e.operands()[0]) && form::sparse_options(last).is_free();
   }
-
- private:
-  Expression expression_;
-  Metric metric_;
-  std::optional<ErrorFeedback> feedback_;
-};
+  return is_uniform(e) || form::GgmlFit::fits(e);
+}
 
 // Steps are tried until the form has the bits that were asked for, or few less.
 class IntegerFitter {
@@ -75,11 +69,8 @@ class IntegerFitter {
 }  // namespace
 
 Fitter expression_fitter(const Expression& expression) {
+  if (feeds_back(expression)) return feedback_fitter(expression, {.damping = 0.03});
   const Expression* form = leaf(expression);
-  if (form && form->name() == "uniform") {
-    auto fitter = std::make_shared<UniformFitter>(expression);
-    return [fitter](const Task& task) { return (*fitter)(task); };
-  }
   if (form && form->name() == "integer") {
     const form::Arguments arguments(*form, {"bits", "step", "states", "lambda"});
     if (arguments.has("bits")) {

@@ -28,11 +28,15 @@ void copy_in_range(std::span<const float> w, float* to) {
   });
 }
 
+// Null for other expressions.
+const GgmlBlockType* find_type(const Expression& expression) {
+  if (!expression.is_call() || expression.name() != "ggml") return nullptr;
+  const DTypeInfo* t = find_dtype(Arguments(expression, {"type"}).name("type"));
+  return t ? ggml_block_type(t->dtype) : nullptr;
+}
+
 const GgmlBlockType& type_of(const Expression& expression) {
-  if (expression.is_call() && expression.name() == "ggml") {
-    const DTypeInfo* t = find_dtype(Arguments(expression, {"type"}).name("type"));
-    if (const GgmlBlockType* found = t ? ggml_block_type(t->dtype) : nullptr) return *found;
-  }
+  if (const GgmlBlockType* found = find_type(expression)) return *found;
   throw expression.place().error(
       ErrorKind::kUsage,
       fmt::format("`{}` is not of q4_0, q4_1, q5_0, q5_1, q8_0, q2_K to q6_K, iq4_nl or iq4_xs",
@@ -51,6 +55,8 @@ struct GgmlFit::Parts {
 
   ggml::Search search(bool equal) const { return equal ? type.search : wide; }
 };
+
+bool GgmlFit::fits(const Expression& expression) { return find_type(expression) != nullptr; }
 
 GgmlFit::GgmlFit(const Expression& expression, MatrixView matrix) {
   const Shape shape = matrix.shape;

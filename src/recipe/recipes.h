@@ -5,7 +5,12 @@
 
 namespace pith::recipe {
 
+Recipe adaquant();
+Recipe awq();
 Recipe checkpoint_prediction();
+Recipe gptq();
+Recipe quest();
+Recipe spqr();
 Recipe zipnn();
 
 }  // namespace pith::recipe

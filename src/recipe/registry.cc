@@ -9,7 +9,8 @@
 namespace pith::recipe {
 
 std::span<const Recipe> all_recipes() {
-  static const std::vector<Recipe> recipes = {checkpoint_prediction(), zipnn()};
+  static const std::vector<Recipe> recipes = {
+      adaquant(), awq(), checkpoint_prediction(), gptq(), quest(), spqr(), zipnn()};
   return recipes;
 }
 

@@ -7,7 +7,8 @@
 
 namespace pith::fit {
 
-// uniform(…) and with a coder: error feedback, or the nearest codes where these have less error.
+// uniform(…) and with a coder, uniform(…) + sparse(share), and ggml(…) of the types that GgmlFit
+// knows: error feedback, or the nearest codes where these have less error.
 // integer(bits=…) > rans: water filling with the step that gives so many bits. Others: form::encode().
 // Weights with the same inputs are best fitted one after the other, from one thread.
 Fitter expression_fitter(const form::Expression& expression);

@@ -28,6 +28,9 @@ class GgmlFit {
     std::array<int, 16> scale{}, least{};
   };
 
+  // Whether the expression is one of these types.
+  static bool fits(const Expression& expression);
+
   // Types of integers (Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K) and IQ4_NL and IQ4_XS. Throws
   // ErrorKind::kUsage for another expression, and rows that are not whole blocks, kData for an
   // element of the matrix, which is not kept, that is NaN or infinite.
