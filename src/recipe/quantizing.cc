@@ -10,8 +10,11 @@
 namespace pith::recipe {
 namespace {
 
+using fit::column_scaled;
+using fit::feedback_fitter;
 using fit::FeedbackOptions;
 using fit::Fitter;
+using fit::in_basis;
 
 uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
   const std::string& text = values.find(key)->second;

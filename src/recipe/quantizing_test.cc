@@ -96,7 +96,7 @@ TEST(QuantizingRecipes, AwqIsBetterThanRoundingWithoutFeedback) {
   const Outcome ours = of_recipe("awq", {{"bits", "3"}, {"group", "128"}});
   const Outcome rounded = nearest("uniform(3, group=128, zero=true)");
   EXPECT_EQ(ours.form, "scale | uniform(3, group=128, zero=true)");
-  EXPECT_LT(ours.bits, rounded.bits + 16.0 / kRows + 0.02);
+  EXPECT_LT(ours.bits, rounded.bits + 16.0 / kRows + 0.03);
   EXPECT_LT(ours.error, 0.85 * rounded.error);
 }
 
