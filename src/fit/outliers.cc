@@ -103,7 +103,7 @@ class Group {
 
 std::vector<uint8_t> outliers(const form::UniformFit& fit, form::MatrixView weights,
                               std::span<const double> importance, uint64_t count, int threads) {
-  const auto [rows, cols] = weights.shape;
+  const uint64_t rows = weights.shape.rows, cols = weights.shape.cols;
   const uint64_t length = std::min(fit.group_length(), std::max<uint64_t>(cols, 1));
   std::vector<float> gains(rows * cols);
   parallel_for(threads, rows, [&](size_t r) {

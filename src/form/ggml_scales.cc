@@ -118,13 +118,12 @@ float fit_scale(const float* x, const float* h, const Levels& levels, Search sea
   const Sums s = sums<kSize>(x, h);
   const float largest = -s.low > s.high ? s.low : s.high;
   if (largest == 0) return 0;
-  float best = 0, inverse = 0, scale = 0;
+  float best = 0, scale = 0;
   const auto attempt = [&](float i) {
     const Moments m = moments<kSize>(x, h, i, 0, levels);
     const float e = explained(m);
     if (e <= best) return;
     best = e;
-    inverse = i;
     scale = m.xv / m.vv;
   };
   for (int i = 0; i < search.steps; ++i) {
