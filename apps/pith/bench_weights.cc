@@ -277,6 +277,16 @@ WeightInputs reference_inputs(const fs::path& folder) {
   return {model, bare, shared_data() / kCalibration};
 }
 
+// Files are used again only for the same model and calibration.
+fs::path folder_for(const fs::path& data) {
+  Hasher128 hasher;
+  for (const fs::path& file : {reference_model(), shared_data() / kCalibration}) {
+    const MappedFile mapped(file);
+    hasher.update(mapped.bytes());
+  }
+  return data / "weights" / hasher.digest().hex().substr(0, 16);
+}
+
 std::optional<std::string> missing_text() {
   std::vector<std::string> names = {kCalibration};
   for (const char* t : kTexts) names.push_back(fmt::format("text/{}.txt", t));
@@ -290,15 +300,16 @@ std::optional<std::string> missing_text() {
 
 void bench_weights(const Options& options) {
   Report report("weights", options.json);
-  const fs::path folder = fs::path(options.data) / "weights";
-  fs::create_directories(folder);
+  const fs::path data = options.data;
+  fs::create_directories(data);
   if (!has_llama()) report.note(llama_hint());
   if (const auto missing = missing_text()) {
     report.note(fmt::format("skipped the reference model: {} is missing; set PITH_DATA", *missing));
   } else {
+    const fs::path folder = folder_for(data);
     WeightsBench(options, report, reference_inputs(folder), folder).run();
   }
-  bench_gaussian(options, folder, report);
+  bench_gaussian(options, data, report);
   report.finish();
 }
 

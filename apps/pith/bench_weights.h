@@ -14,6 +14,7 @@ struct WeightInputs {
   std::filesystem::path calibration;  // text that fitters may read
 };
 
+// A file for the peer lies in `folder` meanwhile.
 void bench_gaussian(const Options& options, const std::filesystem::path& folder, Report& report);
 
 }  // namespace pith::bench
