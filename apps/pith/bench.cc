@@ -91,12 +91,19 @@ void add_weights(CLI::App& parent, const std::shared_ptr<Options>& o) {
   add_data(c, o);
   c.add_option("--files", o->files, "only GGUF mixes whose name matches this shell pattern")
       ->type_name("GLOB");
-  c.add_option("--form", o->forms,
-               "another row: every matrix in this form; $bits in it is tried until the file has "
-               "each size (repeatable)")
-      ->type_name("EXPR")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  const auto rows = [&](const char* name, std::vector<std::string>& values, const char* type,
+                        const char* help) {
+    c.add_option(name, values, help)
+        ->type_name(type)
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  rows("--form", o->forms, "EXPR",
+       "another row: every matrix in this form, without calibration; $bits in it is tried until "
+       "the file has each size (repeatable)");
+  rows("--fit", o->fitted, "EXPR", "the same, calibrated and with error feedback (repeatable)");
+  rows("--recipe", o->recipes, "NAME[:KEY=VALUE,…]",
+       "another row: a published method for weights (repeatable)");
   c.add_option("--windows", o->windows, "of 512 predictions of each text")
       ->check(CLI::Range(2, 100'000))
       ->capture_default_str();

@@ -19,11 +19,12 @@ struct Options {
   int threads = 1;
   uint64_t size = uint64_t{512} << 20;  // bytes of the large input
   bool json = false;
-  bool quick = false;              // leave out what takes minutes
-  bool prepare = true;             // run tools/bench_data.py first
-  std::vector<std::string> forms;  // expressions; empty: a list of common ones
-  uint64_t windows = 24;           // of a text that models are measured on
-  std::string plots;               // folder for pictures; empty: among the data
+  bool quick = false;                        // leave out what takes minutes
+  bool prepare = true;                       // run tools/bench_data.py first
+  std::vector<std::string> forms;            // expressions; empty: a list of common ones
+  std::vector<std::string> recipes, fitted;  // more rows for the weights: names, expressions
+  uint64_t windows = 24;                     // of a text that models are measured on
+  std::string plots;                         // folder for pictures; empty: among the data
 };
 
 void bench_lossless(const Options& options);

@@ -4,7 +4,11 @@
 #include <map>
 
 #include "pith/archive/writer.h"
-#include "pith/base/error.h"
+#include "pith/base/file.h"
+#include "pith/fit/expression_fitter.h"
+#include "pith/io/text.h"
+#include "pith/recipe/registry.h"
+#include "pith/weights/compress_model.h"
 
 namespace pith::bench {
 namespace {
@@ -12,6 +16,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kBits = "$bits";
+
+std::string first_word(const std::string& expression) {
+  return expression.substr(0, expression.find_first_of("( "));
+}
 
 double file_bits(const fs::path& file, uint64_t weights) {
   return 8.0 * static_cast<double>(fs::file_size(file)) / static_cast<double>(weights);
@@ -27,6 +35,82 @@ std::string with_bits(std::string expression, double bits) {
     expression.replace(at, std::string_view(kBits).size(), fmt::format("{:.4f}", bits));
   }
   return expression;
+}
+
+// What `pith compress` does with limits or candidates, calibrated on the text.
+class Fitted : public WeightMethod {
+ public:
+  // Without candidates, and with several to choose from, at every size; one makes one file.
+  struct Choice {
+    std::string name;  // of the file
+    std::vector<weights::FormCandidate> candidates;
+    bool calibrated = true;
+  };
+  Fitted(std::string name, WeightInputs inputs, std::vector<Choice> choices)
+      : name_(std::move(name)), inputs_(std::move(inputs)), choices_(std::move(choices)) {}
+
+  std::string name() const override { return name_; }
+
+  std::vector<MadeFile> make(const std::vector<double>& sizes, uint64_t /*weights*/,
+                             const fs::path& folder) const override {
+    const model::LanguageModel model = model::load_model(inputs_.model);
+    const MappedFile text(inputs_.calibration);
+    std::vector<MadeFile> files;
+    for (const Choice& choice : choices_) {
+      weights::CompressModelOptions options;
+      options.candidates = choice.candidates;
+      options.calibrated = choice.calibrated;
+      weights::ModelCompressor compressor(model, stored(), io::as_text(text.bytes()),
+                                          std::move(options));
+      const auto add = [&](const std::string& name, const weights::Limits& limits) {
+        const fs::path file = folder / fmt::format("{}.pith", files.size());
+        archive::WriteOptions write{.overwrite = true};
+        compressor.store(compressor.compress(limits), write);
+        archive::write_archive(stored(), file, write);
+        files.push_back({name, file});
+      };
+      if (choice.candidates.size() == 1) {
+        add(choice.name, {});
+        continue;
+      }
+      for (const double size : sizes) {
+        try {
+          add(fmt::format("{} {:.1f}", choice.name, size), {.bits = size});
+        } catch (const Error& e) {
+          if (e.kind() != ErrorKind::kLimit) throw;
+        }
+      }
+    }
+    return files;
+  }
+
+ private:
+  std::vector<archive::Input> stored() const {
+    return archive::expand_inputs(std::span(&inputs_.bare, 1));
+  }
+
+  std::string name_;
+  WeightInputs inputs_;
+  std::vector<Choice> choices_;
+};
+
+// "NAME" or "NAME:key=value,key=value".
+Fitted::Choice choice_of(const std::string& text, std::string& name) {
+  const size_t colon = std::min(text.find(':'), text.size());
+  const recipe::Recipe& found = recipe::find_recipe(text.substr(0, colon));
+  name = found.name;
+  recipe::Values values;
+  for (size_t at = colon; at < text.size();) {
+    const size_t end = std::min(text.find(',', at + 1), text.size());
+    recipe::add_value(values, text.substr(at + 1, end - at - 1));
+    at = end;
+  }
+  recipe::Plan plan;
+  recipe::apply(found, std::move(values), plan);
+  if (plan.candidates.empty()) {
+    fail(ErrorKind::kUsage, "--recipe {}: it is not one for the matrices of a model", text);
+  }
+  return {text, std::move(plan.candidates), plan.calibrated};
 }
 
 // One expression at every size.
@@ -102,13 +186,27 @@ std::vector<std::unique_ptr<WeightMethod>> weight_methods(const Options& options
   const fs::path& model = inputs.bare;
   std::vector<std::unique_ptr<WeightMethod>> methods;
   methods.push_back(
-      std::make_unique<FormAtSizes>("pith", model, fmt::format("integer(bits={}) > rans", kBits)));
+      std::make_unique<Fitted>("pith", inputs, std::vector<Fitted::Choice>{{"pith", {}, true}}));
+  std::map<std::string, std::vector<Fitted::Choice>> fitted;
+  for (const std::string& r : options.recipes) {
+    std::string name;
+    Fitted::Choice choice = choice_of(r, name);
+    fitted[name].push_back(std::move(choice));
+  }
+  for (const std::string& text : options.fitted) {
+    const form::Expression e = form::parse(text);
+    fitted[first_word(text) + ", fitted"].push_back(
+        {text, {{form::to_string(e), fit::expression_fitter(e)}}, true});
+  }
+  for (auto& [name, choices] : fitted) {
+    methods.push_back(std::make_unique<Fitted>(name, inputs, std::move(choices)));
+  }
   std::map<std::string, std::vector<std::string>> lines;
   for (const std::string& e : options.forms) {
     if (e.find(kBits) != e.npos) {
       methods.push_back(std::make_unique<FormAtSizes>(e, model, e));
     } else {
-      lines[e.substr(0, e.find_first_of("( "))].push_back(e);
+      lines[first_word(e)].push_back(e);
     }
   }
   for (auto& [name, expressions] : lines) {

@@ -25,9 +25,10 @@ class WeightMethod {
                                      const std::filesystem::path& folder) const = 0;
 };
 
-// The model's own line first: what `pith compress --bits` gives. Then those of options.forms:
-// expressions with "$bits" in them are tried until the file has the size, others make one file
-// each, and stand in one line with those of the same form.
+// "pith" first: what `pith compress --bits` gives, calibrated. Then options.recipes and
+// options.fitted, and options.forms without calibration: expressions with "$bits" in them are tried
+// until the file has the size, others make one file each. Recipes of one name, and expressions of
+// one kind, are one line.
 std::vector<std::unique_ptr<WeightMethod>> weight_methods(const Options& options,
                                                           const WeightInputs& inputs);
 
