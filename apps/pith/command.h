@@ -14,6 +14,7 @@ struct Exit {
 };
 
 void add_compress(CLI::App& app);
+void add_calibrate(CLI::App& app);
 void add_decompress(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_verify(CLI::App& app);

@@ -92,6 +92,7 @@ struct ModelCompressor::State {
 
   uint64_t limit_of_bytes(const Limits& limits) const;
   [[noreturn]] void refuse(uint64_t most, double smallest) const;
+  static double expected_loss(const Limits& limits);
   double step_of(const Limits& limits) const;
   ModelPlan plan_of(double step) const;
   ModelPlan plan_of(const std::vector<CandidateTable::Chosen>& chosen) const;
@@ -336,6 +337,14 @@ void ModelCompressor::State::refuse(uint64_t most, double smallest) const {
        most, smallest, 8 * smallest / static_cast<double>(weights), overhead);
 }
 
+// Nats a token. Losses grow about as much as predictions diverge.
+double ModelCompressor::State::expected_loss(const Limits& limits) {
+  double most = INFINITY;
+  if (limits.divergence) most = *limits.divergence;
+  if (limits.perplexity) most = std::min(most, std::log1p(*limits.perplexity));
+  return most;
+}
+
 double ModelCompressor::State::step_of(const Limits& limits) const {
   const bool quality = limits.divergence || limits.perplexity;
   const uint64_t most = limit_of_bytes(limits);
@@ -347,8 +356,7 @@ double ModelCompressor::State::step_of(const Limits& limits) const {
     step = step_for_bytes(rates, static_cast<double>(most) - static_cast<double>(overhead));
   }
   // Where both are limits, the archive is as small as the loss allows.
-  if (limits.divergence) step = std::max(step, step_for_loss(rates, *limits.divergence));
-  return step;
+  return quality ? std::max(step, step_for_loss(rates, expected_loss(limits))) : step;
 }
 
 CompressedModel ModelCompressor::State::fit(std::optional<double> room, double step) {
@@ -436,9 +444,38 @@ ModelPlan ModelCompressor::plan(const Limits& limits) const {
 CompressedModel ModelCompressor::State::fit_within(const Limits& limits) {
   const double step = step_of(limits);
   const uint64_t most = limit_of_bytes(limits);
-  std::optional<double> room;
-  if (most != UINT64_MAX) room = static_cast<double>(most) - static_cast<double>(overhead);
-  return fit(room, step);
+  if (!limits.divergence && !limits.perplexity) {
+    return fit(static_cast<double>(most) - static_cast<double>(overhead), step);
+  }
+  // What is to be expected is a beginning; what is measured decides.
+  constexpr int kTries = 5;
+  constexpr double kNear = 0.9;  // of the limit
+  double wanted = expected_loss(limits);
+  std::optional<CompressedModel> best;
+  for (int i = 0; i < kTries; ++i) {
+    CompressedModel made = fit(std::nullopt, step_for_loss(rates, wanted));
+    if (text.held_out.size() < 2) return made;
+    made.measured = measure(made);
+    // How much of the limit was used.
+    double used = 0;
+    if (limits.divergence) used = made.measured->divergence / *limits.divergence;
+    if (limits.perplexity) {
+      const double grown = made.measured->perplexity / made.measured->perplexity_before - 1;
+      used = std::max(used, grown / *limits.perplexity);
+    }
+    const bool within = used <= 1;
+    if (within && (!best || made.plan.bytes < best->plan.bytes)) best = std::move(made);
+    if (within && used >= kNear) break;
+    wanted *= std::clamp(0.97 / std::max(used, 1e-3), 0.1, 4.0);
+  }
+  if (!best) {
+    fail(ErrorKind::kLimit, "no size was found that loses as little as that on held-out text");
+  }
+  if (best->plan.bytes > static_cast<double>(most)) {
+    fail(ErrorKind::kLimit, "{:.0f} bytes are needed to lose as little as that, {} are allowed",
+         best->plan.bytes, most);
+  }
+  return std::move(*best);
 }
 
 CompressedModel ModelCompressor::compress(const Limits& limits) {
@@ -451,7 +488,7 @@ CompressedModel ModelCompressor::compress(const Limits& limits) {
   } else {
     out = s.fit(s.choose(limits));
   }
-  if (s.text.held_out.size() > 1) out.measured = s.measure(out);
+  if (!out.measured && s.text.held_out.size() > 1) out.measured = s.measure(out);
   return out;
 }
 

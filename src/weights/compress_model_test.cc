@@ -124,6 +124,25 @@ TEST(ModelCompressor, KeepsToBitsAndLosesLessThanPlainForms) {
   }
 }
 
+TEST(ModelCompressor, LosesNoMoreThanItMay) {
+  CompressModelOptions options = small_options();
+  options.rules = {archive::lossless_rule("layers.[1-7]")};  // little is to be fitted
+  ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
+                             options);
+  const CompressedModel made = compressor.compress({.divergence = 0.01});
+  ASSERT_TRUE(made.measured);
+  EXPECT_LE(made.measured->divergence, 0.01);
+  EXPECT_GT(made.measured->divergence, 0.005);
+  const auto grown = [](const CompressedModel& m) {
+    return m.measured->perplexity / m.measured->perplexity_before - 1;
+  };
+  const CompressedModel other = compressor.compress({.perplexity = 0.01});
+  EXPECT_LE(grown(other), 0.01);
+  const std::string said = message_of(
+      [&] { compressor.compress({.ratio = 3, .divergence = 0.001}); }, ErrorKind::kLimit);
+  EXPECT_NE(said.find("are allowed"), std::string::npos) << said;
+}
+
 TEST(ModelCompressor, IsTheSameOnAnyNumberOfThreads) {
   CompressModelOptions options = small_options();
   options.size = {.tokens = 128, .window = 128};
