@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "compress.h"
+#include "message.h"
 #include "output.h"
 #include "pith/recipe/registry.h"
 
@@ -167,6 +168,20 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   if (a.max) plan.options.level = lossless::Level::kMax;
 }
 
+// What lies in folders below a model's is no part of it: checkpoints, original files.
+void keep_model_files(const CompressArguments& a, CompressPlan& plan) {
+  const auto below = [](const archive::Input& input) {
+    return std::ranges::count(input.path, '/') > 1 ||
+           (!input.source && input.path.find('/') != std::string::npos);
+  };
+  const size_t before = plan.inputs.size();
+  std::erase_if(plan.inputs, below);
+  if (plan.inputs.size() < before && !a.quiet) {
+    print_warning(fmt::format("{}: folders in it are left out, the model is what lies beside them",
+                              a.inputs[0]));
+  }
+}
+
 void check_fit(const CompressArguments& a, const CompressPlan& plan) {
   if (!fits_model(a, plan)) {
     if (!a.calibration.empty() || a.tokens > 0) {
@@ -207,6 +222,7 @@ CompressPlan plan_compress(const CompressArguments& a) {
   choose_inputs(a, plan);
   if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
   check_fit(a, plan);
+  if (fits_model(a, plan)) keep_model_files(a, plan);
   narrow_umask(a, plan);
   return plan;
 }

@@ -28,6 +28,11 @@ Progress stage(const CompressModelOptions& options, const char* name) {
   return options.progress ? options.progress(name) : Progress();
 }
 
+// Of several files with the same tensors, the model's.
+bool is_model_file(const std::filesystem::path& path) {
+  return path.filename().string().starts_with("model");
+}
+
 // Windows of held-out text that are measured.
 constexpr uint64_t kHeldOutWindows = 16;
 
@@ -139,7 +144,8 @@ void ModelCompressor::State::find_tensors() {
       if (has_float_elements(region.dtype)) weights += archive::matrix_shape(region).size();
       if (found == matrices.end() || !has_float_elements(region.dtype)) continue;
       if (archive::matrix_shape(region) != found->second || rules.rule(region)) continue;
-      regions.emplace(region.name, Region{input.path, found->second.size()});
+      const auto [at, is_new] = regions.try_emplace(region.name);
+      if (is_new || is_model_file(input.path)) at->second = {input.path, found->second.size()};
     }
   }
   if (regions.empty()) {
