@@ -126,20 +126,21 @@ TEST(ModelCompressor, KeepsToBitsAndLosesLessThanPlainForms) {
 
 TEST(ModelCompressor, LosesNoMoreThanItMay) {
   CompressModelOptions options = small_options();
-  options.rules = {archive::lossless_rule("layers.[1-7]")};  // little is to be fitted
+  options.size = {.tokens = 256, .window = 64};
+  options.rules = {archive::lossless_rule("layers.[0-6]|embed")};  // little is to be fitted
   ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
                              options);
-  const CompressedModel made = compressor.compress({.divergence = 0.01});
+  const CompressedModel made = compressor.compress({.divergence = 0.003});
   ASSERT_TRUE(made.measured);
-  EXPECT_LE(made.measured->divergence, 0.01);
-  EXPECT_GT(made.measured->divergence, 0.005);
+  EXPECT_LE(made.measured->divergence, 0.003);
+  EXPECT_GT(made.measured->divergence, 0.001);
   const auto grown = [](const CompressedModel& m) {
     return m.measured->perplexity / m.measured->perplexity_before - 1;
   };
   const CompressedModel other = compressor.compress({.perplexity = 0.01});
   EXPECT_LE(grown(other), 0.01);
   const std::string said = message_of(
-      [&] { compressor.compress({.ratio = 3, .divergence = 0.001}); }, ErrorKind::kLimit);
+      [&] { compressor.compress({.ratio = 1.65, .divergence = 1e-5}); }, ErrorKind::kLimit);
   EXPECT_NE(said.find("are allowed"), std::string::npos) << said;
 }
 
@@ -147,12 +148,13 @@ TEST(ModelCompressor, IsTheSameOnAnyNumberOfThreads) {
   CompressModelOptions options = small_options();
   options.size = {.tokens = 128, .window = 128};
   options.gradient_tokens = 128;
+  options.rules = {archive::lossless_rule("layers.[2-7]")};  // little is to be fitted
   Bytes first;
   for (const int threads : {1, 3}) {
     options.threads = threads;
     ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
                                options);
-    const Bytes file = stored(compressor, compressor.compress({.bits = 3}));
+    const Bytes file = stored(compressor, compressor.compress({.bits = 10}));
     if (first.empty()) first = file;
     EXPECT_TRUE(file == first);
   }
@@ -164,19 +166,20 @@ TEST(ModelCompressor, ChoosesOfFormsWithinLimitsAndLeavesToRulesWhatTheyDecide) 
        {"uniform(3, group=32)", "uniform(4, group=32)", "uniform(6, group=32)"}) {
     options.candidates.push_back({text, fit::expression_fitter(form::parse(text)), 0.1});
   }
-  options.rules = {archive::lossless_rule("layers.0"),
+  options.rules = {archive::lossless_rule("layers.[3-7]"), archive::lossless_rule("layers.0"),
                    archive::parse_form_rule("layers.1=uniform(8)")};
   ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
                              options);
-  const CompressedModel made = compressor.compress({.bits = 6});
+  const CompressedModel made = compressor.compress({.bits = 9.05});
   const Bytes file = stored(compressor, made);
-  EXPECT_LE(8.0 * static_cast<double>(file.size()) / static_cast<double>(made.plan.weights), 6);
+  EXPECT_LE(8.0 * static_cast<double>(file.size()) / static_cast<double>(made.plan.weights), 9.05);
   const auto archive = archive::Archive::open_memory(file);
   std::map<std::string, int> forms;
   for (size_t t = 0; t < archive.tensors().size(); ++t) {
     const std::string& name = archive.tensors()[t].region.name;
     const form::FormPtr form = archive.form(t);
-    if (name.find("layers.0") != std::string::npos) {
+    const bool kept = !name.starts_with("model.layers.1") && !name.starts_with("model.layers.2");
+    if (kept && name.find("layers") != std::string::npos) {
       EXPECT_EQ(form, nullptr) << name;
     } else if (form && name.find("layers.1") != std::string::npos) {
       EXPECT_EQ(form::to_string(form->expression()), "uniform(8, group=64)");
