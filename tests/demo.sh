@@ -129,6 +129,18 @@ echo "the lossless form says word for word what the model says; it takes" \
   "$(awk -v a="$(bytes "$lossless")" -v b="$raw" 'BEGIN { printf "%.0f%%", 100 * a / b }') of its bytes"
 show run "$small" "The house" -n 60 --seed 7 --timing
 
+say "7. The same in 4 bits a weight, all counted, fitted to lose as little as that allows"
+text=$work/unseen.txt fitted=$work/fitted.pith plain=$work/plain.pith
+mkdir -p "$work/model" && cp "${files[@]}" "$work/model"
+head -c 60000 "$(dirname "$0")/../docs/command.md" >"$text"
+show compress "$work/model" --bits 4 -o "$fitted" -f
+"$pith" compress "$work/model" --form 'uniform(3, group=16)' -o "$plain" -f -q
+for file in "$fitted" "$plain"; do
+  printf '%s: %s bytes, on a text that no fit has seen: ' "$(basename "$file")" "$(bytes "$file")"
+  "$pith" eval "$file" --against "$work/model" --text "$text" -q | grep '^KL divergence, nats'
+done
+show run "$fitted" "The house" -n 60 --seed 7
+
 rm -f "$work"/model.other "$work"/model.fast.pith "$work"/model.default.pith "$work/unpacked" "$work/rows.bin"
 say "The archive is $archive. Next:"
 printf '%s\n' "  $shown_pith inspect $archive --tensors"
