@@ -139,14 +139,14 @@ class Walk {
   }
 
   void last(const model::DecoderWeights& w, MatrixView stream) {
-    // The head sees what norms make of the stream; its logits are not needed.
+    // The head sees what norms make of the stream; nobody needs its logits.
     Moments moments(options_.threads);
+    const model::InputObserver observe = moments.observer();
+    const std::string_view name = w.head.name;
     constexpr uint64_t kSome = 256;
-    Matrix logits;
     for (uint64_t at = 0; at < stream.shape.rows; at += kSome) {
       const uint64_t n = std::min(kSome, stream.shape.rows - at);
-      runner_.head(w.norm, w.head, {stream.row(at).data(), {n, stream.shape.cols}}, logits,
-                   moments.observer());
+      observe({&name, 1}, runner_.norm(w.norm, {stream.row(at).data(), {n, stream.shape.cols}}));
     }
     moments.finish();
     visit({w.head.name, Role::kHead, w.head.weight, moments.metric(w.head.name),
