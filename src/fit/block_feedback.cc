@@ -187,13 +187,7 @@ ErrorFeedback::Result ErrorFeedback::encode_blocks(const form::Expression& expre
                                                    MatrixView weights) const {
   GgmlFit fit(expression, weights);
   if (weights.shape.size() == 0) return {fit.form(), 0};
-  std::vector<uint64_t> order = factor_->order;
-  std::vector<double> pivots = factor_->pivots;
-  if (order.empty()) {
-    order.resize(weights.shape.cols);
-    std::iota(order.begin(), order.end(), uint64_t{0});
-    pivots.assign(order.size(), 1);
-  }
+  const auto [order, pivots] = factor_->steps(weights.shape.cols);
   const int threads = thread_count(options_.threads);
   std::vector<float> matrix;
   if (factor_->feeds_back() && options_.sweeps > 0) matrix = factor_->matrix(metric_, threads);

@@ -279,13 +279,7 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
   const Parts parts = parts_of(expression);
   UniformFit fit(parts.uniform, weights);
   const uint64_t cols = weights.shape.cols;
-  std::vector<uint64_t> order = factor_->order;
-  std::vector<double> pivots = factor_->pivots;
-  if (order.empty()) {
-    order.resize(cols);
-    std::iota(order.begin(), order.end(), uint64_t{0});
-    pivots.assign(cols, 1);
-  }
+  const auto [order, pivots] = factor_->steps(cols);
   const int threads = thread_count(options_.threads);
   Scales scales{Matrix(fit.groups()), Matrix(fit.groups())};
   Beside beside;

@@ -116,13 +116,7 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression, 
   metric_.require(weights.shape);
   IntegerFit fit(expression, weights, steps);
   if (weights.shape.size() == 0) return {fit.form(), 0};
-  std::vector<uint64_t> order = factor_->order;
-  std::vector<double> pivots = factor_->pivots;
-  if (order.empty()) {
-    order.resize(weights.shape.cols);
-    std::iota(order.begin(), order.end(), uint64_t{0});
-    pivots.assign(order.size(), 1);
-  }
+  const Factor::Order by_step = factor_->steps(weights.shape.cols);
   const auto importance = [&](uint64_t r) { return rows.empty() ? 1 : rows[r]; };
   std::vector<double> errors(weights.shape.rows);
   // Of each row: w A w and w A w'.
@@ -130,7 +124,7 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression, 
   const int threads = thread_count(options_.threads);
   parallel_for(threads, fit.panels(), [&](size_t panel) {
     IntegerStrip<Factor>(*factor_, weights, fit, panel)
-        .run(order, pivots, lambda, products, errors.data() + panel * kTile,
+        .run(by_step.columns, by_step.pivots, lambda, products, errors.data() + panel * kTile,
              own.empty() ? nullptr : own.data() + panel * kTile);
   });
   double error = 0, before = 0, after = 0;
