@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "basis.h"
+#include "constant.h"
 #include "pith/base/error.h"
 #include "product.h"
 #include "scale_basis.h"
@@ -34,6 +35,10 @@ FormPtr product_of(std::vector<FormPtr> factors) {
 FormPtr lowrank_of(FormPtr left, FormPtr right) {
   return std::make_shared<ProductForm>(std::vector{std::move(left), std::move(right)},
                                        ProductForm::Spelling::kLowRank);
+}
+
+FormPtr zeros(Shape shape) {
+  return std::make_shared<ConstantForm>(shape, ConstantForm::Spelling::kZeros, 0);
 }
 
 FormPtr scaled_columns(std::vector<float> scales, FormPtr inner) {

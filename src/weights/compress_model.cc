@@ -4,65 +4,68 @@
 #include <cmath>
 
 #include "candidates.h"
-#include "importance.h"
-#include "linears.h"
+#include "held_out.h"
+#include "model_tasks.h"
+#include "model_tensors.h"
 #include "pith/base/error.h"
-#include "pith/base/float_elements.h"
-#include "pith/base/parallel.h"
-#include "pith/model/session.h"
-#include "pith/weights/layer_walk.h"
+#include "pith/weights/journal.h"
 #include "rates.h"
 
 namespace pith::weights {
 
-using fit::Metric;
+using fit::Fitted;
+using fit::Task;
 using form::FormPtr;
-using form::Matrix;
 using model::LanguageModel;
 
 namespace {
 
-constexpr std::string_view kEmbedding = "model.embed_tokens.weight";
+// Results of other versions' fitters are not gone on with; raised with every change of what they
+// give.
+constexpr std::string_view kFitters = "fitters 1";
 
 Progress stage(const CompressModelOptions& options, const char* name) {
   return options.progress ? options.progress(name) : Progress();
 }
 
-// Of several files with the same tensors, the model's.
-bool is_model_file(const std::filesystem::path& path) {
-  return path.filename().string().starts_with("model");
+}  // namespace
+
+void ModelPlan::add(PlannedTensor tensor) {
+  bytes += tensor.bits * static_cast<double>(tensor.elements) / 8;
+  divergence += tensor.loss;
+  tensors.push_back(std::move(tensor));
 }
 
-// Windows of held-out text that are measured.
-constexpr uint64_t kHeldOutWindows = 16;
+namespace {
 
-// The model with other forms for some weights.
-LanguageModel with_weights(const LanguageModel& model,
-                           const std::map<std::string, FormPtr, std::less<>>& tensors) {
-  LanguageModel::Parts parts{.config = model.config(),
-                             .weights = model.weights(),
-                             .tokenizer = std::nullopt,
-                             .tokenizer_error = {},
-                             .where = model.where(),
-                             .weight_bytes = 0};
-  const auto replace = [&](std::string_view name, FormPtr& form) {
-    const auto found = tensors.find(name);
-    if (found != tensors.end()) form = found->second;
-  };
-  model::DecoderWeights& w = parts.weights;
-  replace(kEmbedding, w.embedding);
-  for (model::DecoderLayer& layer : w.layers) {
-    for (model::Linear* l : linears(layer)) replace(l->name, l->weight);
+// What was fitted, in order: the key of each follows from all before it.
+class FittedInOrder {
+ public:
+  FittedInOrder(Journal& journal, const Hash128& start) : journal_(journal), key_(start) {}
+
+  // By `make`, or what it gave before. how: all that it depends on beside the task.
+  Fitted fitted(const Task& task, const KeyMaker& how, const std::function<Fitted()>& make) {
+    key_ = KeyMaker().add(key_).add(task.name).add(how.key()).key();
+    if (std::optional<Bytes> kept = journal_.find(key_)) {
+      const auto owner = std::make_shared<const Bytes>(std::move(*kept));
+      const size_t size = owner->size() - sizeof(double);
+      return {form::read(ByteView(*owner).first(size), owner),
+              load_le<double>(owner->data() + size)};
+    }
+    Fitted made = make();
+    if (journal_.on()) {
+      Bytes bytes = form::write(*made.form);
+      bytes.resize(bytes.size() + sizeof(double));
+      store_le(bytes.data() + bytes.size() - sizeof(double), made.error);
+      journal_.keep(key_, bytes);
+    }
+    return made;
   }
-  replace(w.head.name, w.head.weight);
-  return LanguageModel(std::move(parts));
-}
 
-// A form in place of a fitted one, of next to no bytes.
-FormPtr placeholder(form::Shape shape) {
-  const Matrix zeros(shape);
-  return form::encode(form::parse("constant"), zeros.view());
-}
+ private:
+  Journal& journal_;
+  Hash128 key_;
+};
 
 }  // namespace
 
@@ -72,87 +75,61 @@ struct ModelCompressor::State {
       : model(m),
         inputs(std::move(in)),
         options(std::move(o)),
-        rules(options.rules),
+        tensors(m, inputs, options.rules, options.threads),
+        journal(options.journal),
         fitter({.step = 1}),
         candidates(options.candidates) {
-    find_tensors();
     if (options.calibrated) {
       text = calibration_text(model, calibration, options.size);
       calibrate_model();
     }
+    start = key_of_start();
     if (options.candidates.size() != 1) measure_rates();
-    measure_overhead();
   }
 
-  void find_tensors();
   void calibrate_model();
+  Hash128 key_of_start() const;
   void measure_rates();
-  void measure_overhead();
-
-  bool fits(std::string_view name) const { return regions.contains(name); }
-
-  // Visits what is to be fitted with a task; `only_look` as in WalkOptions.
-  using TaskVisitor = std::function<FormPtr(const fit::Task&)>;
-  void visit(const TaskVisitor& visitor, bool only_look, const Progress& progress);
 
   uint64_t limit_of_bytes(const Limits& limits) const;
   [[noreturn]] void refuse(uint64_t most, double smallest) const;
   static double expected_loss(const Limits& limits);
   double step_of(const Limits& limits) const;
+  ModelPlan empty_plan() const {
+    return {.tensors = {},
+            .overhead = tensors.overhead(),
+            .weights = tensors.weights(),
+            .bytes = static_cast<double>(tensors.overhead()),
+            .divergence = 0};
+  }
   ModelPlan plan_of(double step) const;
   ModelPlan plan_of(const std::vector<CandidateTable::Chosen>& chosen) const;
   std::vector<CandidateTable::Chosen> choose(const Limits& limits) const;
+
+  using FitOne = std::function<Fitted(const Task&, FittedInOrder&)>;
+  CompressedModel fit_all(const FitOne& fit_one);
   CompressedModel fit(std::optional<double> room, double step);
   CompressedModel fit(const std::vector<CandidateTable::Chosen>& chosen);
   CompressedModel fit_within(const Limits& limits);
-  HeldOut measure(const CompressedModel& compressed) const;
+  std::optional<HeldOut> measure(const CompressedModel& compressed) const {
+    return measure_held_out(model, compressed.tensors, text, options.threads,
+                            stage(options, "measuring what was lost"));
+  }
 
   const LanguageModel& model;
   std::vector<archive::Input> inputs;
   CompressModelOptions options;
-  archive::FormRules rules;
+  ModelTensors tensors;
+  Journal journal;
+  Hash128 start;  // of all that fits depend on
   CalibrationText text;
   std::optional<CalibrationStatistics> statistics;
-  Metric head_inputs;
   fit::WaterFilling fitter;
   std::vector<Rate> rates;    // of integers
   CandidateTable candidates;  // of others
-  // Of the tensors that are fitted: the file in the archive.
-  struct Region {
-    std::string path;
-    uint64_t elements = 0;
-  };
-  std::map<std::string, Region, std::less<>> regions;
-  uint64_t overhead = 0, weights = 0, input_bytes = 0;
+  ModelTasks tasks{model, tensors, statistics, options.calibrated ? &text : nullptr,
+                   options.threads};
 };
-
-// The matrices of the model that the inputs hold and no rule takes.
-void ModelCompressor::State::find_tensors() {
-  std::map<std::string, form::Shape, std::less<>> matrices;
-  const model::DecoderWeights& w = model.weights();
-  matrices.emplace(kEmbedding, w.embedding->shape());
-  const auto add = [&](const model::Linear& l) { matrices.emplace(l.name, l.weight->shape()); };
-  for (const model::DecoderLayer& layer : w.layers) {
-    for (const model::Linear* l : linears(layer)) add(*l);
-  }
-  if (!model.config().tied_embeddings) add(w.head);
-  for (const archive::Input& input : inputs) {
-    if (!input.source) continue;
-    input_bytes += input.source->size().value_or(0);
-    for (const io::TensorRegion& region : input.source->layout().tensors) {
-      const auto found = matrices.find(region.name);
-      if (has_float_elements(region.dtype)) weights += archive::matrix_shape(region).size();
-      if (found == matrices.end() || !has_float_elements(region.dtype)) continue;
-      if (archive::matrix_shape(region) != found->second || rules.rule(region)) continue;
-      const auto [at, is_new] = regions.try_emplace(region.name);
-      if (is_new || is_model_file(input.path)) at->second = {input.path, found->second.size()};
-    }
-  }
-  if (regions.empty()) {
-    fail(ErrorKind::kUsage, "{}: there are no matrices of the model to fit{}", model.where(),
-         options.rules.empty() ? "" : " but those that other options decide");
-  }
-}
 
 void ModelCompressor::State::calibrate_model() {
   if (options.statistics) {
@@ -162,124 +139,79 @@ void ModelCompressor::State::calibrate_model() {
   }
   const uint64_t some =
       std::clamp<uint64_t>(options.gradient_tokens / text.length, 1, text.count()) * text.length;
-  statistics = calibrate(model, std::span(text.windows).first(some), text.length,
-                         {.gradient_tokens = options.gradient_tokens,
-                          .threads = options.threads,
-                          .progress = stage(options, "calibrating")});
-}
-
-void ModelCompressor::State::visit(const TaskVisitor& visitor, bool only_look,
-                                   const Progress& progress) {
-  const Importance importance(statistics ? &*statistics : nullptr);
-  const bool tied = model.config().tied_embeddings;
-  const auto visit_one = [&](std::string_view name, const FormPtr& weight,
-                             const Metric& metric) -> FormPtr {
-    if (!fits(name)) return nullptr;
-    const Matrix matrix = form::decode(*weight);
-    Importance::Rows rows;
-    if (name == kEmbedding) {
-      rows = importance.embedding(matrix.view(), tied, metric);
-    } else {
-      rows = {metric, importance.outputs(name, matrix.view())};
-    }
-    return visitor({.name = name,
-                    .weights = matrix.view(),
-                    .inputs = rows.metric,
-                    .outputs = rows.outputs,
-                    .threads = options.threads});
+  const std::span<const int32_t> windows = std::span(text.windows).first(some);
+  const auto make = [&] {
+    return calibrate(model, windows, text.length,
+                     {.gradient_tokens = options.gradient_tokens,
+                      .threads = options.threads,
+                      .progress = stage(options, "calibrating")});
   };
-  if (!options.calibrated) {
-    const Metric nothing;
-    uint64_t done = 0;
-    const auto each = [&](const std::string& name, const FormPtr& weight) {
-      visit_one(name, weight, nothing);
-      report(progress, done += weight->shape().size(), weights);
-    };
-    const model::DecoderWeights& w = model.weights();
-    each(std::string(kEmbedding), w.embedding);
-    for (const model::DecoderLayer& layer : w.layers) {
-      for (const model::Linear* l : linears(layer)) each(l->name, l->weight);
-    }
-    if (!tied) each(w.head.name, w.head.weight);
+  if (!journal.on()) {
+    statistics = make();
     return;
   }
-  walk_layers(model, text,
-              [&](const Visit& v) -> FormPtr {
-                // What the head sees is only known at the end, the embedding is needed at once.
-                if (v.role == Role::kHead && only_look) head_inputs = v.inputs;
-                if (v.role == Role::kHead && tied) {
-                  return only_look ? visit_one(kEmbedding, v.weight, v.inputs) : nullptr;
-                }
-                if (v.role != Role::kEmbedding) return visit_one(v.name, v.weight, v.inputs);
-                return only_look && tied ? nullptr : visit_one(v.name, v.weight, head_inputs);
-              },
-              {.threads = options.threads, .only_look = only_look, .progress = progress});
+  const std::filesystem::path kept = journal.file(KeyMaker()
+                                                      .add(kFitters)
+                                                      .add(weights_hash(model))
+                                                      .add(ids_hash(windows, text.length))
+                                                      .add(options.gradient_tokens)
+                                                      .key());
+  try {
+    if (std::filesystem::exists(kept)) statistics = read_statistics(kept);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) throw;  // a damaged one is made again
+  }
+  if (statistics) return;
+  statistics = make();
+  write_statistics(*statistics, kept, true);
+}
+
+Hash128 ModelCompressor::State::key_of_start() const {
+  KeyMaker key;
+  key.add(kFitters).add(options.journal_key);
+  if (statistics) {
+    key.add(statistics->model).add(statistics->text).add(statistics->gradient_tokens);
+    key.add(statistics->seed).add(ids_hash(text.windows, text.length));
+  } else if (journal.on()) {
+    key.add(weights_hash(model));
+  }
+  return key.key();
 }
 
 void ModelCompressor::State::measure_rates() {
-  visit(
-      [&](const fit::Task& task) -> FormPtr {
-        if (options.candidates.empty()) {
-          rates.emplace_back(fitter, task);
-        } else {
-          candidates.measure(task);
-        }
-        return nullptr;
+  tasks.look(
+      [&](const Task& task) {
+        if (!options.candidates.empty()) return candidates.measure(task);
+        const Hash128 key = KeyMaker().add(start).add("rate").add(task.name).key();
+        const std::optional<Bytes> kept = journal.find(key);
+        rates.push_back(kept ? Rate(task, *kept) : Rate(fitter, task));
+        if (!kept && journal.on()) journal.keep(key, rates.back().write());
       },
-      true, stage(options, "measuring rates"));
-}
-
-void ModelCompressor::State::measure_overhead() {
-  archive::WriteOptions write;
-  write.threads = options.threads;
-  write.forms = options.rules;
-  uint64_t taken = 0;
-  write.fitted = [&](std::string_view path, const io::TensorRegion& region) -> FormPtr {
-    const auto found = regions.find(region.name);
-    if (found == regions.end() || found->second.path != path) return nullptr;
-    FormPtr form = placeholder(archive::matrix_shape(region));
-    taken += form::bits(*form) / 8;
-    return form;
-  };
-  const uint64_t stored = archive::write_archive(
-                              inputs, [](ByteView) {}, write)
-                              .stored;
-  // Frames begin at multiples of 64 bytes.
-  overhead = stored - taken + 64 * regions.size();
+      stage(options, "measuring rates"));
 }
 
 ModelPlan ModelCompressor::State::plan_of(double step) const {
-  ModelPlan plan;
-  plan.overhead = overhead;
-  plan.weights = weights;
-  plan.bytes = static_cast<double>(overhead);
+  ModelPlan plan = empty_plan();
   for (const Rate& r : rates) {
-    const double bytes = r.bytes(step), loss = r.loss(step);
-    plan.tensors.push_back({.name = r.name(),
-                            .form = "integer > rans",
-                            .elements = r.elements(),
-                            .bits = 8 * bytes / static_cast<double>(r.elements()),
-                            .loss = loss});
-    plan.bytes += bytes;
-    plan.divergence += loss;
+    plan.add({.name = r.name(),
+              .form = "integer > rans",
+              .elements = r.elements(),
+              .bits = 8 * r.bytes(step) / static_cast<double>(r.elements()),
+              .loss = r.loss(step)});
   }
   return plan;
 }
 
 ModelPlan ModelCompressor::State::plan_of(const std::vector<CandidateTable::Chosen>& chosen) const {
-  ModelPlan plan;
-  plan.overhead = overhead;
-  plan.weights = weights;
-  plan.bytes = static_cast<double>(overhead);
+  ModelPlan plan = empty_plan();
   for (size_t i = 0; i < chosen.size(); ++i) {
-    const uint64_t elements = regions.at(candidates.names()[i]).elements;
-    plan.tensors.push_back({.name = candidates.names()[i],
-                            .form = chosen[i].candidate->name,
-                            .elements = elements,
-                            .bits = 8 * chosen[i].bytes / static_cast<double>(elements),
-                            .loss = chosen[i].loss});
-    plan.bytes += chosen[i].bytes;
-    plan.divergence += chosen[i].loss;
+    const std::string& name = candidates.names()[i];
+    const uint64_t elements = tensors.elements(name);
+    plan.add({.name = name,
+              .form = chosen[i].candidate->name,
+              .elements = elements,
+              .bits = 8 * chosen[i].bytes / static_cast<double>(elements),
+              .loss = chosen[i].loss});
   }
   return plan;
 }
@@ -288,51 +220,20 @@ std::vector<CandidateTable::Chosen> ModelCompressor::State::choose(const Limits&
   const uint64_t most = limit_of_bytes(limits);
   std::optional<double> bytes;
   if (most != UINT64_MAX) {
-    const double smallest = static_cast<double>(overhead) + candidates.smallest();
+    const double smallest = static_cast<double>(tensors.overhead()) + candidates.smallest();
     if (static_cast<double>(most) < smallest) refuse(most, smallest);
-    bytes = static_cast<double>(most) - static_cast<double>(overhead);
+    bytes = static_cast<double>(most) - static_cast<double>(tensors.overhead());
   }
   return candidates.choose(bytes, limits.milliseconds, limits.divergence);
-}
-
-CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Chosen>& chosen) {
-  CompressedModel out;
-  out.plan = plan_of(chosen);
-  out.plan.bytes = static_cast<double>(overhead);
-  out.plan.divergence = 0;
-  visit(
-      [&](const fit::Task& task) -> FormPtr {
-        auto planned = std::ranges::find(out.plan.tensors, task.name, &PlannedTensor::name);
-        if (planned == out.plan.tensors.end()) {
-          out.plan.tensors.emplace_back().name = task.name;
-          planned = out.plan.tensors.end() - 1;
-        }
-        PlannedTensor& t = *planned;
-        const FormCandidate* candidate = &options.candidates[0];
-        for (size_t i = 0; i < chosen.size(); ++i) {
-          if (candidates.names()[i] == task.name) candidate = chosen[i].candidate;
-        }
-        fit::Fitted fitted = candidate->fitter(task);
-        const double bytes = static_cast<double>(form::bits(*fitted.form)) / 8;
-        t.elements = task.weights.shape.size();
-        t.bits = 8 * bytes / static_cast<double>(t.elements);
-        t.loss = fitted.error / 2;
-        t.form = form::to_string(fitted.form->expression());
-        out.plan.bytes += bytes;
-        out.plan.divergence += t.loss;
-        out.tensors[t.name] = fitted.form;
-        return fitted.form;
-      },
-      false, stage(options, "fitting"));
-  return out;
 }
 
 // UINT64_MAX: no limit on bytes.
 uint64_t ModelCompressor::State::limit_of_bytes(const Limits& limits) const {
   double most = static_cast<double>(UINT64_MAX);
   if (limits.bytes) most = std::min(most, static_cast<double>(*limits.bytes));
-  if (limits.bits) most = std::min(most, *limits.bits * static_cast<double>(weights) / 8);
-  if (limits.ratio) most = std::min(most, static_cast<double>(input_bytes) / *limits.ratio);
+  if (limits.bits) most = std::min(most, *limits.bits * static_cast<double>(tensors.weights()) / 8);
+  if (limits.ratio)
+    most = std::min(most, static_cast<double>(tensors.input_bytes()) / *limits.ratio);
   return most >= static_cast<double>(UINT64_MAX) ? UINT64_MAX : static_cast<uint64_t>(most);
 }
 
@@ -340,7 +241,7 @@ void ModelCompressor::State::refuse(uint64_t most, double smallest) const {
   fail(ErrorKind::kLimit,
        "{} bytes are asked for, and the smallest archive of this model has about {:.0f} ({:.3f} "
        "bits a weight), {} of them for what is not fitted",
-       most, smallest, 8 * smallest / static_cast<double>(weights), overhead);
+       most, smallest, 8 * smallest / static_cast<double>(tensors.weights()), tensors.overhead());
 }
 
 // Nats a token. Losses grow about as much as predictions diverge.
@@ -355,103 +256,86 @@ double ModelCompressor::State::step_of(const Limits& limits) const {
   const bool quality = limits.divergence || limits.perplexity;
   const uint64_t most = limit_of_bytes(limits);
   if (most == UINT64_MAX && !quality) fail(ErrorKind::kUsage, "no limit was given");
-  const double smallest = static_cast<double>(overhead) + bytes(rates, 1e30);
+  const double smallest = static_cast<double>(tensors.overhead()) + bytes(rates, 1e30);
   if (static_cast<double>(most) < smallest) refuse(most, smallest);
   double step = 0;
   if (most != UINT64_MAX) {
-    step = step_for_bytes(rates, static_cast<double>(most) - static_cast<double>(overhead));
+    step =
+        step_for_bytes(rates, static_cast<double>(most) - static_cast<double>(tensors.overhead()));
   }
   // Where both are limits, the archive is as small as the loss allows.
   return quality ? std::max(step, step_for_loss(rates, expected_loss(limits))) : step;
 }
 
-CompressedModel ModelCompressor::State::fit(std::optional<double> room, double step) {
+CompressedModel ModelCompressor::State::fit_all(const FitOne& fit_one) {
   CompressedModel out;
-  out.plan = plan_of(step);
-  size_t next = 0;
-  double predicted = 0, taken = 0;
-  // In the order of visits, which is not that of the rates where the embedding is tied.
-  std::vector<Rate> left = rates;
-  visit(
-      [&](const fit::Task& task) -> FormPtr {
-        const auto rate = std::ranges::find(left, task.name, &Rate::name);
-        if (room && next > 0) {
-          // What rates said is held against what came of it, more so the more was fitted.
-          const double seen = predicted / (predicted + 0.1 * bytes(left, step));
-          const double correction = 1 + seen * (taken / predicted - 1);
-          step = step_for_bytes(left, *room - taken, correction);
-        }
-        double now = step;
-        fit::Fitted fitted;
-        uint64_t size = 0;
-        for (int tries = 0;; ++tries) {
-          fitter.set_step(now);
-          fitted = fitter(task);
-          size = form::bits(*fitted.form) / 8;
-          const bool last = left.size() == 1;
-          if (!room || !last || taken + static_cast<double>(size) <= *room || tries == 12) break;
-          // The last one must fit.
-          now *= std::exp2(8 * (taken + static_cast<double>(size) - *room) /
-                               static_cast<double>(rate->elements()) +
-                           0.002);
-        }
-        predicted += rate->bytes(now);
-        taken += static_cast<double>(size);
-        ++next;
-        for (PlannedTensor& t : out.plan.tensors) {
-          if (t.name != task.name) continue;
-          t.bits = 8 * static_cast<double>(size) / static_cast<double>(t.elements);
-          t.loss = fitted.error / 2;
-          t.form = form::to_string(fitted.form->expression());
-        }
-        left.erase(rate);
+  out.plan = empty_plan();
+  FittedInOrder in_order(journal, start);
+  tasks.fit(
+      [&](const Task& task) -> FormPtr {
+        Fitted fitted = fit_one(task, in_order);
+        const uint64_t elements = task.weights.shape.size();
+        const double bytes = static_cast<double>(form::bits(*fitted.form)) / 8;
+        out.plan.add({.name = std::string(task.name),
+                      .form = form::to_string(fitted.form->expression()),
+                      .elements = elements,
+                      .bits = 8 * bytes / static_cast<double>(elements),
+                      .loss = fitted.error / 2});
         out.tensors[std::string(task.name)] = fitted.form;
         return fitted.form;
       },
-      false, stage(options, "fitting"));
-  out.plan.bytes = static_cast<double>(overhead) + taken;
-  out.plan.divergence = 0;
-  for (const PlannedTensor& t : out.plan.tensors) out.plan.divergence += t.loss;
+      stage(options, "fitting"));
   return out;
 }
 
-HeldOut ModelCompressor::State::measure(const CompressedModel& compressed) const {
-  const LanguageModel small = with_weights(model, compressed.tensors);
-  const std::vector<int32_t>& ids = text.held_out;
-  audit::PerplexityOptions o{.context = std::min<uint64_t>(text.length, ids.size() - 1),
-                             .max_windows = kHeldOutWindows,
-                             .changed = 0,
-                             .threads = thread_count(options.threads),
-                             .progress = stage(options, "measuring what was lost")};
-  if (text.begins_with_bos) o.bos = model.tokenizer()->bos();
-  model::Session session(small, o.context + 1, o.threads);
-  model::Session before(model, o.context + 1, o.threads, session.needed_bytes());
-  const audit::LogitSource made = audit::logits_of(session), was = audit::logits_of(before);
-  const audit::Evaluation e = audit::evaluate(made, ids, o, &was);
-  return {.tokens = e.scored,
-          .divergence = e.divergence->kl.mean,
-          .perplexity = e.model.perplexity(),
-          .perplexity_before = e.reference->perplexity(),
-          .same_best = e.divergence->same_best.mean};
+CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Chosen>& chosen) {
+  return fit_all([&](const Task& task, FittedInOrder& in_order) {
+    const FormCandidate* candidate = &options.candidates[0];
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      if (candidates.names()[i] == task.name) candidate = chosen[i].candidate;
+    }
+    return in_order.fitted(task, KeyMaker().add(candidate->name),
+                           [&] { return candidate->fitter(task); });
+  });
 }
 
-ModelCompressor::ModelCompressor(const LanguageModel& model, std::vector<archive::Input> inputs,
-                                 std::string_view text, CompressModelOptions options)
-    : state_(std::make_unique<State>(model, std::move(inputs), text, std::move(options))) {}
-ModelCompressor::~ModelCompressor() = default;
-
-ModelPlan ModelCompressor::plan(const Limits& limits) const {
-  const State& s = *state_;
-  if (s.options.candidates.empty()) return s.plan_of(s.step_of(limits));
-  if (s.options.candidates.size() > 1) return s.plan_of(s.choose(limits));
-  fail(ErrorKind::kUsage, "what one form will take is known when it is fitted");
+CompressedModel ModelCompressor::State::fit(std::optional<double> room, double step) {
+  double predicted = 0, taken = 0;
+  // In the order of visits, which is not that of the rates where the embedding is tied.
+  std::vector<Rate> left = rates;
+  return fit_all([&](const Task& task, FittedInOrder& in_order) {
+    const auto rate = std::ranges::find(left, task.name, &Rate::name);
+    if (room && predicted > 0) {
+      // What rates said is held against what came of it, more so the more was fitted.
+      const double seen = predicted / (predicted + 0.1 * bytes(left, step));
+      const double correction = 1 + seen * (taken / predicted - 1);
+      step = step_for_bytes(left, *room - taken, correction);
+    }
+    double now = step;
+    for (int tries = 0;; ++tries) {
+      Fitted fitted = in_order.fitted(task, KeyMaker().add(now), [&] {
+        fitter.set_step(now);
+        return fitter(task);
+      });
+      const double size = static_cast<double>(form::bits(*fitted.form)) / 8;
+      const bool last = left.size() == 1;
+      if (!room || !last || taken + size <= *room || tries == 12) {
+        predicted += rate->bytes(now);
+        taken += size;
+        left.erase(rate);
+        return fitted;
+      }
+      // The last one must fit.
+      now *= std::exp2(8 * (taken + size - *room) / static_cast<double>(rate->elements()) + 0.002);
+    }
+  });
 }
 
 CompressedModel ModelCompressor::State::fit_within(const Limits& limits) {
   const double step = step_of(limits);
   const uint64_t most = limit_of_bytes(limits);
   if (!limits.divergence && !limits.perplexity) {
-    return fit(static_cast<double>(most) - static_cast<double>(overhead), step);
+    return fit(static_cast<double>(most) - static_cast<double>(tensors.overhead()), step);
   }
   // What is to be expected is a beginning; what is measured decides.
   constexpr int kTries = 5;
@@ -484,6 +368,18 @@ CompressedModel ModelCompressor::State::fit_within(const Limits& limits) {
   return std::move(*best);
 }
 
+ModelCompressor::ModelCompressor(const LanguageModel& model, std::vector<archive::Input> inputs,
+                                 std::string_view text, CompressModelOptions options)
+    : state_(std::make_unique<State>(model, std::move(inputs), text, std::move(options))) {}
+ModelCompressor::~ModelCompressor() = default;
+
+ModelPlan ModelCompressor::plan(const Limits& limits) const {
+  const State& s = *state_;
+  if (s.options.candidates.empty()) return s.plan_of(s.step_of(limits));
+  if (s.options.candidates.size() > 1) return s.plan_of(s.choose(limits));
+  fail(ErrorKind::kUsage, "what one form will take is known when it is fitted");
+}
+
 CompressedModel ModelCompressor::compress(const Limits& limits) {
   State& s = *state_;
   CompressedModel out;
@@ -494,22 +390,18 @@ CompressedModel ModelCompressor::compress(const Limits& limits) {
   } else {
     out = s.fit(s.choose(limits));
   }
-  if (!out.measured && s.text.held_out.size() > 1) out.measured = s.measure(out);
+  if (!out.measured) out.measured = s.measure(out);
   return out;
 }
 
 void ModelCompressor::store(const CompressedModel& compressed,
                             archive::WriteOptions& options) const {
   options.forms = state_->options.rules;
-  options.fitted = [regions = state_->regions, tensors = compressed.tensors](
-                       std::string_view path, const io::TensorRegion& region) -> FormPtr {
-    const auto at = regions.find(region.name);
-    if (at == regions.end() || at->second.path != path) return nullptr;
-    const auto form = tensors.find(region.name);
-    return form == tensors.end() ? nullptr : form->second;
-  };
+  options.fitted = state_->tensors.stored_as(compressed.tensors);
 }
 
-uint64_t ModelCompressor::input_bytes() const { return state_->input_bytes; }
+uint64_t ModelCompressor::input_bytes() const { return state_->tensors.input_bytes(); }
+
+const Journal& ModelCompressor::journal() const { return state_->journal; }
 
 }  // namespace pith::weights

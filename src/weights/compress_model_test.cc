@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "../archive/testing.h"
 #include "pith/archive/reader.h"
 #include "pith/base/error.h"
 #include "pith/fit/expression_fitter.h"
@@ -158,6 +159,55 @@ TEST(ModelCompressor, IsTheSameOnAnyNumberOfThreads) {
     if (first.empty()) first = file;
     EXPECT_TRUE(file == first);
   }
+}
+
+// Stops at the n-th report of a stage.
+struct Stop {
+  std::string stage;
+  int reports = 0;
+};
+
+CompressModelOptions kept_in(const fs::path& journal, const Stop& stop = {}) {
+  CompressModelOptions options = small_options();
+  options.size = {.tokens = 128, .window = 128};
+  options.gradient_tokens = 128;
+  options.rules = {archive::lossless_rule("layers.[2-7]")};  // little is to be fitted
+  options.journal = journal;
+  options.progress = [stop](const char* stage) -> Progress {
+    if (stage != stop.stage) return {};
+    return [left = stop.reports](uint64_t, uint64_t) mutable { return --left > 0; };
+  };
+  return options;
+}
+
+TEST(ModelCompressor, GoesOnWhereItWasInterrupted) {
+  const archive::testing::TempDir folder;
+  const fs::path journal = folder.path() / "j";
+  const auto run = [&](const CompressModelOptions& options, const Limits& limits) {
+    ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
+                               options);
+    Bytes file = stored(compressor, compressor.compress(limits));
+    return std::pair(std::move(file), compressor.journal().found());
+  };
+  const Bytes whole = run(kept_in(""), {.bits = 10}).first;
+  for (const Stop& stop : {Stop{"calibrating", 2}, Stop{"measuring rates", 5}, Stop{"fitting", 4},
+                           Stop{"measuring what was lost", 1}}) {
+    message_of([&] { run(kept_in(journal, stop), {.bits = 10}); }, ErrorKind::kIo);
+  }
+  const auto [file, found] = run(kept_in(journal), {.bits = 10});
+  EXPECT_TRUE(file == whole);
+  // Rates and fits of two layers and the embedding (14 matrices and 1), and some tries of the last.
+  EXPECT_GE(found, 30u);
+  // Other limits go on from the same rates, and another key from nothing.
+  EXPECT_EQ(run(kept_in(journal), {.bits = 9.9}).second, 15u);
+  CompressModelOptions other = kept_in(journal);
+  other.journal_key = "another";
+  EXPECT_EQ(run(other, {.bits = 10}).second, 0u);
+  // What was damaged is done again.
+  for (const auto& entry : fs::directory_iterator(journal)) {
+    fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
+  }
+  EXPECT_TRUE(run(kept_in(journal), {.bits = 10}).first == whole);
 }
 
 TEST(ModelCompressor, ChoosesOfFormsWithinLimitsAndLeavesToRulesWhatTheyDecide) {

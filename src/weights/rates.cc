@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
+#include "pith/base/error.h"
 #include "some_rows.h"
 
 namespace pith::weights {
@@ -26,6 +28,21 @@ Rate::Rate(fit::WaterFilling& fitter, const fit::Task& task)
     points_.push_back({std::log2(step), static_cast<double>(form::bits(*fitted.form)) / n,
                        std::log2(std::max(fitted.error / 2 / n, 1e-300))});
   }
+}
+
+Rate::Rate(const fit::Task& task, ByteView written)
+    : name_(task.name), elements_(task.weights.shape.size()) {
+  if (written.size() != kBits.size() * sizeof(Point)) {
+    fail(ErrorKind::kData, "{}: what was measured of its bits is damaged", task.name);
+  }
+  points_.resize(kBits.size());
+  std::memcpy(points_.data(), written.data(), written.size());
+}
+
+Bytes Rate::write() const {
+  Bytes out(points_.size() * sizeof(Point));
+  std::memcpy(out.data(), points_.data(), out.size());
+  return out;
 }
 
 namespace {

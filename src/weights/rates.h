@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pith/base/bytes.h"
 #include "pith/fit/water_filling.h"
 
 namespace pith::weights {
@@ -15,6 +16,10 @@ class Rate {
   Rate() = default;
   // Fits some of the rows with a few steps.
   Rate(fit::WaterFilling& fitter, const fit::Task& task);
+
+  // What was measured before, as write() gave it. Throws ErrorKind::kData for other bytes.
+  Rate(const fit::Task& task, ByteView written);
+  Bytes write() const;
 
   const std::string& name() const { return name_; }
   uint64_t elements() const { return elements_; }

@@ -26,6 +26,9 @@ FormPtr lowrank_of(FormPtr left, FormPtr right);
 // ErrorKind::kUsage unless there is one for each column, finite and not zero as f16.
 FormPtr scaled_columns(std::vector<float> scales, FormPtr inner);
 
+// `zeros`, of next to no bytes whatever the shape.
+FormPtr zeros(Shape shape);
+
 class Basis;
 
 // `basis | inner` in the making: what inner has to be, and the inputs that it will get.

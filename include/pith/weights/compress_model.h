@@ -24,6 +24,7 @@
 #include "pith/model/language_model.h"
 #include "pith/weights/calibration_statistics.h"
 #include "pith/weights/calibration_text.h"
+#include "pith/weights/journal.h"
 
 namespace pith::weights {
 
@@ -55,8 +56,11 @@ struct CompressModelOptions {
   std::vector<FormCandidate> candidates = {};
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
-  // Where what is done is kept, so that an interrupted run goes on; empty: nowhere.
+  // The folder where what is done is kept, so that the same work goes on if it was interrupted,
+  // with the same result (weights/journal.h); empty: nowhere. Candidates of one name are to be the
+  // same; what tells them apart otherwise is the key.
   std::filesystem::path journal = {};
+  std::string journal_key = {};
   int threads = 0;
   // Stage ("calibrating", "measuring rates", "fitting", …) and how far it is.
   std::function<Progress(const char* stage)> progress = {};
@@ -76,6 +80,9 @@ struct ModelPlan {
   uint64_t weights = 0;   // elements of all tensors of the model
   double bytes = 0;       // of the archive
   double divergence = 0;  // nats a token, to expect
+
+  // With its bytes and its loss.
+  void add(PlannedTensor tensor);
 };
 
 // What was lost on text that no fit has seen.
@@ -109,6 +116,8 @@ class ModelCompressor {
 
   // Of the whole input.
   uint64_t input_bytes() const;
+  // To be removed when the archive is written.
+  const Journal& journal() const;
 
  private:
   struct State;
