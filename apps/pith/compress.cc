@@ -14,30 +14,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-archive::WriteReport write(const CompressPlan& plan) {
-  switch (plan.target) {
-    case Target::kFile:
-      return archive::write_archive(plan.inputs, plan.path, plan.options);
-    case Target::kStdout:
-      return archive::write_archive(
-          plan.inputs, [](ByteView data) { write_stdout(data); }, plan.options);
-    case Target::kNowhere:
-      break;
-  }
-  return archive::write_archive(
-      plan.inputs, [](ByteView) {}, plan.options);
-}
-
 void run(const CompressArguments& a) {
   CompressPlan plan = plan_compress(a);
-  std::shared_ptr<FittedModel> fitted;
-  if (fits_model(a, plan)) fitted = fit_model(a, plan);
-  if (fitted && a.dry_run) return report_fit(a, *fitted, nullptr);
+  if (!a.frontier.empty()) return compress_frontier(a, plan);
+  std::unique_ptr<ModelFit> fit;
+  std::optional<FittedModel> fitted;
+  if (fits_model(a, plan)) {
+    const weights::Limits limits = limits_of(a);
+    fit = std::make_unique<ModelFit>(a, plan);
+    if (a.dry_run) return report_fit(a, fit->expected(limits), nullptr);
+    fitted = fit->fit(limits, plan.options);
+  }
   ProgressBar bar(plan.label, a.quiet);
   plan.options.progress = bar.callback();
-  const archive::WriteReport report = write(plan);
+  const archive::WriteReport report = write_plan(plan);
   bar.clear();
-  report_compress(a, plan, report);
+  if (fit) fit->done();
+  report_compress(a, plan, report, fitted ? &*fitted : nullptr);
   if (fitted) report_fit(a, *fitted, &report);
   plan.inputs.clear();
   if (a.remove) remove_inputs(a.inputs, plan.path, a.bases, a.threads, a.quiet);
@@ -61,11 +54,12 @@ Examples:
   pith compress model.safetensors --dry-run -v          how each tensor would do
   pith compress model.safetensors --recipe zipnn        a published method by name
   pith compress model --form 'uniform(4, group=64)'     with losses: every matrix in 4.25 bits a weight
-  pith compress model -o m.pith --form 'uniform(4)' --form 'embed|lm_head=uniform(8)' --lossless 'layers.0'
+  pith compress model -o m.pith --form 'uniform(4)' --form 'embed|lm_head=uniform(8)' --keep 'layers.0'
   pith compress model --bits 4 --calibrate book.txt     with the least loss at 4 bits a weight, all counted
   pith compress model --kl 0.01 -o m.pith               as small as a divergence of 0.01 nats allows
   pith compress model --bits 4.5 --choose fast          of forms that multiply at the speed of memory
   pith compress model --bits 5 --choose gguf -o m.pith  of GGUF's types (then: pith export m.pith -o m.gguf)
+  pith compress model --frontier 2.5,3,4,5 -o m.pith    m-2.5.pith to m-5.pith, and m.svg: what each loses
   pith compress model --size 500MiB --dry-run           what each tensor would get
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
@@ -77,7 +71,7 @@ void add_where(CLI::App* c, CompressArguments& a) {
       ->type_name("OUT.pith");
   c->add_flag("-c,--stdout", a.to_stdout, "write to standard output");
   c->add_flag("-f,--force", a.force, "overwrite the output");
-  c->add_flag("-k,--keep", a.keep, "keep the inputs (default)");
+  c->add_flag("-k,--keep-inputs", a.keep, "keep the inputs (default)");
   c->add_flag("--rm", a.remove,
               "remove the inputs once the archive is written, synced and verified");
   c->add_flag("--dry-run", a.dry_run, "write nothing, only say what would come of it");
@@ -97,6 +91,12 @@ void add_limits(CLI::App* c, CompressArguments& a) {
                  "forms of which each matrix gets one: fast (codes of fixed width), gguf, or any; "
                  "default: integers, entropy-coded, which are smallest",
                  "EXPR")
+      ->group("Limits (models, with losses)");
+  c->add_option("--frontier", a.frontier,
+                "several numbers of bits, as 2.5,3,4: an archive of each, a table and a plot of "
+                "what they lose")
+      ->delimiter(',')
+      ->type_name("N,...")
       ->group("Limits (models, with losses)");
   limit("--calibrate", a.calibration,
         "the text that the model is to be good at, or what pith calibrate made of it", "FILE");
@@ -119,12 +119,26 @@ void add_how(CLI::App* c, CompressArguments& a) {
   add_repeatable(c, "--form", a.forms,
                  "store matrices (whose name matches) in a compressed form, with losses",
                  "[REGEX=]EXPR");
-  add_repeatable(c, "--lossless", a.lossless, "with --form: keep tensors of matching names exact",
-                 "REGEX");
+  add_repeatable(c, "--keep,--lossless", a.lossless,
+                 "with --form or limits: keep tensors of matching names exact", "REGEX");
   add_threads(c, a.threads);
 }
 
 }  // namespace
+
+archive::WriteReport write_plan(const CompressPlan& plan) {
+  switch (plan.target) {
+    case Target::kFile:
+      return archive::write_archive(plan.inputs, plan.path, plan.options);
+    case Target::kStdout:
+      return archive::write_archive(
+          plan.inputs, [](ByteView data) { write_stdout(data); }, plan.options);
+    case Target::kNowhere:
+      break;
+  }
+  return archive::write_archive(
+      plan.inputs, [](ByteView) {}, plan.options);
+}
 
 void add_compress(CLI::App& app) {
   auto a = std::make_shared<CompressArguments>();

@@ -2,14 +2,18 @@
 // came of it (compress_report.cc).
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "output.h"
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
+#include "pith/model/language_model.h"
 #include "pith/recipe/checkpoint_prediction.h"
 #include "pith/weights/compress_model.h"
 
@@ -20,9 +24,10 @@ struct CompressArguments {
   std::string output, level, recipe;
   // Limits for models, as they were written; empty: none.
   std::string bits, size, ratio, kl, perplexity, latency;
-  std::vector<std::string> choices;  // expressions, "fast" or "gguf"
-  std::string calibration;           // a text, or statistics; empty: the text that Pith comes with
-  uint64_t tokens = 0;               // of calibration; 0: by the size of the model
+  std::vector<std::string> frontier;  // several of bits
+  std::vector<std::string> choices;   // expressions, "fast" or "gguf"
+  std::string calibration;            // a text, or statistics; empty: the text that Pith comes with
+  uint64_t tokens = 0;                // of calibration; 0: by the size of the model
   int threads = 0;
   bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;
   bool quiet = false, verbose = false, json = false, rebase = false, dry_run = false;
@@ -42,16 +47,59 @@ struct CompressPlan {
   std::filesystem::path path;  // of kFile
 };
 
+// Writes what the plan says to its target.
+archive::WriteReport write_plan(const CompressPlan& plan);
+
 bool has_limits(const CompressArguments& arguments);
 // With limits, choices or a recipe for matrices the input is a language model, which is fitted.
 bool fits_model(const CompressArguments& arguments, const CompressPlan& plan);
 
-// Fits the model's matrices within the limits, and has the plan store them. What came of it is
-// said by the second, after the archive was written (null: --dry-run).
-struct FittedModel;
-std::shared_ptr<FittedModel> fit_model(const CompressArguments& arguments, CompressPlan& plan);
+// What came of a fit, or what is to be expected of one.
+struct FittedModel {
+  weights::ModelPlan plan;
+  std::optional<weights::HeldOut> measured;
+  uint64_t input_bytes = 0;
+  bool calibrated = true;
+  double seconds = 0;  // since the model was read
+};
+
+// Throw kUsage for what is no number above 0.
+weights::Limits limits_of(const CompressArguments& arguments);
+std::vector<double> frontier_of(const CompressArguments& arguments);  // bits a weight, rising
+
+// A language model whose matrices are fitted. What is done is kept beside the archive until done().
+class ModelFit {
+ public:
+  // Reads the model, calibrates, and measures rates. The plan's inputs are the archive's.
+  ModelFit(const CompressArguments& arguments, const CompressPlan& plan);
+  ~ModelFit();
+
+  FittedModel expected(const weights::Limits& limits);
+  // Has the options store what was fitted.
+  FittedModel fit(const weights::Limits& limits, archive::WriteOptions& options);
+  // The archives are written: nothing is to be gone on with.
+  void done() const;
+
+ private:
+  class Stages;
+  void attempt(const std::function<void()>& work);
+  FittedModel with(weights::ModelPlan plan) const;
+
+  model::LanguageModel model_;
+  std::unique_ptr<Stages> stages_;
+  bool calibrated_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::filesystem::path journal_;  // empty: nothing is kept
+  std::unique_ptr<weights::ModelCompressor> compressor_;
+};
+
+// For a person, after the archive was written (null: --dry-run).
 void report_fit(const CompressArguments& arguments, const FittedModel& fitted,
                 const archive::WriteReport* report);
+Json to_json(const FittedModel& fitted);
+
+// --frontier: an archive for each size, a table and a plot of what each loses.
+void compress_frontier(const CompressArguments& arguments, CompressPlan& plan);
 
 // Throws kUsage for arguments that do not go together.
 CompressPlan plan_compress(const CompressArguments& arguments);
@@ -63,7 +111,8 @@ void remove_inputs(const std::vector<std::string>& inputs,
                    const std::filesystem::path& archive_path, const std::vector<std::string>& bases,
                    int threads, bool quiet);
 
+// fitted: null for inputs that were not.
 void report_compress(const CompressArguments& arguments, const CompressPlan& plan,
-                     const archive::WriteReport& report);
+                     const archive::WriteReport& report, const FittedModel* fitted = nullptr);
 
 }  // namespace pith::command

@@ -24,7 +24,7 @@ void check(const CompressArguments& a) {
   if (with_dash && a.inputs.size() > 1) usage("'-' (standard input) cannot be mixed with files");
   if (a.inputs.empty() && stdin_is_terminal()) usage("no input; name a file, or pipe data in");
   if (a.fast + a.max + !a.level.empty() > 1) usage("--fast, --max and --level exclude each other");
-  if (a.keep && a.remove) usage("--keep and --rm exclude each other");
+  if (a.keep && a.remove) usage("-k and --rm exclude each other");
   if (a.to_stdout && !a.output.empty()) usage("-c and -o exclude each other");
   if (a.remove && (from_stdin(a) || a.to_stdout || a.dry_run)) {
     usage("--rm needs named inputs and an output file");
@@ -34,7 +34,7 @@ void check(const CompressArguments& a) {
   if (a.recipe.empty() && !a.settings.empty())
     usage("--set belongs to a recipe; name one with --recipe");
   if (!a.lossless.empty() && a.forms.empty() && !has_limits(a)) {
-    usage("--lossless says what --form or a limit leaves alone");
+    usage("--keep says what --form or a limit leaves alone");
   }
   if (a.remove && !a.forms.empty()) usage("--rm does not go with --form, which is lossy");
   if (a.rebase && !a.recipe.empty())
@@ -193,6 +193,12 @@ void check_fit(const CompressArguments& a, const CompressPlan& plan) {
   if (a.rebase || !a.bases.empty()) usage("limits do not go with --rebase or --base");
   if (!plan.candidates.empty() && !a.choices.empty()) usage("--choose does not go with a recipe");
   if (a.remove) usage("--rm does not go with limits, which are lossy");
+  const bool limited = !(a.bits.empty() && a.size.empty() && a.ratio.empty() && a.kl.empty() &&
+                         a.perplexity.empty() && a.latency.empty());
+  if (!a.frontier.empty() && limited) usage("--frontier names its limits itself");
+  if (!a.frontier.empty() && plan.target == Target::kStdout) {
+    usage("--frontier writes several archives: name them with -o OUT.pith");
+  }
   if (!a.latency.empty() && a.choices.empty()) {
     usage("--latency needs forms whose speed is known beforehand: --choose fast, gguf or others");
   }

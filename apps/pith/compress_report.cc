@@ -166,14 +166,18 @@ void print_summary(const CompressPlan& plan, const WriteReport& r) {
 }  // namespace
 
 void report_compress(const CompressArguments& a, const CompressPlan& plan,
-                     const WriteReport& report) {
+                     const WriteReport& report, const FittedModel* fitted) {
   for (const FileReport& f : report.files) {
     for (const std::string& text : f.notes) {
       const bool asked = a.verbose || text.find(" stays lossless: ") != std::string::npos;
       if (asked && !a.quiet) note("{}: {}", f.path, text);
     }
   }
-  if (a.json) print_json(to_json(plan, report, Explanations(a, plan)));
+  if (a.json) {
+    Json j = to_json(plan, report, Explanations(a, plan));
+    if (fitted) j["fit"] = to_json(*fitted);
+    print_json(j);
+  }
   if (a.quiet) return;
   if (a.verbose) {
     print_tensors(report, Explanations(a, plan));

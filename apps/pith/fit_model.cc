@@ -1,30 +1,21 @@
 // pith compress with a limit: the matrices of a language model in as few bytes as that says.
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 
 #include "compress.h"
-#include "memory_use.h"
 #include "message.h"
-#include "output.h"
 #include "pith/base/file.h"
 #include "pith/fit/expression_fitter.h"
 #include "pith/model/language_model.h"
 #include "pith/weights/compress_model.h"
 #include "pith/weights/speed.h"
 #include "progress_bar.h"
-#include "table.h"
 #include "units.h"
 
 namespace pith::command {
-
-struct FittedModel {
-  weights::ModelPlan plan;
-  std::optional<weights::HeldOut> measured;
-  uint64_t input_bytes = 0;
-  bool calibrated = true;
-  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
-};
 
 namespace {
 
@@ -40,17 +31,6 @@ double number(std::string_view text, std::string_view option, bool shares = fals
     fail(ErrorKind::kUsage, "{}: '{}' is no number above 0", option, text);
   }
   return percent ? value / 100 : value;
-}
-
-weights::Limits limits_of(const CompressArguments& a) {
-  weights::Limits limits;
-  if (!a.bits.empty()) limits.bits = number(a.bits, "--bits");
-  if (!a.size.empty()) limits.bytes = parse_size(a.size, "--size");
-  if (!a.ratio.empty()) limits.ratio = number(a.ratio, "--ratio");
-  if (!a.kl.empty()) limits.divergence = number(a.kl, "--kl");
-  if (!a.latency.empty()) limits.milliseconds = number(a.latency, "--latency");
-  if (!a.perplexity.empty()) limits.perplexity = number(a.perplexity, "--perplexity", true);
-  return limits;
 }
 
 // Codes of fixed width, whose products run at the speed of memory.
@@ -82,8 +62,10 @@ std::vector<weights::FormCandidate> candidates_of(const CompressArguments& a) {
   return out;
 }
 
+}  // namespace
+
 // A bar for the stage that is under way.
-class Stages {
+class ModelFit::Stages {
  public:
   explicit Stages(bool quiet) : quiet_(quiet) {}
   Progress begin(const char* stage) {
@@ -91,40 +73,68 @@ class Stages {
     bar_ = std::make_unique<ProgressBar>(stage, quiet_, ProgressUnit::kOther);
     return bar_->callback();
   }
+  void end() { bar_.reset(); }
 
  private:
   bool quiet_;
   std::unique_ptr<ProgressBar> bar_;
 };
 
-std::string bits_of(double bits) { return fmt::format("{:.3f}", bits); }
-
-}  // namespace
-
 bool has_limits(const CompressArguments& a) {
   return !(a.bits.empty() && a.size.empty() && a.ratio.empty() && a.kl.empty() &&
-           a.perplexity.empty() && a.latency.empty());
+           a.perplexity.empty() && a.latency.empty() && a.frontier.empty());
 }
 
 bool fits_model(const CompressArguments& a, const CompressPlan& plan) {
   return has_limits(a) || !a.choices.empty() || !plan.candidates.empty();
 }
 
-std::shared_ptr<FittedModel> fit_model(const CompressArguments& a, CompressPlan& plan) {
-  auto fitted = std::make_shared<FittedModel>();
-  const weights::Limits limits = limits_of(a);
-  const model::LanguageModel model = model::load_model(a.inputs[0]);
-  Stages stages(a.quiet);
+weights::Limits limits_of(const CompressArguments& a) {
+  weights::Limits limits;
+  if (!a.bits.empty()) limits.bits = number(a.bits, "--bits");
+  if (!a.size.empty()) limits.bytes = parse_size(a.size, "--size");
+  if (!a.ratio.empty()) limits.ratio = number(a.ratio, "--ratio");
+  if (!a.kl.empty()) limits.divergence = number(a.kl, "--kl");
+  if (!a.latency.empty()) limits.milliseconds = number(a.latency, "--latency");
+  if (!a.perplexity.empty()) limits.perplexity = number(a.perplexity, "--perplexity", true);
+  return limits;
+}
+
+std::vector<double> frontier_of(const CompressArguments& a) {
+  std::vector<double> bits;
+  for (const std::string& text : a.frontier) bits.push_back(number(text, "--frontier"));
+  std::ranges::sort(bits);
+  if (std::ranges::adjacent_find(bits) != bits.end()) {
+    fail(ErrorKind::kUsage, "--frontier: a number comes twice");
+  }
+  return bits;
+}
+
+ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
+    : model_(model::load_model(a.inputs[0])),
+      stages_(std::make_unique<Stages>(a.quiet)),
+      calibrated_(!a.fast && plan.calibrated) {
   weights::CompressModelOptions options;
-  options.calibrated = !a.fast && plan.calibrated;
+  options.calibrated = calibrated_;
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
   if (options.candidates.size() > 1 && !has_limits(a)) {
     fail(ErrorKind::kUsage, "several forms to choose from need a limit, as --bits 4");
   }
+  if (options.candidates.size() == 1 && !a.frontier.empty()) {
+    fail(ErrorKind::kUsage, "--frontier: one form alone has one size");
+  }
   if (a.tokens > 0) options.size.tokens = a.tokens;
   options.rules = plan.options.forms;
   options.threads = a.threads;
-  options.progress = [&](const char* stage) { return stages.begin(stage); };
+  options.progress = [this](const char* stage) { return stages_->begin(stage); };
+  if (plan.target == Target::kFile) {
+    journal_ = plan.path.string() + ".journal";
+    options.journal = journal_;
+    options.journal_key = fmt::format("{} {}", a.recipe, fmt::join(a.settings, " "));
+    if (!a.quiet && std::filesystem::exists(journal_)) {
+      note("{}: going on with what an earlier run did", journal_.string());
+    }
+  }
   std::string text(weights::default_calibration_text());
   if (!a.calibration.empty()) {
     const MappedFile file(a.calibration);
@@ -134,57 +144,50 @@ std::shared_ptr<FittedModel> fit_model(const CompressArguments& a, CompressPlan&
       text.assign(file.bytes().begin(), file.bytes().end());
     }
   }
-  weights::ModelCompressor compressor(model, plan.inputs, text, std::move(options));
-  fitted->input_bytes = compressor.input_bytes();
-  fitted->calibrated = !a.fast && plan.calibrated;
-  if (a.dry_run) {
-    fitted->plan = compressor.plan(limits);
-    return fitted;
-  }
-  weights::CompressedModel made = compressor.compress(limits);
-  compressor.store(made, plan.options);
-  fitted->plan = std::move(made.plan);
-  fitted->measured = made.measured;
-  return fitted;
+  attempt([&] {
+    compressor_ =
+        std::make_unique<weights::ModelCompressor>(model_, plan.inputs, text, std::move(options));
+  });
 }
 
-void report_fit(const CompressArguments& a, const FittedModel& f,
-                const archive::WriteReport* report) {
-  const weights::ModelPlan& p = f.plan;
-  const double bytes = report ? static_cast<double>(report->stored) : p.bytes;
-  if (a.json && !report) {
-    Json tensors = Json::array();
-    for (const weights::PlannedTensor& t : p.tensors) {
-      tensors.push_back({{"name", t.name}, {"form", t.form}, {"bits", t.bits}, {"loss", t.loss}});
+ModelFit::~ModelFit() = default;
+
+// Says where an interrupted run goes on.
+void ModelFit::attempt(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (...) {
+    stages_->end();
+    if (!journal_.empty() && std::filesystem::exists(journal_)) {
+      note("{} keeps what was done: the same command goes on from there", journal_.string());
     }
-    print_json({{"tensors", tensors},
-                {"bytes", p.bytes},
-                {"overhead", p.overhead},
-                {"weights", p.weights},
-                {"divergence", p.divergence}});
+    throw;
   }
-  if (a.quiet) return;
-  if (a.verbose || !report) {
-    Table table({"tensor", "form", ">bits/weight", ">loss"});
-    for (const weights::PlannedTensor& t : p.tensors) {
-      table.row({t.name, t.form, bits_of(t.bits), fmt::format("{:.2e}", t.loss)});
-    }
-    std::fputs(table.text().c_str(), stderr);
-  }
-  note("{} bits a weight: {} for {} weights, {} of them beside the matrices",
-       bits_of(8 * bytes / static_cast<double>(p.weights)), size_text(static_cast<uint64_t>(bytes)),
-       p.weights, size_text(p.overhead));
-  if (f.calibrated) note("divergence to expect: {:.5f} nats a token", p.divergence);
-  if (f.measured) {
-    note(
-        "on {} tokens that no fit has seen: divergence {:.5f}, perplexity {:.3f} (it was {:.3f}), "
-        "same best token {:.2f}%",
-        f.measured->tokens, f.measured->divergence, f.measured->perplexity,
-        f.measured->perplexity_before, 100 * f.measured->same_best);
-  }
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - f.begin).count();
-  note("time: {}, peak memory {}", time_text(seconds), size_text(memory_use().peak));
 }
+
+FittedModel ModelFit::with(weights::ModelPlan plan) const {
+  return {
+      .plan = std::move(plan),
+      .measured = std::nullopt,
+      .input_bytes = compressor_->input_bytes(),
+      .calibrated = calibrated_,
+      .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()};
+}
+
+FittedModel ModelFit::expected(const weights::Limits& limits) {
+  return with(compressor_->plan(limits));
+}
+
+FittedModel ModelFit::fit(const weights::Limits& limits, archive::WriteOptions& options) {
+  weights::CompressedModel made;
+  attempt([&] { made = compressor_->compress(limits); });
+  stages_->end();
+  compressor_->store(made, options);
+  FittedModel out = with(std::move(made.plan));
+  out.measured = made.measured;
+  return out;
+}
+
+void ModelFit::done() const { compressor_->journal().remove(); }
 
 }  // namespace pith::command

@@ -13,8 +13,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_key(std::string_view name) {
-  return name.size() == 32 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+// Of a result, or one that a killed run did not finish.
+bool is_ours(std::string_view name) {
+  const bool hidden = name.starts_with('.') && name.ends_with(".part");
+  const std::string_view key = hidden ? name.substr(1, 32) : name;
+  return key.size() == 32 && key.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ void Journal::remove() const {
   std::error_code error;
   std::vector<fs::path> ours;
   for (fs::directory_iterator at(folder_, error), end; !error && at != end; at.increment(error)) {
-    if (is_key(at->path().filename().string())) ours.push_back(at->path());
+    if (is_ours(at->path().filename().string())) ours.push_back(at->path());
   }
   for (const fs::path& path : ours) fs::remove(path, error);
   fs::remove(folder_, error);  // refused where it is not empty

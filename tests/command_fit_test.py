@@ -1,0 +1,82 @@
+"""pith compress with limits: interrupted and gone on with, several sizes in one run, what is kept exact."""
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from command_support import LanguageModelTest
+
+
+class Fit(LanguageModelTest):
+    # Little is to be fitted: one layer.
+    FEW = ["--keep", r"layers\.[1-7]|embed", "--tokens", "256"]
+
+    def test_interrupted_runs_go_on_and_give_the_same_bytes(self):
+        command = ["compress", "lm", "--bits", "9.8", *self.FEW]
+        self.ok(*command, "-o", "whole.pith")
+        journal = (self.dir / "m.pith.journal")
+        run = subprocess.Popen([self.pith, *command, "-o", "m.pith"], cwd=self.dir, stderr=subprocess.PIPE, text=True)
+        for _ in range(3000):
+            if os.path.isdir(journal) and len(os.listdir(journal)) > 3:
+                break
+            time.sleep(0.02)
+        run.send_signal(signal.SIGINT)
+        error = run.communicate(timeout=60)[1]
+        self.assertEqual(run.returncode, 130, error)
+        self.assertIn("m.pith.journal keeps what was done", error)
+        self.assertFalse(os.path.exists((self.dir / "m.pith")))
+        again = self.ok(*command, "-o", "m.pith")
+        self.assertIn("going on with what an earlier run did", again.stderr.decode())
+        self.assertFalse(os.path.exists(journal))
+        self.assertEqual(self.read("m.pith"), self.read("whole.pith"))
+
+    def test_killed_runs_go_on(self):
+        command = ["compress", "lm", "--bits", "9.8", "--fast", *self.FEW, "-o", "m.pith"]
+        journal = (self.dir / "m.pith.journal")
+        run = subprocess.Popen([self.pith, *command], cwd=self.dir, stderr=subprocess.DEVNULL)
+        while not (os.path.isdir(journal) and len(os.listdir(journal)) > 2):
+            time.sleep(0.02)
+            self.assertIsNone(run.poll(), "ended before it could be killed")
+        run.kill()
+        run.wait()
+        self.ok(*command)
+        self.ok(*command[:-1], "other.pith")
+        self.assertEqual(self.read("m.pith"), self.read("other.pith"))
+
+    def test_frontier_writes_each_size_and_a_plot(self):
+        out = self.ok("compress", "lm", "--frontier", "9.8,9.7", *self.FEW, "--json", "-o", "m.pith")
+        points = json.loads(out.stdout)["frontier"]
+        self.assertEqual([p["asked"] for p in points], [9.7, 9.8])
+        for p, name in zip(points, ["m-9.7.pith", "m-9.8.pith"]):
+            size = os.path.getsize(self.dir / name)
+            self.assertEqual(p["bytes"], size)
+            self.assertLessEqual(p["bits"], p["asked"])
+            self.assertGreater(p["bits"], p["asked"] - 0.1)
+            self.ok("verify", name)
+        losses = [p["fit"]["held_out"]["divergence"] for p in points]
+        self.assertGreater(losses[0], losses[1])
+        self.assertIn("same best", out.stderr.decode())
+        self.assertTrue(self.read("m.svg").startswith(b"<svg"))
+        # The same size alone gives the same archive.
+        self.ok("compress", "lm", "--bits", "9.8", *self.FEW, "-o", "alone.pith")
+        self.assertEqual(self.read("alone.pith"), self.read("m-9.8.pith"))
+        self.fails("compress", "lm", "--frontier", "9.8", "-o", "m.pith", names=["m-9.8.pith", "exists"])
+
+    def test_frontier_refuses_what_it_cannot_do(self):
+        for more in (["--frontier", "3,x"], ["--frontier", "0"], ["--frontier", "3,3"], ["--frontier", "3", "--bits", "4"],
+                     ["--frontier", "3", "-c"], ["--frontier", "3", "--choose", "uniform(4)"]):
+            self.fails("compress", "lm", *more, code=2, names=["frontier"])
+
+    def test_what_is_kept_comes_back_bit_for_bit(self):
+        self.ok("compress", "lm", "--bits", "9.8", *self.FEW, "--fast", "-o", "m.pith")
+        out = json.loads(self.ok("inspect", "m.pith", "--json").stdout)
+        for tensor in out["tensors"]:
+            name = tensor["name"]
+            kept = any(f"layers.{n}." in name for n in range(1, 8)) or "norm" in name or "embed" in name
+            self.assertEqual(tensor["form"] is None, kept, name)
+
+
+if __name__ == "__main__":
+    unittest.main()
