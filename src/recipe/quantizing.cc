@@ -1,11 +1,10 @@
 // Published methods that round the matrices of language models after training.
 #include <fmt/format.h>
 
-#include <charconv>
-
 #include "pith/base/error.h"
 #include "pith/fit/quantizers.h"
 #include "recipes.h"
+#include "values.h"
 
 namespace pith::recipe {
 namespace {
@@ -15,16 +14,6 @@ using fit::feedback_fitter;
 using fit::FeedbackOptions;
 using fit::Fitter;
 using fit::in_basis;
-
-uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
-  const std::string& text = values.find(key)->second;
-  uint64_t v = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (error != std::errc() || end != text.data() + text.size() || v < least || v > most) {
-    fail(ErrorKind::kUsage, "{} must be a number from {} to {}, not '{}'", key, least, most, text);
-  }
-  return v;
-}
 
 form::Expression uniform(const Values& values, std::string_view more = "") {
   return form::parse(fmt::format("uniform({}, group={}{})", number(values, "bits", 1, 8),

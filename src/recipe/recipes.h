@@ -8,7 +8,11 @@ namespace pith::recipe {
 Recipe adaquant();
 Recipe awq();
 Recipe checkpoint_prediction();
+Recipe evopress();
 Recipe gptq();
+Recipe hawq();
+Recipe l_greco();
+Recipe q_vlm();
 Recipe quest();
 Recipe spqr();
 Recipe zipnn();

@@ -10,7 +10,8 @@ namespace pith::recipe {
 
 std::span<const Recipe> all_recipes() {
   static const std::vector<Recipe> recipes = {
-      adaquant(), awq(), checkpoint_prediction(), gptq(), quest(), spqr(), zipnn()};
+      adaquant(), awq(), checkpoint_prediction(), evopress(), gptq(), hawq(),
+      l_greco(), q_vlm(), quest(), spqr(), zipnn()};
   return recipes;
 }
 

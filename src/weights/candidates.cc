@@ -3,60 +3,116 @@
 #include <algorithm>
 
 #include "pith/base/error.h"
+#include "pith/budget/capacity.h"
 #include "some_rows.h"
 
 namespace pith::weights {
+namespace {
 
-void CandidateTable::measure(const fit::Task& task) {
-  const SomeRows some(task);
-  const auto all = static_cast<double>(task.weights.shape.size());
-  const double times = some.elements() == 0 ? 0 : all / static_cast<double>(some.elements());
-  budget::Part part{.name = std::string(task.name), .candidates = {}};
-  std::vector<const FormCandidate*> taken;
+double squared_error(form::MatrixView a, form::MatrixView b) {
+  double sum = 0;
+  for (uint64_t i = 0; i < a.shape.size(); ++i) {
+    const double off = double{a.data[i]} - b.data[i];
+    sum += off * off;
+  }
+  return sum;
+}
+
+// The mean of the diagonal of G ⊗ A.
+double mean_curvature(const fit::Task& task) {
+  const uint64_t rows = task.weights.shape.rows, cols = task.weights.shape.cols;
+  double outputs = 0, inputs = 0;
+  for (const double g : task.outputs) outputs += g;
+  for (uint64_t c = 0; c < cols; ++c) inputs += task.inputs.importance(c);
+  if (task.outputs.empty()) outputs = static_cast<double>(rows);
+  return outputs / static_cast<double>(rows) * inputs / static_cast<double>(cols);
+}
+
+}  // namespace
+
+void CandidateTable::measure(const fit::Task& task, const Fit& fit) {
+  std::optional<SomeRows> some;
+  if (!keep_) some.emplace(task);
+  const fit::Task& part = some ? some->task() : task;
+  const auto elements = static_cast<double>(task.weights.shape.size());
+  const auto fitted_elements = static_cast<double>(part.weights.shape.size());
+  const double times = fitted_elements == 0 ? 0 : elements / fitted_elements;
+  const double curvature = fitted_elements == 0 ? 0 : mean_curvature(part);
+  budget::Part measured{.name = std::string(task.name), .candidates = {}};
+  std::vector<Tried> tried;
   std::string refusal;
   for (const FormCandidate& c : candidates_) {
     try {
-      const fit::Fitted fitted = c.fitter(some.task());
+      fit::Fitted fitted = fit(c, part);
+      const double squared = squared_error(part.weights, form::decode(*fitted.form).view());
       const double bytes = static_cast<double>(form::bits(*fitted.form)) / 8;
-      part.candidates.push_back(
-          {c.name, fitted.error / 2 * times, {bytes * times, c.nanoseconds * all / 1e6}});
-      taken.push_back(&c);
+      tried.push_back({.candidate = &c,
+                       .form = keep_ ? fitted.form : nullptr,
+                       .expression = form::to_string(fitted.form->expression()),
+                       .elements = elements,
+                       .divergence = fitted.error / 2 * times,
+                       .trace = squared * curvature / 2 * times,
+                       .squared = squared * times});
+      measured.candidates.push_back(
+          {c.name, loss(proxy_, tried.back()), {bytes * times, c.nanoseconds * elements / 1e6}});
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::kUsage) throw;
       refusal = error.what();
     }
   }
-  if (taken.empty()) fail(ErrorKind::kUsage, "{}: no form takes it: {}", task.name, refusal);
+  if (tried.empty()) fail(ErrorKind::kUsage, "{}: no form takes it: {}", task.name, refusal);
   names_.emplace_back(task.name);
-  taken_.push_back(std::move(taken));
-  problem_.parts.push_back(std::move(part));
+  tried_.push_back(std::move(tried));
+  problem_.parts.push_back(std::move(measured));
 }
 
-std::vector<CandidateTable::Chosen> CandidateTable::choose(std::optional<double> bytes,
-                                                           std::optional<double> milliseconds,
-                                                           std::optional<double> loss) const {
+double CandidateTable::loss(Proxy proxy, size_t part, size_t candidate) const {
+  return loss(proxy, tried_[part][candidate]);
+}
+
+double CandidateTable::loss(Proxy proxy, const Tried& tried) const {
+  switch (proxy) {
+    case Proxy::kDivergence:
+      return tried.divergence;
+    case Proxy::kTrace:
+      return tried.trace;
+    case Proxy::kSquared:
+      return tried.squared;
+    case Proxy::kCapacity:
+      break;
+  }
+  auto known = gaussian_.find(tried.expression);
+  if (known == gaussian_.end()) {
+    const double error = budget::gaussian_score(form::parse(tried.expression)).error;
+    known = gaussian_.emplace(tried.expression, error).first;
+  }
+  return tried.elements * known->second;
+}
+
+budget::Goal CandidateTable::goal(std::optional<double> bytes, std::optional<double> milliseconds,
+                                  std::optional<double> loss) {
   budget::Goal goal;
   if (bytes) goal.within.push_back({"bytes", *bytes});
   if (milliseconds) goal.within.push_back({"milliseconds", *milliseconds});
   if (goal.within.empty() && loss) goal.least = "bytes";
   if (loss) goal.within.push_back({std::string(budget::kLoss), *loss});
-  const budget::Solution solution = budget::solve(problem_, goal);
+  return goal;
+}
+
+std::vector<CandidateTable::Chosen> CandidateTable::chosen(
+    std::span<const size_t> candidates) const {
+  budget::totals(problem_, candidates);  // throws where they are not of this problem
   std::vector<Chosen> out;
-  for (size_t i = 0; i < names_.size(); ++i) {
-    const budget::Candidate& c = problem_.parts[i].candidates[solution.chosen[i]];
-    out.push_back({taken_[i][solution.chosen[i]], c.costs[0], c.loss, c.costs[1]});
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const budget::Candidate& c = problem_.parts[i].candidates[candidates[i]];
+    const Tried& tried = tried_[i][candidates[i]];
+    out.push_back({tried.candidate, c.costs[0], tried.divergence, c.costs[1], tried.form});
   }
   return out;
 }
 
 double CandidateTable::smallest() const {
-  double sum = 0;
-  for (const budget::Part& part : problem_.parts) {
-    double least = part.candidates[0].costs[0];
-    for (const budget::Candidate& c : part.candidates) least = std::min(least, c.costs[0]);
-    sum += least;
-  }
-  return sum;
+  return problem_.parts.empty() ? 0 : budget::smallest(problem_, "bytes");
 }
 
 }  // namespace pith::weights

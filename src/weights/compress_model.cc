@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "candidates.h"
+#include "choose.h"
 #include "held_out.h"
 #include "model_tasks.h"
 #include "model_tensors.h"
@@ -38,28 +39,33 @@ void ModelPlan::add(PlannedTensor tensor) {
 
 namespace {
 
+// By `make`, or what it gave before for the same key.
+Fitted kept_or_made(Journal& journal, const Hash128& key, const std::function<Fitted()>& make) {
+  if (std::optional<Bytes> kept = journal.find(key)) {
+    const auto owner = std::make_shared<const Bytes>(std::move(*kept));
+    const size_t size = owner->size() - sizeof(double);
+    return {form::read(ByteView(*owner).first(size), owner),
+            load_le<double>(owner->data() + size)};
+  }
+  Fitted made = make();
+  if (journal.on()) {
+    Bytes bytes = form::write(*made.form);
+    bytes.resize(bytes.size() + sizeof(double));
+    store_le(bytes.data() + bytes.size() - sizeof(double), made.error);
+    journal.keep(key, bytes);
+  }
+  return made;
+}
+
 // What was fitted, in order: the key of each follows from all before it.
 class FittedInOrder {
  public:
   FittedInOrder(Journal& journal, const Hash128& start) : journal_(journal), key_(start) {}
 
-  // By `make`, or what it gave before. how: all that it depends on beside the task.
+  // how: all that it depends on beside the task.
   Fitted fitted(const Task& task, const KeyMaker& how, const std::function<Fitted()>& make) {
     key_ = KeyMaker().add(key_).add(task.name).add(how.key()).key();
-    if (std::optional<Bytes> kept = journal_.find(key_)) {
-      const auto owner = std::make_shared<const Bytes>(std::move(*kept));
-      const size_t size = owner->size() - sizeof(double);
-      return {form::read(ByteView(*owner).first(size), owner),
-              load_le<double>(owner->data() + size)};
-    }
-    Fitted made = make();
-    if (journal_.on()) {
-      Bytes bytes = form::write(*made.form);
-      bytes.resize(bytes.size() + sizeof(double));
-      store_le(bytes.data() + bytes.size() - sizeof(double), made.error);
-      journal_.keep(key_, bytes);
-    }
-    return made;
+    return kept_or_made(journal_, key_, make);
   }
 
  private:
@@ -78,7 +84,7 @@ struct ModelCompressor::State {
         tensors(m, inputs, options.rules, options.threads),
         journal(options.journal),
         fitter({.step = 1}),
-        candidates(options.candidates) {
+        candidates(options.candidates, options.allocation.proxy, options.allocation.keep) {
     if (options.calibrated) {
       text = calibration_text(model, calibration, options.size);
       calibrate_model();
@@ -90,6 +96,7 @@ struct ModelCompressor::State {
   void calibrate_model();
   Hash128 key_of_start() const;
   void measure_rates();
+  void measure_candidates(const Task& task);
 
   uint64_t limit_of_bytes(const Limits& limits) const;
   [[noreturn]] void refuse(uint64_t most, double smallest) const;
@@ -181,13 +188,22 @@ Hash128 ModelCompressor::State::key_of_start() const {
 void ModelCompressor::State::measure_rates() {
   tasks.look(
       [&](const Task& task) {
-        if (!options.candidates.empty()) return candidates.measure(task);
+        if (!options.candidates.empty()) return measure_candidates(task);
         const Hash128 key = KeyMaker().add(start).add("rate").add(task.name).key();
         const std::optional<Bytes> kept = journal.find(key);
         rates.push_back(kept ? Rate(task, *kept) : Rate(fitter, task));
         if (!kept && journal.on()) journal.keep(key, rates.back().write());
       },
       stage(options, "measuring rates"));
+}
+
+void ModelCompressor::State::measure_candidates(const Task& task) {
+  candidates.measure(task, [&](const FormCandidate& candidate, const Task& of_task) {
+    if (!options.allocation.keep) return candidate.fitter(of_task);
+    const Hash128 key =
+        KeyMaker().add(start).add("candidate").add(task.name).add(candidate.name).key();
+    return kept_or_made(journal, key, [&] { return candidate.fitter(of_task); });
+  });
 }
 
 ModelPlan ModelCompressor::State::plan_of(double step) const {
@@ -224,7 +240,14 @@ std::vector<CandidateTable::Chosen> ModelCompressor::State::choose(const Limits&
     if (static_cast<double>(most) < smallest) refuse(most, smallest);
     bytes = static_cast<double>(most) - static_cast<double>(tensors.overhead());
   }
-  return candidates.choose(bytes, limits.milliseconds, limits.divergence);
+  return candidates.chosen(
+      weights::choose(candidates, options.allocation,
+                      CandidateTable::goal(bytes, limits.milliseconds, limits.divergence),
+                      {.model = model,
+                       .text = text,
+                       .statistics = statistics ? &*statistics : nullptr,
+                       .threads = options.threads,
+                       .progress = stage(options, "choosing")}));
 }
 
 // UINT64_MAX: no limit on bytes.
@@ -289,6 +312,14 @@ CompressedModel ModelCompressor::State::fit_all(const FitOne& fit_one) {
 }
 
 CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Chosen>& chosen) {
+  if (options.allocation.keep && !chosen.empty()) {
+    CompressedModel out{.tensors = {}, .plan = plan_of(chosen), .measured = {}};
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      out.plan.tensors[i].form = form::to_string(chosen[i].form->expression());
+      out.tensors[candidates.names()[i]] = chosen[i].form;
+    }
+    return out;
+  }
   return fit_all([&](const Task& task, FittedInOrder& in_order) {
     const FormCandidate* candidate = &options.candidates[0];
     for (size_t i = 0; i < chosen.size(); ++i) {

@@ -35,6 +35,7 @@ struct Plan {
   // A recipe for the matrices of a language model: what each gets one of, and whether that needs a
   // text (weights/compress_model.h).
   std::vector<weights::FormCandidate> candidates = {};
+  weights::Allocation allocation = {};  // how they are shared out
   bool calibrated = true;
   // What the transform lost, complete when the archive is written; null: nothing is lost.
   std::shared_ptr<CheckpointLosses> losses;

@@ -22,6 +22,7 @@
 #include "pith/fit/fitter.h"
 #include "pith/form/expression.h"
 #include "pith/model/language_model.h"
+#include "pith/weights/allocation.h"
 #include "pith/weights/calibration_statistics.h"
 #include "pith/weights/calibration_text.h"
 #include "pith/weights/journal.h"
@@ -54,6 +55,8 @@ struct CompressModelOptions {
   // What every matrix gets one of, within the limits; a single one needs no limit. None: integers,
   // entropy-coded, whose steps are whatever the limits say.
   std::vector<FormCandidate> candidates = {};
+  // How several candidates are shared out.
+  Allocation allocation = {};
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
   // The folder where what is done is kept, so that the same work goes on if it was interrupted,

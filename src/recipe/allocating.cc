@@ -1,0 +1,384 @@
+// Published methods that choose for each matrix of a language model which of some forms it gets.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "pith/base/error.h"
+#include "pith/budget/blocks.h"
+#include "pith/budget/solve.h"
+#include "pith/fit/low_rank.h"
+#include "pith/fit/quantizers.h"
+#include "recipes.h"
+#include "values.h"
+
+namespace pith::recipe {
+namespace {
+
+using weights::Choosing;
+using weights::FormCandidate;
+using weights::Proxy;
+using Chosen = std::vector<size_t>;
+
+// A number from `least` to `most` and nothing else.
+double level_number(std::string_view text, std::string_view level, double least, double most) {
+  double v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (error != std::errc() || end != text.data() + text.size() || !(v >= least) || !(v <= most)) {
+    fail(ErrorKind::kUsage,
+         "'{}' is no level: write bits from 1 to 8, as 4, the share that is pruned, as 60%, the "
+         "share of elements that a low rank has, as rank25%, or drop",
+         level);
+  }
+  return v;
+}
+
+FormCandidate level_of(std::string_view text, uint64_t group, std::string_view more) {
+  if (text == "drop") return {"drop", fit::nearest_fitter(form::parse("zeros"))};
+  std::string_view digits = text;
+  const bool share = digits.ends_with('%'), rank = digits.starts_with("rank");
+  if (share) digits.remove_suffix(1);
+  if (rank) digits.remove_prefix(4);
+  if (share && rank) {
+    const double kept = level_number(digits, text, 0.1, 100) / 100;
+    return {std::string(text), [kept](const fit::Task& task) {
+              const auto r = std::max<uint64_t>(fit::rank_of_share(task.weights.shape, kept), 1);
+              const auto e = form::parse(fmt::format("lowrank({})", r));
+              return fit::low_rank_fitter(e)(task);
+            }};
+  }
+  if (share) {
+    const double kept = 100 - level_number(digits, text, 1, 99);
+    return {std::string(text),
+            fit::sparse_fitter(form::parse(fmt::format("sparse({:.6g}%)", kept)))};
+  }
+  const double bits = level_number(digits, text, 1, 8);
+  if (bits != static_cast<int>(bits) || rank) level_number("", text, 1, 8);
+  const auto e =
+      form::parse(fmt::format("uniform({}, group={}{})", static_cast<int>(bits), group, more));
+  return {form::to_string(e), fit::feedback_fitter(e, {.sweeps = 0})};
+}
+
+void add_levels(const Values& values, std::string_view more, Plan& plan) {
+  const uint64_t group = number(values, "group", 1, 1 << 16);
+  for (const std::string_view text : list(values, "levels")) {
+    plan.candidates.push_back(level_of(text, group, more));
+  }
+  if (plan.candidates.size() < 2) {
+    fail(ErrorKind::kUsage, "levels: there is nothing to choose of one");
+  }
+}
+
+// Limits of the goal that are on costs.
+double room(const Choosing& c, std::string_view resource) {
+  double most = std::numeric_limits<double>::infinity();
+  for (const budget::Limit& limit : c.goal.within) {
+    if (limit.of == resource) most = std::min(most, limit.most);
+  }
+  return most;
+}
+
+// The part's candidate of this name; of parts that refused it the one before it in the list of all.
+size_t candidate_named(const budget::Part& part, std::span<const std::string> names, size_t at) {
+  for (size_t i = at + 1; i-- > 0;) {
+    const auto found = std::ranges::find(part.candidates, names[i], &budget::Candidate::name);
+    if (found != part.candidates.end()) {
+      return static_cast<size_t>(found - part.candidates.begin());
+    }
+  }
+  return 0;
+}
+
+std::vector<std::string> names_of(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const FormCandidate& c : plan.candidates) names.push_back(c.name);
+  return names;
+}
+
+void use_hawq(const Values& values, Plan& plan) {
+  add_levels(values, "", plan);
+  plan.allocation.proxy = Proxy::kTrace;
+  plan.allocation.choose = [](const Choosing& c) {
+    return budget::solve(c.problem, c.goal, {.solver = budget::Solver::kInteger}).chosen;
+  };
+}
+
+void use_l_greco(const Values& values, Plan& plan) {
+  add_levels(values, "", plan);
+  const std::vector<std::string_view> levels = list(values, "levels");
+  const auto found = std::ranges::find(levels, values.find("reference")->second);
+  if (found == levels.end()) fail(ErrorKind::kUsage, "reference: it must be one of the levels");
+  const auto at = static_cast<size_t>(found - levels.begin());
+  const double times = static_cast<double>(number(values, "alpha", 1, 10'000)) / 100;
+  const auto bins = static_cast<uint32_t>(number(values, "bins", 1, 65535));
+  plan.allocation.proxy = Proxy::kSquared;
+  plan.allocation.keep = true;
+  plan.allocation.has_limit = true;
+  plan.allocation.choose = [names = names_of(plan), at, times, bins](const Choosing& c) {
+    Chosen reference;
+    for (const budget::Part& part : c.problem.parts) {
+      reference.push_back(candidate_named(part, names, at));
+    }
+    const double most = times * budget::totals(c.problem, reference).loss;
+    const budget::Goal goal{.least = "bytes", .within = {{std::string(budget::kLoss), most}}};
+    const budget::Solution s =
+        budget::solve(c.problem, goal, {.solver = budget::Solver::kDynamic, .bins = bins});
+    if (s.totals.costs[0] > room(c, "bytes")) {
+      fail(ErrorKind::kLimit,
+           "{:.0f} bytes of matrices are needed for no more squared error than that, {:.0f} are "
+           "allowed",
+           s.totals.costs[0], room(c, "bytes"));
+    }
+    return s.chosen;
+  };
+}
+
+void need_text(const Choosing& c) {
+  if (!c.divergence) fail(ErrorKind::kUsage, "this method runs the model: it needs a text");
+}
+
+void use_evopress(const Values& values, Plan& plan) {
+  add_levels(values, ", zero=true", plan);
+  budget::EvolveOptions options;
+  options.offspring = number(values, "offspring", 4, 1000);
+  options.generations = number(values, "generations", 1, 100'000);
+  options.seed = number(values, "seed", 0, UINT32_MAX);
+  const uint64_t most = number(values, "windows", 1, 1 << 20);
+  options.stages = {{std::max<uint64_t>(most / 8, 1), std::max<size_t>(options.offspring / 4, 2)},
+                    {std::max<uint64_t>(most / 2, 1), 2},
+                    {most, 1}};
+  plan.allocation.keep = true;
+  plan.allocation.choose = [options](const Choosing& c) {
+    need_text(c);
+    budget::EvolveOptions o = options;
+    o.progress = c.progress;
+    return budget::evolve(c.problem, c.goal.within, c.divergence, o).chosen;
+  };
+}
+
+// A part for each layer, whose candidates give all its matrices the same form.
+struct LayerProblem {
+  budget::Problem problem{.resources = {"bytes", "milliseconds"}, .parts = {}};
+  std::vector<std::vector<size_t>> parts;  // of each layer: those of the problem of matrices
+  Chosen others;                           // of all: the last candidate for those of no layer
+  budget::Totals apart;                    // of these
+};
+
+LayerProblem layer_problem(const Choosing& c, std::span<const std::string> names) {
+  LayerProblem out;
+  out.apart.costs.assign(2, 0);
+  for (size_t i = 0; i < c.problem.parts.size(); ++i) {
+    const budget::Part& part = c.problem.parts[i];
+    out.others.push_back(part.candidates.size() - 1);
+    if (c.layers[i]) {
+      out.parts.resize(std::max(out.parts.size(), *c.layers[i] + 1));
+      out.parts[*c.layers[i]].push_back(i);
+      continue;
+    }
+    for (size_t k = 0; k < 2; ++k) out.apart.costs[k] += part.candidates.back().costs[k];
+  }
+  for (size_t l = 0; l < out.parts.size(); ++l) {
+    budget::Part layer{.name = fmt::format("layer {}", l), .candidates = {}};
+    for (size_t j = 0; j < names.size(); ++j) {
+      budget::Candidate all{.name = names[j], .loss = 0, .costs = {0, 0}};
+      for (const size_t i : out.parts[l]) {
+        const budget::Part& part = c.problem.parts[i];
+        const budget::Candidate& one = part.candidates[candidate_named(part, names, j)];
+        for (size_t k = 0; k < 2; ++k) all.costs[k] += one.costs[k];
+      }
+      layer.candidates.push_back(std::move(all));
+    }
+    out.problem.parts.push_back(std::move(layer));
+  }
+  return out;
+}
+
+enum class Grouping : uint8_t { kEntropy, kFixed, kNone };
+
+struct BlockOptions {
+  Grouping grouping = Grouping::kEntropy;
+  double quantile = 0.5;  // of layers, whose entropy is the threshold
+  size_t most_layers = 3;
+  uint64_t windows = 2;
+};
+
+std::vector<budget::Block> blocks_of(const Choosing& c, size_t layers, const BlockOptions& o) {
+  if (o.grouping == Grouping::kEntropy) {
+    if (c.entropies.size() != layers + 1) {
+      fail(ErrorKind::kUsage, "entropies of {} layers are known, the model has {}",
+           c.entropies.size(), layers);
+    }
+    // Of what each layer gives on.
+    const std::vector<double> after(c.entropies.begin() + 1, c.entropies.end());
+    std::vector<double> sorted = after;
+    std::ranges::sort(sorted);
+    const auto at = static_cast<size_t>(o.quantile * static_cast<double>(layers));
+    return budget::entropy_blocks(after, sorted[std::min(at, layers - 1)], o.most_layers);
+  }
+  const size_t size = o.grouping == Grouping::kFixed ? o.most_layers : 1;
+  std::vector<budget::Block> blocks;
+  for (size_t l = 0; l < layers; l += size) blocks.push_back({l, std::min(l + size, layers)});
+  return blocks;
+}
+
+Chosen choose_by_blocks(const Choosing& c, std::span<const std::string> names,
+                        const BlockOptions& o) {
+  need_text(c);
+  LayerProblem p = layer_problem(c, names);
+  const size_t layers = p.parts.size();
+  const auto in_layers = [&](size_t first, std::span<const size_t> chosen) {
+    Chosen all = p.others;
+    for (size_t l = 0; l < chosen.size(); ++l) {
+      for (const size_t i : p.parts[first + l]) {
+        all[i] = candidate_named(c.problem.parts[i], names, chosen[l]);
+      }
+    }
+    return all;
+  };
+  const auto error = [&](const budget::Block& block, std::span<const size_t> chosen) {
+    return c.stream_error(block.first, block.last, in_layers(block.first, chosen), o.windows);
+  };
+  for (size_t l = 0; l < layers; ++l) {
+    for (size_t j = 0; j < names.size(); ++j) {
+      p.problem.parts[l].candidates[j].loss = error({l, l + 1}, std::span(&j, 1));
+    }
+  }
+  const budget::Blocks joined(p.problem, blocks_of(c, layers, o), error, 4096, c.progress);
+  budget::Goal goal;
+  for (size_t k = 0; k < 2; ++k) {
+    const std::string& resource = p.problem.resources[k];
+    const double most = room(c, resource);
+    if (std::isinf(most)) continue;
+    if (most < p.apart.costs[k]) {
+      fail(ErrorKind::kLimit, "{}: at most {} cannot be met, embedding and head alone take {:.0f}",
+           resource, most, p.apart.costs[k]);
+    }
+    goal.within.push_back({resource, most - p.apart.costs[k]});
+  }
+  return in_layers(0, joined.chosen(budget::solve(joined.problem(), goal).chosen));
+}
+
+void use_q_vlm(const Values& values, Plan& plan) {
+  add_levels(values, "", plan);
+  BlockOptions o;
+  const std::string& grouping = values.find("blocks")->second;
+  if (grouping == "fixed") {
+    o.grouping = Grouping::kFixed;
+  } else if (grouping == "none") {
+    o.grouping = Grouping::kNone;
+  } else if (grouping != "entropy") {
+    fail(ErrorKind::kUsage, "blocks must be entropy, fixed or none, not '{}'", grouping);
+  }
+  o.quantile = static_cast<double>(number(values, "below", 0, 100)) / 100;
+  o.most_layers = number(values, "layers", 1, 6);
+  o.windows = number(values, "windows", 1, 1 << 20);
+  plan.allocation.keep = true;
+  plan.allocation.choose = [names = names_of(plan), o](const Choosing& c) {
+    return choose_by_blocks(c, names, o);
+  };
+}
+
+constexpr Option kGroup = {"group", "128", "neighbours in a row that share a scale"};
+
+}  // namespace
+
+Recipe evopress() {
+  Recipe r;
+  r.name = "evopress";
+  r.id = "S012";
+  r.title = "EvoPress: Accurate Dynamic Model Compression via Evolutionary Search";
+  r.area = "weights";
+  r.summary =
+      "Every matrix is fitted at every level beforehand; then choices of a level for each evolve: "
+      "offspring raise some matrices and lower others, so that the size stays, and live by the "
+      "divergence of the stitched model on calibration text, the better ones on more text.";
+  r.compose = "uniform(2 … 5, group=128, zero=true), one of them for each matrix";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe evopress --bits 3.2";
+  r.parts = {"budget/evolve.h", "weights/allocation.h", "fit/feedback.h"};
+  r.options = {{"levels", "2+3+4+5",
+                "bits, pruned shares as 60%, ranks as rank25%, or drop, with + between them"},
+               kGroup,
+               {"generations", "40", "of offspring, at most"},
+               {"offspring", "16", "in each, at least 4"},
+               {"windows", "8", "of calibration text that the last of a generation are run on"},
+               {"seed", "0", "of mutations"}};
+  r.apply = use_evopress;
+  return r;
+}
+
+Recipe hawq() {
+  Recipe r;
+  r.name = "hawq-v3";
+  r.id = "S010";
+  r.title = "HAWQ-V3: Dyadic Neural Network Quantization";
+  r.area = "weights";
+  r.summary =
+      "Bits for each matrix from an integer program: least is the sum of squared errors, each times "
+      "the mean of the curvature there, within limits on bytes and on the time that products with "
+      "each form take on this machine.";
+  r.compose = "uniform(4, group=128) or uniform(8, group=128) for each matrix";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe hawq-v3 --bits 6";
+  r.parts = {"budget/solve.h", "weights/allocation.h", "weights/speed.h", "fit/feedback.h"};
+  r.options = {{"levels", "4+8", "bits of a code, with + between them"}, kGroup};
+  r.apply = use_hawq;
+  return r;
+}
+
+Recipe l_greco() {
+  Recipe r;
+  r.name = "l-greco";
+  r.id = "S046";
+  r.title = "L-GreCo: Layerwise-Adaptive Gradient Compression for Efficient and Accurate Deep "
+            "Learning";
+  r.area = "weights";
+  r.summary =
+      "The fewest bytes whose squared error over all matrices is at most what the same level "
+      "everywhere would make: dynamic programming over squared errors in bins.";
+  r.compose = "uniform(2 … 8, group=128), or sparse(…), or lowrank(…), one for each matrix";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe l-greco -O reference=4";
+  r.parts = {"budget/solve.h", "weights/allocation.h", "fit/feedback.h", "fit/low_rank.h"};
+  r.options = {{"levels", "2+3+4+5+6+8",
+                "bits, pruned shares as 60%, ranks as rank25%, or drop, with + between them"},
+               kGroup,
+               {"reference", "4", "the level that all would have"},
+               {"alpha", "100", "percent of its squared error"},
+               {"bins", "10000", "of squared error"}};
+  r.apply = use_l_greco;
+  return r;
+}
+
+Recipe q_vlm() {
+  Recipe r;
+  r.name = "q-vlm";
+  r.id = "S044";
+  r.title = "Q-VLM: Post-training Quantization for Large Vision-Language Models";
+  r.area = "weights";
+  r.summary =
+      "Where the entropy of the residual stream is high, errors of a layer depend on those before "
+      "it: such layers are searched together, in blocks, by the error of the block's outputs, and "
+      "all others alone.";
+  r.compose = "uniform(3 … 6, group=128), one of them for each layer";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe q-vlm --bits 4.5";
+  r.parts = {"budget/blocks.h", "budget/solve.h", "weights/allocation.h", "fit/feedback.h"};
+  r.options = {{"levels", "3+4+5+6", "bits of a code, with + between them; embedding and head get "
+                                     "the last"},
+               kGroup,
+               {"blocks", "entropy", "entropy, fixed, or none: every layer alone"},
+               {"below", "50", "percent of layers, the ones of least entropy, are searched alone"},
+               {"layers", "3", "in a block, at most"},
+               {"windows", "2", "of calibration text that blocks are run on"}};
+  r.apply = use_q_vlm;
+  return r;
+}
+
+}  // namespace pith::recipe
