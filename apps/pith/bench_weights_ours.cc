@@ -45,6 +45,7 @@ class Fitted : public WeightMethod {
     std::string name;  // of the file
     std::vector<weights::FormCandidate> candidates;
     bool calibrated = true;
+    weights::Allocation allocation = {};
   };
   Fitted(std::string name, WeightInputs inputs, std::vector<Choice> choices)
       : name_(std::move(name)), inputs_(std::move(inputs)), choices_(std::move(choices)) {}
@@ -60,6 +61,7 @@ class Fitted : public WeightMethod {
       weights::CompressModelOptions options;
       options.candidates = choice.candidates;
       options.calibrated = choice.calibrated;
+      options.allocation = choice.allocation;
       weights::ModelCompressor compressor(model, stored(), io::as_text(text.bytes()),
                                           std::move(options));
       const auto add = [&](const std::string& name, const weights::Limits& limits) {
@@ -110,7 +112,7 @@ Fitted::Choice choice_of(const std::string& text, std::string& name) {
   if (plan.candidates.empty()) {
     fail(ErrorKind::kUsage, "--recipe {}: it is not one for the matrices of a model", text);
   }
-  return {text, std::move(plan.candidates), plan.calibrated};
+  return {text, std::move(plan.candidates), plan.calibrated, std::move(plan.allocation)};
 }
 
 // One expression at every size.

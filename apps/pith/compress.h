@@ -42,6 +42,7 @@ struct CompressPlan {
   archive::WriteOptions options;
   std::shared_ptr<const recipe::CheckpointLosses> losses;  // of a lossy recipe, else null
   std::vector<weights::FormCandidate> candidates;          // of a recipe for matrices
+  weights::Allocation allocation = {};
   bool calibrated = true;
   Target target = Target::kFile;
   std::filesystem::path path;  // of kFile

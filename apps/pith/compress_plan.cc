@@ -160,6 +160,7 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   if (by_recipe.transform && a.remove) usage("--rm does not go with a recipe that is lossy");
   plan.losses = by_recipe.losses;
   plan.candidates = std::move(by_recipe.candidates);
+  plan.allocation = std::move(by_recipe.allocation);
   plan.calibrated = by_recipe.calibrated;
   plan.options = by_recipe.write;
   plan.options.forms = form_rules(a);

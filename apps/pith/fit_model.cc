@@ -62,6 +62,17 @@ std::vector<weights::FormCandidate> candidates_of(const CompressArguments& a) {
   return out;
 }
 
+// Of a recipe's candidates, whose names are expressions where they can be timed.
+void measure_speeds(std::vector<weights::FormCandidate>& candidates, int threads) {
+  for (weights::FormCandidate& c : candidates) {
+    try {
+      c.nanoseconds = weights::nanoseconds_per_weight(form::parse(c.name), threads);
+    } catch (const Error&) {
+      fail(ErrorKind::kUsage, "--latency: how fast '{}' is multiplied cannot be measured", c.name);
+    }
+  }
+}
+
 }  // namespace
 
 // A bar for the stage that is under way.
@@ -117,7 +128,9 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   weights::CompressModelOptions options;
   options.calibrated = calibrated_;
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
-  if (options.candidates.size() > 1 && !has_limits(a)) {
+  options.allocation = plan.allocation;
+  if (a.choices.empty() && !a.latency.empty()) measure_speeds(options.candidates, a.threads);
+  if (options.candidates.size() > 1 && !has_limits(a) && !options.allocation.has_limit) {
     fail(ErrorKind::kUsage, "several forms to choose from need a limit, as --bits 4");
   }
   if (options.candidates.size() == 1 && !a.frontier.empty()) {
