@@ -317,7 +317,8 @@ Recipe hawq() {
   r.title = "HAWQ-V3: Dyadic Neural Network Quantization";
   r.area = "weights";
   r.summary =
-      "Bits for each matrix from an integer program: least is the sum of squared errors, each times "
+      "Bits for each matrix from an integer program: least is the sum of squared errors, each "
+      "times "
       "the mean of the curvature there, within limits on bytes and on the time that products with "
       "each form take on this machine.";
   r.compose = "uniform(4, group=128) or uniform(8, group=128) for each matrix";
@@ -334,8 +335,9 @@ Recipe l_greco() {
   Recipe r;
   r.name = "l-greco";
   r.id = "S046";
-  r.title = "L-GreCo: Layerwise-Adaptive Gradient Compression for Efficient and Accurate Deep "
-            "Learning";
+  r.title =
+      "L-GreCo: Layerwise-Adaptive Gradient Compression for Efficient and Accurate Deep "
+      "Learning";
   r.area = "weights";
   r.summary =
       "The fewest bytes whose squared error over all matrices is at most what the same level "
@@ -370,8 +372,9 @@ Recipe q_vlm() {
   r.verified = "";
   r.example = "pith compress lm --recipe q-vlm --bits 4.5";
   r.parts = {"budget/blocks.h", "budget/solve.h", "weights/allocation.h", "fit/feedback.h"};
-  r.options = {{"levels", "3+4+5+6", "bits of a code, with + between them; embedding and head get "
-                                     "the last"},
+  r.options = {{"levels", "3+4+5+6",
+                "bits of a code, with + between them; embedding and head get "
+                "the last"},
                kGroup,
                {"blocks", "entropy", "entropy, fixed, or none: every layer alone"},
                {"below", "50", "percent of layers, the ones of least entropy, are searched alone"},

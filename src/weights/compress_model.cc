@@ -44,8 +44,7 @@ Fitted kept_or_made(Journal& journal, const Hash128& key, const std::function<Fi
   if (std::optional<Bytes> kept = journal.find(key)) {
     const auto owner = std::make_shared<const Bytes>(std::move(*kept));
     const size_t size = owner->size() - sizeof(double);
-    return {form::read(ByteView(*owner).first(size), owner),
-            load_le<double>(owner->data() + size)};
+    return {form::read(ByteView(*owner).first(size), owner), load_le<double>(owner->data() + size)};
   }
   Fitted made = make();
   if (journal.on()) {

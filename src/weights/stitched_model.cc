@@ -69,8 +69,8 @@ model::DecoderLayer StitchedModel::layer(size_t index, const StitchedForms& form
 std::vector<int32_t> StitchedModel::ids(uint64_t first, uint64_t windows) const {
   std::vector<int32_t> out;
   for (uint64_t w = first; w < first + windows; ++w) {
-    const auto begin = text_.windows.begin() +
-                       static_cast<std::ptrdiff_t>(w % text_.count() * text_.length);
+    const auto begin =
+        text_.windows.begin() + static_cast<std::ptrdiff_t>(w % text_.count() * text_.length);
     out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(text_.length));
   }
   return out;
