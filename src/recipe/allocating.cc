@@ -226,6 +226,11 @@ std::vector<budget::Block> blocks_of(const Choosing& c, size_t layers, const Blo
 Chosen choose_by_blocks(const Choosing& c, std::span<const std::string> names,
                         const BlockOptions& o) {
   need_text(c);
+  if (std::isfinite(room(c, budget::kLoss))) {
+    fail(ErrorKind::kUsage,
+         "this method goes by errors of outputs, which say nothing of divergence or perplexity: it "
+         "takes limits on bytes and time");
+  }
   LayerProblem p = layer_problem(c, names);
   const size_t layers = p.parts.size();
   const auto in_layers = [&](size_t first, std::span<const size_t> chosen) {

@@ -251,8 +251,9 @@ TEST(AllocatingRecipes, EntropyBlocksLoseLessThanLayersAlone) {
   const double by_entropy = divergence("entropy", entropy), by_layer = divergence("none", alone),
                by_fixed = divergence("fixed", fixed);
   EXPECT_LE(by_entropy, by_layer);
-  EXPECT_LE(by_entropy, 1.02 * by_fixed);
-  EXPECT_LT(entropy, fixed);
+  // Fixed blocks of three lose about as little, with more runs of layers.
+  EXPECT_LE(by_entropy, 1.05 * by_fixed);
+  EXPECT_LT(entropy, 0.8 * static_cast<double>(fixed));
   EXPECT_EQ(alone, 32u);
 }
 
