@@ -300,8 +300,23 @@ Recipe evopress() {
       "offspring raise some matrices and lower others, so that the size stays, and live by the "
       "divergence of the stitched model on calibration text, the better ones on more text.";
   r.compose = "uniform(2 … 5, group=128, zero=true), one of them for each matrix";
-  r.differs = "";
-  r.verified = "";
+  r.differs =
+      "the first parent is the choice of the least sum of expected divergences, not of equal "
+      "levels; "
+      "a limit counts bytes, so that several small matrices may pay for a large one; single "
+      "matrices "
+      "are dropped, not whole blocks; all forms of the model stay in memory while it evolves.";
+  r.verified =
+      "recipe tests on the reference model, half of its layers at the bytes of 3 bits: less "
+      "divergence "
+      "on held-out text than equal bits and than dynamic programming over summed squared errors, "
+      "and "
+      "two choices of which the one with more error loses less. At 3.3 bits of the whole file "
+      "(divergence): equal bits 0.052, summed squared errors 0.052, evolution from equal bits "
+      "0.032 "
+      "after 10 generations. Summed expected divergences give 0.0255, and 10 generations from "
+      "there "
+      "found nothing better.";
   r.example = "pith compress lm --recipe evopress --bits 3.2";
   r.parts = {"budget/evolve.h", "weights/allocation.h", "fit/feedback.h"};
   r.options = {{"levels", "2+3+4+5",
@@ -327,8 +342,21 @@ Recipe hawq() {
       "the mean of the curvature there, within limits on bytes and on the time that products with "
       "each form take on this machine.";
   r.compose = "uniform(4, group=128) or uniform(8, group=128) for each matrix";
-  r.differs = "";
-  r.verified = "";
+  r.differs =
+      "the trace follows from second moments of inputs and output gradients instead of "
+      "Hutchinson's "
+      "products; weights only, with error feedback and without training afterwards, so nothing is "
+      "rescaled by dyadic numbers; bit operations are no limit.";
+  r.verified =
+      "recipe tests: against equal bits, random and reversed choices of the same bytes, and "
+      "against all "
+      "choices of a small problem with limits on bytes and time. On the reference model "
+      "(divergence on "
+      "held-out text): 0.0063 for 3 to 6 bits at the bytes of 4, where equal bits lose 0.0132; for "
+      "4 "
+      "and 8 bits at 6.0 bits of the file 0.0018, random choices 0.0034 to 0.011, reversed 0.012. "
+      "Not "
+      "so: 4 or 8 bits are no better than 6 everywhere (0.0009 at 6.2 bits of the file).";
   r.example = "pith compress lm --recipe hawq-v3 --bits 6";
   r.parts = {"budget/solve.h", "weights/allocation.h", "weights/speed.h", "fit/feedback.h"};
   r.options = {{"levels", "4+8", "bits of a code, with + between them"}, kGroup};
@@ -348,8 +376,17 @@ Recipe l_greco() {
       "The fewest bytes whose squared error over all matrices is at most what the same level "
       "everywhere would make: dynamic programming over squared errors in bins.";
   r.compose = "uniform(2 … 8, group=128), or sparse(…), or lowrank(…), one for each matrix";
-  r.differs = "";
-  r.verified = "";
+  r.differs =
+      "matrices instead of gradients, so there is one choice and no refresh, and no error is fed "
+      "back "
+      "over time; squared errors are of the matrices, so nothing is said of what they matter.";
+  r.verified =
+      "recipe tests: as good as trying all of 46,656 choices for six matrices, never above the "
+      "reference's error, fewer bytes for ranks. On the reference model, with no more squared "
+      "error "
+      "than the reference: 60% pruned 2.3% fewer bytes (divergence 0.313 instead of 0.337). Not so "
+      "for "
+      "4 bits: 0.1% fewer bytes, as all matrices have much the same error for the same bits.";
   r.example = "pith compress lm --recipe l-greco -O reference=4";
   r.parts = {"budget/solve.h", "weights/allocation.h", "fit/feedback.h", "fit/low_rank.h"};
   r.options = {{"levels", "2+3+4+5+6+8",
@@ -373,8 +410,18 @@ Recipe q_vlm() {
       "it: such layers are searched together, in blocks, by the error of the block's outputs, and "
       "all others alone.";
   r.compose = "uniform(3 … 6, group=128), one of them for each layer";
-  r.differs = "";
-  r.verified = "";
+  r.differs =
+      "bits of a whole layer are searched instead of clipping and rounding; weights only; there is "
+      "no "
+      "visual encoder to tune; embedding and head get the last level.";
+  r.verified =
+      "recipe tests: less divergence than every layer alone, about that of fixed blocks of three "
+      "with "
+      "fewer runs of layers. On the reference model at 3.9 bits of the file: alone 0.0127 (32 "
+      "layers "
+      "run), fixed blocks of two 0.0120 (160) and three 0.0120 (448), blocks by entropy 0.0119 "
+      "(96). "
+      "The sum of expected divergences, each matrix by itself, gives 0.0081.";
   r.example = "pith compress lm --recipe q-vlm --bits 4.5";
   r.parts = {"budget/blocks.h", "budget/solve.h", "weights/allocation.h", "fit/feedback.h"};
   r.options = {{"levels", "3+4+5+6",
