@@ -9,6 +9,7 @@
 #include "pith/form/arguments.h"
 #include "pith/form/ggml_fit.h"
 #include "pith/form/sparse_fit.h"
+#include "pith/form/vector_fit.h"
 
 namespace pith::fit {
 namespace {
@@ -34,7 +35,13 @@ bool feeds_back(const Expression& e) {
     const bool sparse = last.is_call() && last.name() == "sparse";
     return sparse && is_uniform(e.operands()[0]) && form::sparse_options(last).is_free();
   }
-  return is_uniform(e) || form::GgmlFit::fits(e);
+  return is_uniform(e) || form::GgmlFit::fits(e) || form::VectorFit::fits(e);
+}
+
+// The same behind bases.
+bool is_fitted(const Expression& e) {
+  if (e.kind() == Expression::Kind::kBasis) return is_fitted(e.operands()[1]);
+  return feeds_back(e);
 }
 
 // Steps are tried until the form has the bits that were asked for, or few less.
@@ -70,6 +77,13 @@ class IntegerFitter {
 
 Fitter expression_fitter(const Expression& expression) {
   if (feeds_back(expression)) return feedback_fitter(expression, {.damping = 0.03});
+  // Inner forms that are fitted, with second moments in the basis's coordinates.
+  if (expression.kind() == Expression::Kind::kBasis && is_fitted(expression.operands()[1])) {
+    const Fitter within =
+        in_basis(expression.operands()[0], expression_fitter(expression.operands()[1]));
+    const Fitter nearest = nearest_fitter(expression);
+    return [within, nearest](const Task& task) { return better(nearest(task), within(task)); };
+  }
   const Expression* form = leaf(expression);
   if (form && form->name() == "integer") {
     const form::Arguments arguments(*form, {"bits", "step", "states", "lambda"});

@@ -15,6 +15,7 @@
 #include "pith/form/compose.h"
 #include "pith/form/sparse_fit.h"
 #include "pith/form/uniform_fit.h"
+#include "pith/form/vector_fit.h"
 #include "relative_importance.h"
 
 namespace pith::fit {
@@ -276,6 +277,9 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
   metric_.require(weights.shape);
   if (expression.is_call() && expression.name() == "ggml")
     return encode_blocks(expression, weights);
+  if (form::VectorFit::fits(expression)) {
+    return encode_vectors(form::encode(expression, weights), weights);
+  }
   const Parts parts = parts_of(expression);
   UniformFit fit(parts.uniform, weights);
   const uint64_t cols = weights.shape.cols;

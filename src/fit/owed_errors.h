@@ -39,6 +39,21 @@ class OwedErrors {
                   last - first, owed_.data() + step * kTile);
   }
 
+  // What is owed to n steps, n * kTile values in `sums`, if all roundings among them were exact;
+  // errors: as many to work with.
+  void expect(uint64_t first, uint64_t n, float* sums, float* errors) const {
+    if (!any() || first == 0) return std::fill_n(sums, n * kTile, 0.0f), void();
+    for (uint64_t i = 0; i < n; ++i) {
+      const uint64_t step = first + i;
+      float *sum = sums + i * kTile, *e = errors + i * kTile;
+      std::copy_n(at(step), kTile, sum);
+      if (i > 0) {
+        add_multiples(factor_.row(step / kTile, first) + step % kTile, kTile, errors, i, sum);
+      }
+      for (size_t r = 0; r < kTile; ++r) e[r] = -sum[r];
+    }
+  }
+
   // What the block's errors mean for all columns after it.
   void pass_on(const Steps& block) {
     if (!any() || block.last == columns_) return;

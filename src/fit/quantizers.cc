@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "pith/form/vector_fit.h"
+
 namespace pith::fit {
 namespace {
 
@@ -54,8 +56,12 @@ Fitter feedback_fitter(const form::Expression& expression, const FeedbackOptions
       last->inputs = task.inputs;
       last->matrix = task.inputs.matrix();
     }
-    return better(measured(task, form::encode(expression, task.weights)),
-                  measured(task, last->feedback->encode(expression, task.weights).form));
+    Fitted nearest = measured(task, form::encode(expression, task.weights));
+    form::FormPtr fed =
+        form::VectorFit::fits(expression)
+            ? last->feedback->encode_vectors(nearest.form, task.weights, task.outputs).form
+            : last->feedback->encode(expression, task.weights).form;
+    return better(std::move(nearest), measured(task, std::move(fed)));
   };
 }
 

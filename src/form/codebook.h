@@ -73,6 +73,11 @@ class CodebookForm final : public TiledForm {
   void write_body(BodyWriter& to) const override;
 
   const std::shared_ptr<const Codebook>& codebook() const { return codebook_; }
+  const CodebookParameters& parameters() const { return parameters_; }
+  const GroupScales& group_scales() const { return scales_; }
+  const CodeStream& codes() const { return codes_; }
+  // The codebook of an element.
+  uint64_t block_of(uint64_t row, uint64_t column) const;
 
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
@@ -83,8 +88,7 @@ class CodebookForm final : public TiledForm {
   const GroupScales& scales() const override { return scales_; }
 
  private:
-  // The codebook of an element, and the columns from it on that have the same.
-  uint64_t block_of(uint64_t row, uint64_t column) const;
+  // The columns from it on that have the same codebook.
   uint64_t left_in_block(uint64_t column) const;
   void decode_run(uint64_t row, uint64_t begin, uint64_t n, float* out) const;
   // Whether products of inputs and entries are made first, and rows then only add them up.

@@ -17,7 +17,6 @@ namespace {
 constexpr uint64_t kMostBits = 8, kMostStages = 4;
 // The first stage counts so much; later ones, which hold what is left, less.
 constexpr uint8_t kFirstWeight = 64;
-constexpr float kUnit = 0x1p-8f;
 constexpr uint64_t kSample = 256;
 // The least squared error for a normal variable is near the middle of these.
 constexpr std::array kFactors = {0.5, 0.65, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.4};
@@ -51,7 +50,7 @@ class Quantizer {
     std::copy_n(x, kE8, left.begin());
     std::fill_n(out, kE8, 0.0f);
     for (uint64_t stage = 0; stage < weights_.size(); ++stage) {
-      const float unit = kUnit * static_cast<float>(weights_[stage]);
+      const float unit = kE8Unit * static_cast<float>(weights_[stage]);
       for (uint64_t k = 0; k < kE8; ++k) y[k] = left[k] / unit;
       codes[stage] = p_.is_short(stage) ? nearest_short_e8(y.data()) : nearest_e8(y.data());
       const E8Vector v = p_.is_short(stage) ? e8_short_vector(static_cast<uint8_t>(codes[stage]))
@@ -128,7 +127,7 @@ void E8Form::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) c
   const uint64_t first = row * vectors_of_row(shape()) + begin / kE8;
   for (uint64_t s = 0; s < codes_.size(); ++s) {
     const E8Codes codes{codes_[s].data(), first, parameters_.is_short(s)};
-    decode_e8(codes, n, kUnit * static_cast<float>(weights_[s]), s > 0, out);
+    decode_e8(codes, n, kE8Unit * static_cast<float>(weights_[s]), s > 0, out);
   }
 }
 

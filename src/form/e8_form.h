@@ -17,7 +17,9 @@ struct E8Parameters {
   bool is_short(uint64_t stage) const { return bits % 2 != 0 && stage + 1 == stages(); }
 };
 
-// Element = scale * the sum over stages of weight * coordinate in quarters / 256.
+inline constexpr float kE8Unit = 0x1p-8f;
+
+// Element = scale * the sum over stages of weight * coordinate in quarters * kE8Unit.
 class E8Form final : public TiledForm {
  public:
   // weights: of each stage 1 to 255. codes: of each stage, of all vectors row by row, u16 or u8.
@@ -30,6 +32,11 @@ class E8Form final : public TiledForm {
 
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
+
+  const E8Parameters& parameters() const { return parameters_; }
+  const std::vector<uint8_t>& weights() const { return weights_; }
+  const GroupScales& group_scales() const { return scales_; }
+  const std::vector<Buffer>& codes() const { return codes_; }
 
  protected:
   void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const override;

@@ -15,10 +15,6 @@ namespace {
 constexpr int kMostGainBits = 8;
 constexpr int kMostCodeBits = 128;  // of an index and a gain
 
-uint64_t runs_of_row(const PyramidParameters& p, Shape shape) {
-  return shape.cols / p.dim + (shape.cols % p.dim != 0);
-}
-
 uint64_t gains_size(const PyramidParameters& p) { return sizeof(float) << p.gain_bits; }
 
 uint64_t codes_size(const PyramidParameters& p, int bits, Shape shape) {
@@ -72,6 +68,10 @@ PyramidParameters parameters_of(const Expression& call) {
 
 }  // namespace
 
+uint64_t runs_of_row(const PyramidParameters& p, Shape shape) {
+  return shape.cols / p.dim + (shape.cols % p.dim != 0);
+}
+
 PyramidForm::PyramidForm(Shape shape, const PyramidParameters& parameters, Buffer gains,
                          Buffer scales, Buffer codes)
     : TiledForm(shape),
@@ -84,6 +84,16 @@ PyramidForm::PyramidForm(Shape shape, const PyramidParameters& parameters, Buffe
       codes_.size() != codes_size(parameters_, pyramid_.bits() + parameters_.gain_bits, shape)) {
     fail(ErrorKind::kData, "lattice: gains or codes of the wrong size");
   }
+}
+
+PyramidIndex PyramidForm::code(uint64_t place) const {
+  return get(codes_.bytes, place, pyramid_.bits() + parameters_.gain_bits);
+}
+
+Bytes PyramidForm::pack(std::span<const PyramidIndex> codes, int bits) {
+  Bytes stored((codes.size() * static_cast<uint64_t>(bits) + 7) / 8);
+  for (uint64_t i = 0; i < codes.size(); ++i) put(codes[i], i, bits, stored);
+  return stored;
 }
 
 void PyramidForm::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const {

@@ -64,6 +64,15 @@ class ErrorFeedback {
   // ErrorKind::kUsage for another expression or shape, kData for NaN and infinity in the weights.
   Result encode(const form::Expression& expression, form::MatrixView weights) const;
 
+  // A form whose codes stand for several neighbours of a row (form/vector_fit.h): the codes of a
+  // run are chosen together, by what its errors mean once the columns after it have made up for
+  // them (block LDLQ: QuIP#, Tseng et al. 2024), then beside all others; scales and the entries of
+  // codebooks become the least squares beside the codes. Begins with a form of the weights, and
+  // takes the columns in their natural order. Where there are no second moments it is k-means with
+  // weights for each element.
+  Result encode_vectors(form::FormPtr start, form::MatrixView weights,
+                        std::span<const double> rows = {}) const;
+
   // A byte for each element, 1 for those that are kept of a share of all or of n:m (SparseGPT:
   // Frantar and Alistarh 2023); n:m only in the natural order. The threshold of a share is for all
   // rows of a block of columns together.

@@ -1,0 +1,273 @@
+// Codes of several neighbours of a row by error feedback.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "entry_refit.h"
+#include "feedback_factor.h"
+#include "owed_errors.h"
+#include "pith/base/error.h"
+#include "pith/base/parallel.h"
+#include "pith/form/vector_fit.h"
+#include "pith/math/matrix_product.h"
+#include "run_metrics.h"
+
+namespace pith::fit {
+namespace {
+
+using form::MatrixView;
+using form::VectorFit;
+
+struct VectorJob {
+  MatrixView weights;
+  VectorFit& fit;
+  const Curvature& h;
+  const RunMetrics& metrics;
+  uint64_t dim, group;  // columns of a run, and of those that share a scale
+
+  uint64_t columns() const { return weights.shape.cols; }
+};
+
+// kTile rows of the matrix: no row depends on another. Elements are kept by column, kTile rows
+// each.
+template <class Factor>
+class VectorStrip {
+ public:
+  VectorStrip(const Factor& factor, VectorJob& job, uint64_t first_row)
+      : factor_(factor),
+        job_(job),
+        first_row_(first_row),
+        rows_(std::min<uint64_t>(kTile, job.weights.shape.rows - first_row)),
+        weights_(job.columns() * kTile),
+        values_(job.columns() * kTile),
+        left_(job.columns() * kTile),
+        change_(std::max(job.dim, job.group) * kTile),
+        wanted_(rows_ * job.dim),
+        found_(rows_ * job.dim) {
+    for (uint64_t r = 0; r < rows_; ++r) {
+      const auto row = job.weights.row(first_row + r);
+      for (uint64_t c = 0; c < row.size(); ++c) weights_[c * kTile + r] = row[c];
+    }
+  }
+
+  void feed_back() {
+    OwedErrors<Factor> owed(factor_, job_.columns());
+    std::vector<float> sums(job_.dim * kTile), errors(job_.dim * kTile);
+    const uint64_t length = kMostSteps / job_.dim * job_.dim;
+    for (uint64_t at = 0; at < job_.columns(); at += length) {
+      const Steps block{at, std::min(at + length, job_.columns())};
+      for (uint64_t c = block.first; c < block.last; c += job_.dim) {
+        const uint64_t n = std::min(job_.dim, block.last - c);
+        for (uint64_t i = c; i < c + n; ++i) owed.add(block, block.first, c, i);
+        owed.expect(c, n, sums.data(), errors.data());
+        for (uint64_t r = 0; r < rows_; ++r) {
+          for (uint64_t i = 0; i < job_.dim; ++i) {
+            wanted_[r * job_.dim + i] =
+                i < n ? weights_[(c + i) * kTile + r] + sums[i * kTile + r] : 0.0f;
+          }
+        }
+        job_.fit.choose({first_row_, rows_, c, job_.metrics.conditional(c / job_.dim),
+                         wanted_.data(), found_.data()});
+        for (uint64_t i = 0; i < n; ++i) {
+          float *v = values_.data() + (c + i) * kTile, *e = owed.errors(block, c + i);
+          for (uint64_t r = 0; r < rows_; ++r) {
+            v[r] = found_[r * job_.dim + i];
+            e[r] = weights_[(c + i) * kTile + r] - v[r];
+          }
+        }
+      }
+      owed.pass_on(block);
+    }
+  }
+
+  // Codes that are there already.
+  void take() {
+    for (uint64_t r = 0; r < rows_; ++r) {
+      for (uint64_t c = 0; c < job_.columns(); c += job_.dim) {
+        job_.fit.values(first_row_ + r, c, found_.data());
+        for (uint64_t i = 0; i < std::min(job_.dim, job_.columns() - c); ++i) {
+          values_[(c + i) * kTile + r] = found_[i];
+        }
+      }
+    }
+  }
+
+  // What the rows' errors are by each column.
+  void begin_descent() {
+    std::vector<float> errors(weights_.size());
+    for (uint64_t i = 0; i < errors.size(); ++i) errors[i] = weights_[i] - values_[i];
+    const uint64_t n = job_.columns();
+    if (job_.h.matrix.empty()) {
+      for (uint64_t i = 0; i < errors.size(); ++i) left_[i] = job_.h.diagonal[i / kTile] * errors[i];
+      return;
+    }
+    math::matrix_product(math::row_major(job_.h.matrix.data(), n, n),
+                         math::row_major(errors.data(), n, kTile), left_.data(), kTile);
+  }
+
+  double error() const {
+    double sum = 0;
+    for (uint64_t i = 0; i < weights_.size(); ++i) {
+      sum += (double{weights_[i]} - values_[i]) * left_[i];
+    }
+    return sum;
+  }
+
+  // Each group's scale to its best beside all others.
+  void improve_scales() {
+    if (job_.group == 0) return;
+    std::vector<float> products(job_.columns() * kTile);
+    for (uint64_t first = 0; first < job_.columns(); first += job_.group) {
+      const uint64_t n = std::min(job_.group, job_.columns() - first);
+      const float* v = values_.data() + first * kTile;
+      multiply(first, n, v, products.data());
+      for (uint64_t r = 0; r < rows_; ++r) {
+        double linear = 0, square = 0;
+        for (uint64_t i = 0; i < n; ++i) {
+          linear += double{v[i * kTile + r]} * left_[(first + i) * kTile + r];
+          square += double{v[i * kTile + r]} * products[(first + i) * kTile + r];
+        }
+        if (!(square > 0)) continue;
+        const float scale = job_.fit.scale(first_row_ + r, first);
+        const float now = job_.fit.set_scale(first_row_ + r, first,
+                                             static_cast<float>(scale * (1 + linear / square)));
+        const double by = double{now} / scale - 1;
+        if (scale == 0 || !(by * (2 * linear - by * square) > 0)) {
+          job_.fit.set_scale(first_row_ + r, first, scale);
+          continue;
+        }
+        const auto more = static_cast<float>(by);
+        for (uint64_t c = 0; c < job_.columns(); ++c) {
+          left_[c * kTile + r] -= more * products[c * kTile + r];
+        }
+        for (uint64_t c = first; c < first + n; ++c) values_[c * kTile + r] *= now / scale;
+      }
+    }
+  }
+
+  // Each run's codes to their best beside all others. False where none is better.
+  bool improve_codes() {
+    bool any = false;
+    for (uint64_t c = 0; c < job_.columns(); c += job_.dim) any |= improve_run(c);
+    return any;
+  }
+
+ private:
+  bool improve_run(uint64_t first) {
+    const uint64_t dim = job_.dim, n = std::min(dim, job_.columns() - first);
+    const auto inverse = job_.metrics.inverse(first / dim);
+    std::ranges::fill(wanted_, 0.0f);
+    for (uint64_t r = 0; r < rows_; ++r) {
+      for (uint64_t i = 0; i < n; ++i) {
+        double better = values_[(first + i) * kTile + r];
+        for (uint64_t k = 0; k < n; ++k) {
+          better += inverse[i * dim + k] * left_[(first + k) * kTile + r];
+        }
+        wanted_[r * dim + i] = static_cast<float>(better);
+      }
+    }
+    job_.fit.choose({first_row_, rows_, first, job_.metrics.own(first / dim), wanted_.data(),
+                     found_.data(), true});
+    bool any = false;
+    for (uint64_t i = 0; i < n; ++i) {
+      float *v = values_.data() + (first + i) * kTile, *by = change_.data() + i * kTile;
+      std::fill_n(by, kTile, 0.0f);
+      for (uint64_t r = 0; r < rows_; ++r) {
+        by[r] = v[r] - found_[r * dim + i];
+        any |= by[r] != 0;
+        v[r] = found_[r * dim + i];
+      }
+    }
+    if (!any) return false;
+    for (uint64_t c = 0; c < job_.columns(); ++c) {
+      add_multiples(job_.h.matrix.data() + c * job_.columns() + first, 1, change_.data(), n,
+                    left_.data() + c * kTile);
+    }
+    return true;
+  }
+
+  // to = H times the elements of n columns.
+  void multiply(uint64_t first, uint64_t n, const float* v, float* to) const {
+    std::fill_n(to, job_.columns() * kTile, 0.0f);
+    if (job_.h.matrix.empty()) {
+      for (uint64_t i = 0; i < n * kTile; ++i) {
+        to[first * kTile + i] = job_.h.diagonal[first + i / kTile] * v[i];
+      }
+      return;
+    }
+    math::matrix_product(
+        {job_.h.matrix.data() + first, job_.columns(), n, job_.columns(), 1},
+        math::row_major(v, n, kTile), to, kTile);
+  }
+
+  const Factor& factor_;
+  VectorJob& job_;
+  uint64_t first_row_, rows_;
+  std::vector<float> weights_, values_, left_, change_;
+  std::vector<float> wanted_, found_;  // of a run, row by row
+};
+
+// How often codes are chosen anew for entries and scales that were fitted to the last.
+int rounds_for(const VectorFit& fit) {
+  constexpr uint64_t kFew = 1 << 14;
+  if (fit.entries() == 0) return 2;
+  return fit.entries() <= kFew ? 6 : 3;
+}
+
+}  // namespace
+
+ErrorFeedback::Result ErrorFeedback::encode_vectors(form::FormPtr start, MatrixView weights,
+                                                    RowImportance rows) const {
+  metric_.require(weights.shape);
+  VectorFit fit(start);
+  if (fit.shape() != weights.shape || (!rows.empty() && rows.size() != weights.shape.rows)) {
+    fail(ErrorKind::kUsage, "codes or importances for weights of another shape");
+  }
+  const auto [order, pivots] = factor_->steps(weights.shape.cols);
+  if (!std::ranges::is_sorted(order)) {
+    fail(ErrorKind::kUsage, "codes of several columns are chosen in their natural order");
+  }
+  if (weights.shape.size() == 0) return {std::move(start), 0};
+  const int threads = thread_count(options_.threads);
+  const double mean = factor_->feeds_back() ? factor_->mean : 1;
+  Curvature h{weights.shape.cols, {}, {}};
+  if (factor_->feeds_back()) h.matrix = factor_->matrix(metric_, threads);
+  for (uint64_t c = 0; c < h.n; ++c) {
+    h.diagonal.push_back(h.matrix.empty() ? static_cast<float>(pivots[c]) : h.matrix[c * h.n + c]);
+  }
+  const RunMetrics metrics(*factor_, pivots, h.matrix, fit.dim());
+  VectorJob job{weights, fit, h, metrics, fit.dim(), fit.group_length()};
+
+  Result best{std::move(start), 0};
+  const auto pass = [&](bool feed_back, int sweeps) {
+    std::vector<double> errors((weights.shape.rows + kTile - 1) / kTile);
+    parallel_for(threads, errors.size(), [&](size_t i) {
+      VectorStrip<Factor> strip(*factor_, job, i * kTile);
+      feed_back ? strip.feed_back() : strip.take();
+      strip.begin_descent();
+      strip.improve_scales();
+      for (int s = 0; s < sweeps && strip.improve_codes(); ++s) strip.improve_scales();
+      errors[i] = strip.error();
+    });
+    return mean * std::accumulate(errors.begin(), errors.end(), 0.0);
+  };
+  best.error = pass(false, 0);
+  const auto keep = [&](double error) {
+    if (!(error < best.error)) return;
+    best = {fit.form(), error};
+  };
+  if (job.dim > kMostSteps) return best;
+  const int rounds = rounds_for(fit), sweeps = factor_->feeds_back() ? options_.sweeps : 0;
+  for (int round = 0; round < rounds; ++round) {
+    if (round > 0) refit_entries(h, weights, rows, threads, fit);
+    keep(pass(true, round + 1 < rounds ? 0 : sweeps));
+  }
+  if (fit.entries() > 0) {
+    refit_entries(h, weights, rows, threads, fit);
+    keep(pass(false, sweeps));
+  }
+  return best;
+}
+
+}  // namespace pith::fit
