@@ -9,10 +9,10 @@
 namespace pith::fit {
 namespace {
 
-constexpr int kRounds = 12;
+constexpr int kRounds = 6;
 constexpr double kEnough = 1e-6;
 // Elements that an entry is fitted to.
-constexpr uint64_t kElements = 256;
+constexpr uint64_t kElements = 64;
 
 // The elements that entries make in some rows, and back.
 class Operator {
@@ -83,8 +83,8 @@ void Curvature::multiply(const float* rows, uint64_t count, float* to, int threa
   for (uint64_t i = 0; i < count * n; ++i) to[i] = rows[i] * diagonal[i % n];
 }
 
-void refit_entries(const Curvature& h, form::MatrixView weights,
-                   std::span<const double> importance, int threads, form::VectorFit& fit) {
+void refit_entries(const Curvature& h, form::MatrixView weights, std::span<const double> importance,
+                   int threads, form::VectorFit& fit) {
   const uint64_t count = fit.entries(), rows = weights.shape.rows;
   if (count == 0) return;
   const uint64_t wanted = (kElements * count + h.n - 1) / h.n;

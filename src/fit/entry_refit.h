@@ -11,7 +11,7 @@ namespace pith::fit {
 // H of a metric's columns: a matrix, or a diagonal where nothing is known beside it.
 struct Curvature {
   uint64_t n = 0;
-  std::vector<float> matrix;   // n x n, or empty
+  std::vector<float> matrix;  // n x n, or empty
   std::vector<float> diagonal;
 
   // to = rows H, for so many rows.
@@ -20,7 +20,7 @@ struct Curvature {
 
 // By conjugate gradients, for so many rows that each entry is in many elements. importance: of each
 // row; empty: all alike.
-void refit_entries(const Curvature& h, form::MatrixView weights,
-                   std::span<const double> importance, int threads, form::VectorFit& fit);
+void refit_entries(const Curvature& h, form::MatrixView weights, std::span<const double> importance,
+                   int threads, form::VectorFit& fit);
 
 }  // namespace pith::fit

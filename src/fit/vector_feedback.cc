@@ -99,7 +99,8 @@ class VectorStrip {
     for (uint64_t i = 0; i < errors.size(); ++i) errors[i] = weights_[i] - values_[i];
     const uint64_t n = job_.columns();
     if (job_.h.matrix.empty()) {
-      for (uint64_t i = 0; i < errors.size(); ++i) left_[i] = job_.h.diagonal[i / kTile] * errors[i];
+      for (uint64_t i = 0; i < errors.size(); ++i)
+        left_[i] = job_.h.diagonal[i / kTile] * errors[i];
       return;
     }
     math::matrix_product(math::row_major(job_.h.matrix.data(), n, n),
@@ -196,9 +197,8 @@ class VectorStrip {
       }
       return;
     }
-    math::matrix_product(
-        {job_.h.matrix.data() + first, job_.columns(), n, job_.columns(), 1},
-        math::row_major(v, n, kTile), to, kTile);
+    math::matrix_product({job_.h.matrix.data() + first, job_.columns(), n, job_.columns(), 1},
+                         math::row_major(v, n, kTile), to, kTile);
   }
 
   const Factor& factor_;

@@ -1,6 +1,6 @@
 // Codes that name vectors in tables: codebooks, and E8 as the codebook that it is. Under a metric
-// M = L Lᵀ the nearest entry to x is that whose product with L is nearest to x L, so all entries are
-// looked at in the metric's own coordinates. Several stages take turns.
+// M = L Lᵀ the nearest entry to x is that whose product with L is nearest to x L, so all entries
+// are looked at in the metric's own coordinates. Several stages take turns.
 #include <algorithm>
 #include <cmath>
 
@@ -20,8 +20,8 @@ constexpr float kLeastGain = 1e-5f;
 // The tables, and which of them a code names.
 struct Tables {
   uint64_t dim = 1, stages = 1, runs = 0, rows = 0;
-  std::vector<std::vector<float>> values;   // of each block, each stage: entries * dim
-  std::vector<uint16_t> codes;              // (row * stages + stage) * runs + run
+  std::vector<std::vector<float>> values;  // of each block, each stage: entries * dim
+  std::vector<uint16_t> codes;             // (row * stages + stage) * runs + run
 
   const float* table(uint64_t block, uint64_t stage) const {
     return values[block * stages + stage].data();
@@ -263,10 +263,9 @@ class CodebookCodes final : public TableCodes {
   }
 
   FormPtr form(Buffer scales) const override {
-    return std::make_shared<CodebookForm>(form_.shape(), p_,
-                                          codebook_ ? codebook_ : form_.codebook(),
-                                          std::move(scales),
-                                          Buffer(CodeStream::pack(t_.codes, shape_.bits())));
+    return std::make_shared<CodebookForm>(
+        form_.shape(), p_, codebook_ ? codebook_ : form_.codebook(), std::move(scales),
+        Buffer(CodeStream::pack(t_.codes, shape_.bits())));
   }
 
  protected:

@@ -12,6 +12,8 @@ Recipe evopress();
 Recipe gptq();
 Recipe hawq();
 Recipe l_greco();
+Recipe nowag_vq();
+Recipe pvq();
 Recipe q_vlm();
 Recipe quest();
 Recipe spqr();

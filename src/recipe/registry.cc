@@ -9,9 +9,11 @@
 namespace pith::recipe {
 
 std::span<const Recipe> all_recipes() {
-  static const std::vector<Recipe> recipes = {
-      adaquant(), awq(), checkpoint_prediction(), evopress(), gptq(), hawq(),
-      l_greco(), q_vlm(), quest(), spqr(), zipnn()};
+  static const std::vector<Recipe> recipes = {adaquant(), awq(),      checkpoint_prediction(),
+                                              evopress(), gptq(),     hawq(),
+                                              l_greco(),  nowag_vq(), pvq(),
+                                              q_vlm(),    quest(),    spqr(),
+                                              zipnn()};
   return recipes;
 }
 

@@ -7,10 +7,11 @@
 
 namespace pith::fit {
 
-// uniform(…) and with a coder, uniform(…) + sparse(share), and ggml(…) of the types that GgmlFit
-// knows: error feedback, or the nearest codes where these have less error.
-// integer(bits=…) > rans: water filling with the step that gives so many bits. Others: form::encode().
-// Weights with the same inputs are best fitted one after the other, from one thread.
+// uniform(…) and with a coder, uniform(…) + sparse(share), ggml(…) of the types that GgmlFit knows,
+// codebook(…) and lattice(…), behind a basis or none: error feedback, or the nearest codes where
+// these have less error. integer(bits=…) > rans: water filling with the step that gives so many
+// bits. Others: form::encode(). Weights with the same inputs are best fitted one after the other,
+// from one thread.
 Fitter expression_fitter(const form::Expression& expression);
 
 }  // namespace pith::fit

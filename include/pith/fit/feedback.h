@@ -57,7 +57,8 @@ class ErrorFeedback {
     // By the metric with its damping: what error() gives for it but for rounding.
     double error = 0;
   };
-  // `uniform(...)`, or this with a coder behind it; `uniform(...) + sparse(share)`, whose sparse
+  // `uniform(...)`, or this with a coder behind it; `codebook(...)` and `lattice(...)`, see
+  // encode_vectors(); `uniform(...) + sparse(share)`, whose sparse
   // part holds the elements that cost most in it (SpQR: Dettmers et al. 2023); the types of
   // `ggml(...)` that GgmlFit knows; or `sparse(...)`, see prune(). Columns are groups' members as
   // in form::encode(). Scales are searched by the importance that is left to each column, D. Throws

@@ -12,11 +12,13 @@ namespace pith::fit {
 // form::encode(): each part as near as it gets in squared error.
 Fitter nearest_fitter(const form::Expression& expression);
 
-// `uniform(...)` and `ggml(...)` with scales that are searched by the importance of each column;
-// no feedback.
+// `uniform(...)` and `ggml(...)` with scales that are searched by the importance of each column,
+// and `codebook(...)` and `lattice(...)` with codes and entries by it (weighted k-means); no
+// feedback.
 Fitter importance_fitter(const form::Expression& expression);
 
-// ErrorFeedback's for `uniform(...)`, `ggml(...)` and `sparse(...)`; never worse than the nearest.
+// ErrorFeedback's for `uniform(...)`, `ggml(...)`, `sparse(...)`, `codebook(...)` and
+// `lattice(...)`; never worse than the nearest.
 // Tensors that come one after the other with the same inputs share what was factored.
 Fitter feedback_fitter(const form::Expression& expression, const FeedbackOptions& options = {});
 
@@ -38,6 +40,11 @@ std::vector<float> column_scales(const Metric& inputs, uint64_t columns, double 
 
 // The inputs' metric for a matrix whose columns were divided by these.
 Metric with_scaled_columns(const Metric& inputs, std::span<const float> scales);
+
+// `scale | F`: each column is divided by its norm, and F, which should have a scale for each row,
+// is fitted by the squared error of what is left with both norms taken away, times the mean square
+// of the column's input (NoWag: Liu et al. 2025).
+Fitter column_normalized(Fitter fitter);
 
 // `basis | F`: F fits the matrix in the basis's coordinates, and by the inputs as they are there. A
 // basis that spreads outliers over all columns leaves F numbers of a Gaussian (QuIP: Chee et al.

@@ -1,0 +1,109 @@
+// Published methods whose codes stand for several neighbours of a row.
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "pith/base/error.h"
+#include "pith/fit/quantizers.h"
+#include "recipes.h"
+
+namespace pith::recipe {
+namespace {
+
+using fit::Fitter;
+
+uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
+  const std::string& text = values.find(key)->second;
+  uint64_t v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (error != std::errc() || end != text.data() + text.size() || v < least || v > most) {
+    fail(ErrorKind::kUsage, "{} must be a number from {} to {}, not '{}'", key, least, most, text);
+  }
+  return v;
+}
+
+bool yes(const Values& values, std::string_view key) {
+  const std::string& text = values.find(key)->second;
+  if (text != "yes" && text != "no") {
+    fail(ErrorKind::kUsage, "{} must be yes or no, not '{}'", key, text);
+  }
+  return text == "yes";
+}
+
+void use_pvq(const Values& values, Plan& plan) {
+  const uint64_t hundredths = number(values, "hundredths", 50, 800);
+  const uint64_t dim = number(values, "dim", 2, 64);
+  const auto e =
+      form::parse(fmt::format("lattice(pyramid, dim={}, bits={}, gain={})", dim,
+                              static_cast<double>(hundredths) / 100, number(values, "gain", 0, 8)));
+  const bool moments = yes(values, "hessian");
+  Fitter inner = moments ? fit::feedback_fitter(e, {.damping = 0.03}) : fit::nearest_fitter(e);
+  plan.candidates.push_back({"pvq", fit::in_basis(form::parse("hadamard"), std::move(inner))});
+  plan.calibrated = moments;
+}
+
+void use_nowag(const Values& values, Plan& plan) {
+  const auto e =
+      form::parse(fmt::format("codebook({}, dim={}, group=row)",
+                              number(values, "entries", 2, 65536), number(values, "dim", 1, 64)));
+  plan.candidates.push_back({"nowag-vq", fit::column_normalized(fit::feedback_fitter(e))});
+}
+
+}  // namespace
+
+Recipe pvq() {
+  Recipe r;
+  r.name = "pvq";
+  r.id = "S242";
+  r.title = "Pyramid Vector Quantization for LLMs";
+  r.area = "weights";
+  r.summary =
+      "A Hadamard transform leaves numbers of a Gaussian, of which each group is a gain and a "
+      "direction: integers whose magnitudes add up to k, coded by their number among all such, so "
+      "that there is no codebook. Groups are chosen one after the other, and what each leaves is "
+      "made up for by those after it.";
+  r.compose = "hadamard | lattice(pyramid, dim=16, bits=3.25, gain=4)";
+  r.differs =
+      "gains are fitted to each matrix instead of to the distribution that groups of Gaussians "
+      "have; pulses are given out by the group's own second moments, and moved while that helps, "
+      "then chosen again beside all other groups; activations stay as they are.";
+  r.verified =
+      "recipe tests on rotated weights beside GPTQ with as many bits; form tests of the numbering; "
+      "fit tests of feedback.";
+  r.example = "pith compress lm --recipe pvq -O hundredths=325";
+  r.parts = {"fit/feedback.h", "form/vector_fit.h", "fit/quantizers.h"};
+  r.options = {{"hundredths", "325", "of a bit that an element has at most, gain and all"},
+               {"dim", "16", "neighbours in a row that are coded together"},
+               {"gain", "4", "bits of a gain"},
+               {"hessian", "yes", "no: each group by itself, without a text"}};
+  r.apply = use_pvq;
+  return r;
+}
+
+Recipe nowag_vq() {
+  Recipe r;
+  r.name = "nowag-vq";
+  r.id = "S256";
+  r.title = "NoWag: A Unified Framework for Shape Preserving Compression of Large Language Models";
+  r.area = "weights";
+  r.summary =
+      "Columns, then rows are divided by their norms, which are stored; what is left gets one "
+      "codebook for the matrix by k-means, with each element's error weighed by the mean square of "
+      "its input.";
+  r.compose = "scale | codebook(256, dim=4, group=row)";
+  r.differs =
+      "the norms of rows become the scales of least error once the codes are there; seeds come "
+      "from "
+      "k-means without weights.";
+  r.verified =
+      "recipe tests on weights whose rows and columns differ, beside k-means with the same weights "
+      "and as many bytes without norms; fit tests of the k-means.";
+  r.example = "pith compress lm --recipe nowag-vq";
+  r.parts = {"fit/quantizers.h", "fit/feedback.h", "form/vector_fit.h"};
+  r.options = {{"entries", "256", "of the codebook, 2 to 65536"},
+               {"dim", "4", "neighbours in a row that a code stands for"}};
+  r.apply = use_nowag;
+  return r;
+}
+
+}  // namespace pith::recipe

@@ -1,0 +1,127 @@
+// Methods whose codes stand for several neighbours, on weights with rows and columns of different
+// size and inputs that are correlated; errors are those of other inputs than they have seen.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "pith/base/error.h"
+#include "pith/fit/quantizers.h"
+#include "pith/recipe/registry.h"
+
+namespace pith::recipe {
+namespace {
+
+using fit::Fitted;
+using fit::Metric;
+using form::Matrix;
+
+constexpr uint64_t kRows = 512, kColumns = 256;
+
+Matrix normal(form::Shape shape, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> draw;
+  Matrix m(shape);
+  for (float& v : m.values) v = draw(random);
+  return m;
+}
+
+Matrix weights() {
+  Matrix w = normal({kRows, kColumns}, 1);
+  const Matrix rows = normal({1, kRows}, 2), columns = normal({1, kColumns}, 3);
+  for (uint64_t r = 0; r < kRows; ++r) {
+    for (uint64_t c = 0; c < kColumns; ++c) {
+      w.row(r)[c] *= 0.02f * std::exp(0.3f * rows.values[r] + 0.5f * columns.values[c]);
+    }
+  }
+  return w;
+}
+
+Metric inputs(uint32_t seed) {
+  constexpr uint64_t kTokens = 2000, kStrong = 24;
+  Matrix x = normal({kTokens, kColumns}, seed);
+  const Matrix hidden = normal({kTokens, kStrong}, seed + 1), mix = normal({kStrong, kColumns}, 99);
+  for (uint64_t t = 0; t < kTokens; ++t) {
+    for (uint64_t c = 0; c < kColumns; ++c) {
+      for (uint64_t k = 0; k < kStrong; ++k) {
+        x.row(t)[c] += 0.3f * hidden.view().row(t)[k] * mix.view().row(k)[c];
+      }
+      if (c % 60 == 7) x.row(t)[c] *= 4;
+    }
+  }
+  fit::SecondMoment moment(kColumns);
+  moment.add(x.view(), 1);
+  return Metric::of(std::move(moment));
+}
+
+struct Bench {
+  Matrix w = weights();
+  Metric seen = inputs(10), other = inputs(20);
+};
+const Bench& bench() {
+  static const Bench b;
+  return b;
+}
+
+struct Outcome {
+  double error, bits;
+  std::string form;
+};
+
+Outcome outcome(const fit::Fitter& fitter) {
+  const Bench& b = bench();
+  const Fitted fitted = fitter({"w", b.w.view(), b.seen, {}, 1});
+  return {fit::error(b.other, b.w.view(), form::decode(*fitted.form).view(), 1),
+          static_cast<double>(form::bits(*fitted.form)) / static_cast<double>(b.w.shape.size()),
+          form::to_string(fitted.form->expression())};
+}
+
+Outcome of_recipe(std::string_view name, const Values& values = {}) {
+  Plan plan;
+  apply(find_recipe(name), values, plan);
+  EXPECT_EQ(plan.candidates.size(), 1u);
+  EXPECT_EQ(plan.candidates[0].name, name);
+  return outcome(plan.candidates[0].fitter);
+}
+
+TEST(VectorQuantizingRecipes, PvqIsBetterThanGptqOfTheSameRotatedWeights) {
+  const Outcome ours = of_recipe("pvq");
+  const Outcome gptq = outcome(
+      fit::in_basis(form::parse("hadamard"),
+                    fit::feedback_fitter(form::parse("uniform(3, group=64)"), {.sweeps = 0})));
+  EXPECT_LT(ours.bits, gptq.bits + 0.001);
+  EXPECT_LT(gptq.bits, 3.27);
+  EXPECT_LT(ours.error, 0.75 * gptq.error);
+}
+
+TEST(VectorQuantizingRecipes, PvqGainsBySecondMoments) {
+  const Outcome ours = of_recipe("pvq"), plain = of_recipe("pvq", {{"hessian", "no"}});
+  EXPECT_EQ(ours.form, plain.form);
+  EXPECT_EQ(ours.bits, plain.bits);
+  EXPECT_LT(ours.error, 0.6 * plain.error);
+  Plan plan;
+  apply(find_recipe("S242"), {{"hessian", "no"}}, plan);
+  EXPECT_FALSE(plan.calibrated);
+}
+
+// The one without norms gets a codebook that takes at least as many bytes.
+TEST(VectorQuantizingRecipes, NowagsNormsAreWorthTheirBytes) {
+  const Outcome ours = of_recipe("nowag-vq", {{"entries", "128"}, {"dim", "4"}});
+  EXPECT_EQ(ours.form, "scale | codebook(128, dim=4, group=row)");
+  const Outcome without = outcome(fit::importance_fitter(form::parse("codebook(256, dim=4)")));
+  EXPECT_LT(ours.bits, without.bits);
+  EXPECT_LT(ours.error, without.error);
+}
+
+TEST(VectorQuantizingRecipes, RefuseWhatTheyCannotDo) {
+  Plan plan;
+  for (const char* text : {"0", "49", "801", "x", "3.25", ""}) {
+    EXPECT_THROW(apply(find_recipe("pvq"), {{"hundredths", text}}, plan), Error) << text;
+  }
+  EXPECT_THROW(apply(find_recipe("pvq"), {{"hessian", "perhaps"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("nowag-vq"), {{"entries", "1"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("nowag-vq"), {{"dim", "0"}}, plan), Error);
+}
+
+}  // namespace
+}  // namespace pith::recipe
