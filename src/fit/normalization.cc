@@ -39,8 +39,8 @@ std::vector<float> scales_of(const std::vector<double>& sizes) {
 
 }  // namespace
 
-Fitter column_normalized(Fitter fitter) {
-  return [fitter = std::move(fitter)](const Task& task) {
+Fitter column_normalized(Fitter fitter, bool normalized) {
+  return [fitter = std::move(fitter), normalized](const Task& task) {
     require_finite(task);
     task.inputs.require(task.weights.shape);
     const form::Shape shape = task.weights.shape;
@@ -56,8 +56,10 @@ Fitter column_normalized(Fitter fitter) {
       rows[r] = square > 0 ? static_cast<double>(shape.cols) / square : 0;
     }
     for (uint64_t c = 0; c < shape.cols; ++c) importance.push_back(task.inputs.importance(c));
-    const Metric inputs = Metric::diagonal(std::move(importance));
-    const Fitted inner = fitter({task.name, normal.view(), inputs, rows, task.threads});
+    const Metric plain = Metric::diagonal(std::move(importance));
+    const Metric inputs = normalized ? plain : with_scaled_columns(plain, scales);
+    const std::span<const double> outputs = normalized ? rows : task.outputs;
+    const Fitted inner = fitter({task.name, normal.view(), inputs, outputs, task.threads});
     return measured(task, form::scaled_columns(scales, inner.form));
   };
 }

@@ -46,7 +46,9 @@ void use_nowag(const Values& values, Plan& plan) {
   const auto e =
       form::parse(fmt::format("codebook({}, dim={}, group=row)",
                               number(values, "entries", 2, 65536), number(values, "dim", 1, 64)));
-  plan.candidates.push_back({"nowag-vq", fit::column_normalized(fit::feedback_fitter(e))});
+  const bool normalized = yes(values, "normalized");
+  plan.candidates.push_back(
+      {"nowag-vq", fit::column_normalized(fit::feedback_fitter(e), normalized)});
 }
 
 }  // namespace
@@ -101,7 +103,8 @@ Recipe nowag_vq() {
   r.example = "pith compress lm --recipe nowag-vq";
   r.parts = {"fit/quantizers.h", "fit/feedback.h", "form/vector_fit.h"};
   r.options = {{"entries", "256", "of the codebook, 2 to 65536"},
-               {"dim", "4", "neighbours in a row that a code stands for"}};
+               {"dim", "4", "neighbours in a row that a code stands for"},
+               {"normalized", "yes", "no: errors count as they are in the outputs"}};
   r.apply = use_nowag;
   return r;
 }

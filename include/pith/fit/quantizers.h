@@ -44,7 +44,8 @@ Metric with_scaled_columns(const Metric& inputs, std::span<const float> scales);
 // `scale | F`: each column is divided by its norm, and F, which should have a scale for each row,
 // is fitted by the squared error of what is left with both norms taken away, times the mean square
 // of the column's input (NoWag: Liu et al. 2025).
-Fitter column_normalized(Fitter fitter);
+// With `normalized` false errors mean what they do to the outputs instead.
+Fitter column_normalized(Fitter fitter, bool normalized = true);
 
 // `basis | F`: F fits the matrix in the basis's coordinates, and by the inputs as they are there. A
 // basis that spreads outliers over all columns leaves F numbers of a Gaussian (QuIP: Chee et al.
