@@ -1,10 +1,13 @@
 // Codes that name vectors in tables: codebooks, and E8 as the codebook that it is. Under a metric
 // M = L Lᵀ the nearest entry to x is that whose product with L is nearest to x L, so all entries
-// are looked at in the metric's own coordinates. Several stages take turns.
+// are looked at in the metric's own coordinates; of E8's many points only those near by. Several
+// stages take turns.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "e8.h"
+#include "e8_descent.h"
 #include "pith/math/kmeans.h"
 #include "vector_codes.h"
 
@@ -20,12 +23,14 @@ constexpr float kLeastGain = 1e-5f;
 // The tables, and which of them a code names.
 struct Tables {
   uint64_t dim = 1, stages = 1, runs = 0, rows = 0;
+  std::vector<float> units;  // of E8's stages a quarter of the spacing; none of codebooks
   std::vector<std::vector<float>> values;  // of each block, each stage: entries * dim
   std::vector<uint16_t> codes;             // (row * stages + stage) * runs + run
 
   const float* table(uint64_t block, uint64_t stage) const {
     return values[block * stages + stage].data();
   }
+  bool is_lattice(uint64_t stage) const { return !units.empty() && units[stage] > 0; }
   uint16_t& code(uint64_t row, uint64_t stage, uint64_t run) {
     return codes[(row * stages + stage) * runs + run];
   }
@@ -57,6 +62,13 @@ std::vector<float> root(std::span<const double> metric, uint64_t n) {
   return out;
 }
 
+std::vector<double> over_largest(std::span<const double> metric) {
+  const double most = std::ranges::max(metric);
+  std::vector<double> out(metric.begin(), metric.end());
+  for (double& v : out) v = most > 0 ? v / most : 0;
+  return out;
+}
+
 // y = x l.
 void transform(const float* x, const std::vector<float>& l, uint64_t n, float* y) {
   std::fill_n(y, n, 0.0f);
@@ -69,20 +81,25 @@ void transform(const float* x, const std::vector<float>& l, uint64_t n, float* y
 class Search {
  public:
   Search(const Tables& t, uint64_t block, std::span<const double> metric)
-      : t_(t), block_(block), metric_(metric), l_(root(metric, t.dim)) {
+      : t_(t), block_(block), l_(root(metric, t.dim)) {
     for (uint64_t s = 0; s < t.stages; ++s) {
       for (const float v : t.values[block * t.stages + s]) most_ = std::max(most_, std::fabs(v));
     }
     const float unit = most_ > 0 ? 1 / most_ : 1;
     for (float& v : l_) v *= unit;
     std::vector<float> transformed;
+    nearest_.resize(t.stages);
     for (uint64_t s = 0; s < t.stages; ++s) {
+      if (t.is_lattice(s)) {
+        if (!descent_) descent_.emplace(over_largest(metric));
+        continue;
+      }
       const std::vector<float>& table = t.values[block * t.stages + s];
       transformed.resize(table.size());
       for (uint64_t at = 0; at < table.size(); at += t.dim) {
         transform(table.data() + at, l_, t.dim, transformed.data() + at);
       }
-      nearest_.emplace_back(transformed, t.dim);
+      nearest_[s].emplace(transformed, t.dim);
     }
   }
 
@@ -99,18 +116,18 @@ class Search {
       if (begun) {
         add(s, 1, n, codes, values);
       } else {
-        choose(s, n, codes, values);
+        choose(s, n, false, codes, values);
       }
     }
     for (int turn = 0; turn < kTurns && t_.stages > 1; ++turn) {
       for (uint64_t s = 0; s < t_.stages; ++s) {
         add(s, -1, n, codes, values);
-        choose(s, n, codes, values);
+        choose(s, n, true, codes, values);
       }
     }
     if (begun && t_.stages == 1) {
       values.assign(n * dim, 0.0f);
-      choose(0, n, codes, values);
+      choose(0, n, true, codes, values);
     }
     // Sums in the order in which they are decoded.
     values.assign(n * dim, 0.0f);
@@ -118,16 +135,24 @@ class Search {
   }
 
  private:
-  void choose(uint64_t stage, uint64_t n, std::vector<uint32_t>& codes,
+  // Where `begun`, the codes that are there may be begun with.
+  void choose(uint64_t stage, uint64_t n, bool begun, std::vector<uint32_t>& codes,
               std::vector<float>& values) {
     const uint64_t dim = t_.dim;
     thread_local std::vector<float> left;
     left.resize(dim);
     for (uint64_t i = 0; i < n; ++i) {
       for (uint64_t d = 0; d < dim; ++d) left[d] = clamped_[i * dim + d] - values[i * dim + d];
-      transform(left.data(), l_, dim, points_.data() + i * dim);
+      if (t_.is_lattice(stage)) {
+        for (float& v : left) v /= t_.units[stage];
+        uint32_t& code = codes[stage * n + i];
+        if (!begun) code = nearest_e8(left.data());
+        code = (*descent_)(left.data(), static_cast<uint16_t>(code));
+      } else {
+        transform(left.data(), l_, dim, points_.data() + i * dim);
+      }
     }
-    nearest_[stage](points_, codes.data() + stage * n);
+    if (!t_.is_lattice(stage)) (*nearest_[stage])(points_, codes.data() + stage * n);
     add(stage, 1, n, codes, values);
   }
 
@@ -142,10 +167,10 @@ class Search {
 
   const Tables& t_;
   uint64_t block_;
-  std::span<const double> metric_;
   std::vector<float> l_;
   float most_ = 0;
-  std::vector<math::NearestCentroid> nearest_;
+  std::vector<std::optional<math::NearestCentroid>> nearest_;
+  std::optional<E8Descent> descent_;
   std::vector<float> points_, clamped_;
 };
 
@@ -310,6 +335,7 @@ class E8Codes final : public TableCodes {
             p_.is_short(s) ? stored[i] : load_le<uint16_t>(stored + 2 * i);
       }
       const float unit = kE8Unit * static_cast<float>(form.weights()[s]);
+      t_.units.push_back(p_.is_short(s) ? 0 : unit);
       std::vector<float>& table = t_.values.emplace_back();
       for (uint32_t code = 0; code < (p_.is_short(s) ? 256u : 65536u); ++code) {
         const E8Vector v = p_.is_short(s) ? e8_short_vector(static_cast<uint8_t>(code))

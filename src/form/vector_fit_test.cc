@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <random>
 
+#include "e8.h"
 #include "pith/base/error.h"
 #include "testing.h"
 
@@ -125,6 +127,35 @@ TEST(VectorFit, ChoosesNoWorseThanTheNearestAndOnlyBetterCodes) {
     if (dim > 2) {
       EXPECT_LT(sum_after, 0.95 * sum_before) << text;
     }
+  }
+}
+
+// The descent from neighbour to neighbour finds nearly what a search of all points would.
+TEST(VectorFit, FindsPointsOfE8NearlyAsNearAsAnyIs) {
+  const Matrix w = normal({40, 8}, 13), wanted = normal({40, 8}, 14);
+  VectorFit fit(encode(parse("lattice(e8, 2)"), w.view()));
+  std::vector<float> all;
+  for (uint32_t code = 0; code < 65536; ++code) {
+    for (const int8_t v : e8_vector(static_cast<uint16_t>(code))) all.push_back(v * 0.25f);
+  }
+  for (const uint32_t seed : {15, 16, 17}) {
+    const auto m = metric(8, seed);
+    Matrix values({40, 8});
+    fit.choose({0, 40, 0, m, wanted.values.data(), values.values.data()});
+    double found = 0, least = 0;
+    for (uint64_t r = 0; r < 40; ++r) {
+      const float* x = wanted.view().row(r).data();
+      found += error_of(m, x, values.row(r).data(), 8);
+      double best = INFINITY;
+      std::array<float, 8> v;
+      for (uint32_t code = 0; code < 65536; ++code) {
+        for (uint64_t i = 0; i < 8; ++i) v[i] = fit.scale(r, 0) * all[8 * code + i];
+        best = std::min(best, error_of(m, x, v.data(), 8));
+      }
+      least += best;
+    }
+    EXPECT_GE(found, least * 0.9999);
+    EXPECT_LT(found, least * 1.1);
   }
 }
 

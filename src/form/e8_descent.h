@@ -1,0 +1,26 @@
+// Points of the lattice E8 under a metric: from one point to the best of its 240 neighbours as long
+// as one is nearer, within the points that 16-bit codes have (e8.h).
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "e8.h"
+
+namespace pith::form {
+
+class E8Descent {
+ public:
+  // metric: 8 x 8, row-major, symmetric, with elements of about 1.
+  explicit E8Descent(std::span<const double> metric);
+
+  // From a code to one at least as near to x, in quarters of the spacing.
+  uint16_t operator()(const float* x, uint16_t code) const;
+
+ private:
+  std::array<float, kE8 * kE8> metric_;
+  std::vector<float> lengths_;  // of each neighbour's difference, squared
+};
+
+}  // namespace pith::form
