@@ -9,10 +9,10 @@
 namespace pith::fit {
 namespace {
 
-constexpr int kRounds = 6;
+constexpr int kRounds = 8;
 constexpr double kEnough = 1e-6;
 // Elements that an entry is fitted to.
-constexpr uint64_t kElements = 64;
+constexpr uint64_t kElements = 256;
 
 // The elements that entries make in some rows, and back.
 class Operator {

@@ -208,6 +208,27 @@ class VectorStrip {
   std::vector<float> wanted_, found_;  // of a run, row by row
 };
 
+constexpr double kFactors[] = {0.92, 1, 1.05, 1.1, 1.16, 1.25};
+constexpr uint64_t kTrialStrips = 2;
+
+// Of all groups, row by row.
+std::vector<float> scales_of(const VectorJob& job) {
+  std::vector<float> scales;
+  for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
+    for (uint64_t c = 0; c < job.columns(); c += job.group) scales.push_back(job.fit.scale(r, c));
+  }
+  return scales;
+}
+
+void set_scales(VectorJob& job, const std::vector<float>& scales, double factor) {
+  uint64_t i = 0;
+  for (uint64_t r = 0; r < job.weights.shape.rows; ++r) {
+    for (uint64_t c = 0; c < job.columns(); c += job.group) {
+      job.fit.set_scale(r, c, static_cast<float>(factor * scales[i++]));
+    }
+  }
+}
+
 // How often codes are chosen anew for entries and scales that were fitted to the last.
 int rounds_for(const VectorFit& fit) {
   constexpr uint64_t kFew = 1 << 14;
@@ -240,10 +261,12 @@ ErrorFeedback::Result ErrorFeedback::encode_vectors(form::FormPtr start, MatrixV
   VectorJob job{weights, fit, h, metrics, fit.dim(), fit.group_length()};
 
   Result best{std::move(start), 0};
-  const auto pass = [&](bool feed_back, int sweeps) {
-    std::vector<double> errors((weights.shape.rows + kTile - 1) / kTile);
+  const uint64_t strips = (weights.shape.rows + kTile - 1) / kTile;
+  // Of every so many strips.
+  const auto pass = [&](bool feed_back, int sweeps, uint64_t every = 1) {
+    std::vector<double> errors((strips + every - 1) / every);
     parallel_for(threads, errors.size(), [&](size_t i) {
-      VectorStrip<Factor> strip(*factor_, job, i * kTile);
+      VectorStrip<Factor> strip(*factor_, job, i * every * kTile);
       feed_back ? strip.feed_back() : strip.take();
       strip.begin_descent();
       strip.improve_scales();
@@ -252,12 +275,29 @@ ErrorFeedback::Result ErrorFeedback::encode_vectors(form::FormPtr start, MatrixV
     });
     return mean * std::accumulate(errors.begin(), errors.end(), 0.0);
   };
+  std::vector<float> begin;
+  if (job.group > 0) begin = scales_of(job);
   best.error = pass(false, 0);
+  if (job.group > 0) set_scales(job, begin, 1);
   const auto keep = [&](double error) {
     if (!(error < best.error)) return;
     best = {fit.form(), error};
   };
   if (job.dim > kMostSteps) return best;
+  if (fit.entries() == 0 && job.group > 0) {
+    // What errors are passed on makes what is rounded larger than the weights: what suits some rows
+    // suits all.
+    const uint64_t every = std::max<uint64_t>(1, strips / kTrialStrips);
+    double least = INFINITY, chosen = 1;
+    for (const double factor : kFactors) {
+      set_scales(job, begin, factor);
+      const double error = pass(true, 0, std::min(every, strips));
+      if (!(error < least)) continue;
+      least = error;
+      chosen = factor;
+    }
+    set_scales(job, begin, chosen);
+  }
   const int rounds = rounds_for(fit), sweeps = factor_->feeds_back() ? options_.sweeps : 0;
   for (int round = 0; round < rounds; ++round) {
     if (round > 0) refit_entries(h, weights, rows, threads, fit);

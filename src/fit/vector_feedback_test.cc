@@ -64,12 +64,29 @@ TEST(VectorFeedback, DescentGainsBeyondFeedback) {
 // At as many bits, vectors leave less of the same metric's error than scalars, feedback for both.
 TEST(VectorFeedback, VectorsLeaveLessThanScalars) {
   const Matrix w = noise({64, 128}, 4, 0.02f);
-  const Metric metric = metric_of(correlated(1000, 128, 10));
+  Matrix x = noise({1000, 128}, 20);
+  for (uint64_t t = 0; t < 1000; ++t) {
+    for (uint64_t c = 1; c < 128; ++c) x.row(t)[c] += 0.8f * x.row(t)[c - 1];
+  }
+  const Metric metric = metric_of(x);
+  const auto error = [&](const char* text) {
+    const Fitter inner = feedback_fitter(parse(text), {ColumnOrder::kNatural, 1e-3});
+    return in_basis(parse("hadamard"), inner)({"w", w.view(), metric, {}, 1}).error;
+  };
+  const double scalar = error("uniform(2, group=row, grid=gaussian)");
+  EXPECT_LT(error("lattice(e8, 2)"), 0.8 * scalar);
+  EXPECT_LT(error("lattice(pyramid, dim=16, bits=2)"), scalar);
+}
+
+TEST(VectorFeedback, FindsFormsBehindBases) {
+  const Matrix w = noise({16, 32}, 4, 0.02f);
+  const Metric metric = metric_of(correlated(300, 32, 10));
   const Task task{"w", w.view(), metric, {}, 1};
-  const auto error = [&](const char* text) { return expression_fitter(parse(text))(task).error; };
-  const double scalar = error("hadamard | uniform(2, group=row, grid=gaussian)");
-  EXPECT_LT(error("hadamard | lattice(e8, 2)"), 0.9 * scalar);
-  EXPECT_LT(error("hadamard | lattice(pyramid, dim=16, bits=2)"), scalar);
+  for (const char* text : {"hadamard | lattice(e8, 1)", "scale | hadamard | codebook(4)"}) {
+    const Fitted ours = expression_fitter(parse(text))(task);
+    EXPECT_EQ(ours.form->expression(), encode(parse(text), w.view())->expression());
+    EXPECT_LT(ours.error, 0.5 * nearest_fitter(parse(text))(task).error) << text;
+  }
 }
 
 // Without correlations it is k-means with a weight for every element.

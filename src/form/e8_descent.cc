@@ -1,7 +1,9 @@
 #include "e8_descent.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 
 namespace pith::form {
@@ -9,6 +11,8 @@ namespace {
 
 constexpr size_t kNeighbours = 240;
 constexpr int kMostSteps = 16;
+// From the point that is best among its neighbours, so many of the nearest of these are begun from.
+constexpr int kDetours = 8;
 // A step is taken where it gains more than rounding might say it does.
 constexpr float kLeastGain = 1e-5f;
 
@@ -60,6 +64,14 @@ std::optional<uint16_t> code_of(const E8Vector& v) {
   return code;
 }
 
+E8Vector neighbour(const E8Vector& point, size_t n) {
+  E8Vector next;
+  for (size_t k = 0; k < kE8; ++k) {
+    next[k] = static_cast<int8_t>(point[k] + tables().vectors[n][k]);
+  }
+  return next;
+}
+
 }  // namespace
 
 E8Descent::E8Descent(std::span<const double> metric) : lengths_(kNeighbours) {
@@ -75,26 +87,29 @@ E8Descent::E8Descent(std::span<const double> metric) : lengths_(kNeighbours) {
   }
 }
 
-uint16_t E8Descent::operator()(const float* x, uint16_t code) const {
+void E8Descent::changes(const float* x, const E8Vector& point, float* change) const {
   const Tables& t = tables();
+  std::array<float, kE8> slope{};
+  for (size_t i = 0; i < kE8; ++i) {
+    const float e = x[i] - static_cast<float>(point[i]);
+    for (size_t j = 0; j < kE8; ++j) slope[j] += 2 * e * metric_[i * kE8 + j];
+  }
+  for (size_t n = 0; n < kNeighbours; ++n) change[n] = lengths_[n];
+  for (size_t k = 0; k < kE8; ++k) {
+    for (size_t n = 0; n < kNeighbours; ++n) change[n] -= slope[k] * t.columns[k][n];
+  }
+}
+
+float E8Descent::descend(const float* x, uint16_t& code, float* change) const {
   E8Vector point = e8_vector(code);
+  float gained = 0;
   for (int step = 0; step < kMostSteps; ++step) {
-    std::array<float, kE8> slope{};
-    for (size_t i = 0; i < kE8; ++i) {
-      const float e = x[i] - static_cast<float>(point[i]);
-      for (size_t j = 0; j < kE8; ++j) slope[j] += 2 * e * metric_[i * kE8 + j];
-    }
-    alignas(64) std::array<float, kNeighbours> change;
-    for (size_t n = 0; n < kNeighbours; ++n) change[n] = lengths_[n];
-    for (size_t k = 0; k < kE8; ++k) {
-      for (size_t n = 0; n < kNeighbours; ++n) change[n] -= slope[k] * t.columns[k][n];
-    }
+    changes(x, point, change);
     float least = 0;
     E8Vector best = point;
     for (size_t n = 0; n < kNeighbours; ++n) {
       if (!(change[n] < least - kLeastGain * lengths_[n])) continue;
-      E8Vector next;
-      for (size_t k = 0; k < kE8; ++k) next[k] = static_cast<int8_t>(point[k] + t.vectors[n][k]);
+      const E8Vector next = neighbour(point, n);
       const auto found = code_of(next);
       if (!found) continue;
       least = change[n];
@@ -102,9 +117,31 @@ uint16_t E8Descent::operator()(const float* x, uint16_t code) const {
       code = *found;
     }
     if (!(least < 0)) break;
+    gained -= least;
     point = best;
   }
-  return code;
+  return gained;
+}
+
+uint16_t E8Descent::operator()(const float* x, uint16_t code) const {
+  alignas(64) std::array<float, kNeighbours> change, other;
+  descend(x, code, change.data());
+  const E8Vector point = e8_vector(code);
+  uint16_t best = code;
+  float most = 0;
+  for (int detour = 0; detour < kDetours; ++detour) {
+    const auto n = static_cast<size_t>(std::ranges::min_element(change) - change.begin());
+    const float uphill = change[n];
+    change[n] = std::numeric_limits<float>::infinity();
+    auto at = code_of(neighbour(point, n));
+    if (!at) continue;
+    const float gained = descend(x, *at, other.data()) - uphill;
+    if (gained > most + kLeastGain * lengths_[n]) {
+      most = gained;
+      best = *at;
+    }
+  }
+  return best;
 }
 
 }  // namespace pith::form

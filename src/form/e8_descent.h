@@ -1,5 +1,5 @@
 // Points of the lattice E8 under a metric: from one point to the best of its 240 neighbours as long
-// as one is nearer, within the points that 16-bit codes have (e8.h).
+// as one is nearer, with a few detours, within the points that 16-bit codes have (e8.h).
 #pragma once
 
 #include <array>
@@ -19,6 +19,11 @@ class E8Descent {
   uint16_t operator()(const float* x, uint16_t code) const;
 
  private:
+  // What the squared distance to x grows by from the point to each neighbour.
+  void changes(const float* x, const E8Vector& point, float* change) const;
+  // By how much it falls; change: of the neighbours of where it ends.
+  float descend(const float* x, uint16_t& code, float* change) const;
+
   std::array<float, kE8 * kE8> metric_;
   std::vector<float> lengths_;  // of each neighbour's difference, squared
 };
