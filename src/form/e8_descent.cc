@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kNeighbours = 240;
 constexpr int kMostSteps = 16;
 // From the point that is best among its neighbours, so many of the nearest of these are begun from.
-constexpr int kDetours = 8;
+constexpr int kDetours = 2;
 // A step is taken where it gains more than rounding might say it does.
 constexpr float kLeastGain = 1e-5f;
 
