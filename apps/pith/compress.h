@@ -55,6 +55,11 @@ bool has_limits(const CompressArguments& arguments);
 // With limits, choices or a recipe for matrices the input is a language model, which is fitted.
 bool fits_model(const CompressArguments& arguments, const CompressPlan& plan);
 
+struct StageTime {
+  std::string stage;
+  double seconds = 0;
+};
+
 // What came of a fit, or what is to be expected of one.
 struct FittedModel {
   weights::ModelPlan plan;
@@ -62,6 +67,7 @@ struct FittedModel {
   uint64_t input_bytes = 0;
   bool calibrated = true;
   double seconds = 0;  // since the model was read
+  std::vector<StageTime> stages = {};
 };
 
 // Throw kUsage for what is no number above 0.

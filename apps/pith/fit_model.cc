@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "compress.h"
 #include "message.h"
@@ -75,20 +76,28 @@ void measure_speeds(std::vector<weights::FormCandidate>& candidates, int threads
 
 }  // namespace
 
-// A bar for the stage that is under way.
+// A bar for the stage that is under way, and how long each took.
 class ModelFit::Stages {
  public:
   explicit Stages(bool quiet) : quiet_(quiet) {}
   Progress begin(const char* stage) {
-    bar_.reset();
+    end();
     bar_ = std::make_unique<ProgressBar>(stage, quiet_, ProgressUnit::kOther);
+    stage_ = stage;
     return bar_->callback();
   }
-  void end() { bar_.reset(); }
+  void end() {
+    if (bar_) times_.emplace_back(stage_, bar_->seconds());
+    bar_.reset();
+  }
+  // Since it was asked last.
+  std::vector<StageTime> times() { return std::exchange(times_, {}); }
 
  private:
   bool quiet_;
+  std::string stage_;
   std::unique_ptr<ProgressBar> bar_;
+  std::vector<StageTime> times_;
 };
 
 bool has_limits(const CompressArguments& a) {
@@ -197,6 +206,7 @@ FittedModel ModelFit::fit(const weights::Limits& limits, archive::WriteOptions& 
   stages_->end();
   compressor_->store(made, options);
   FittedModel out = with(std::move(made.plan));
+  out.stages = stages_->times();
   out.measured = made.measured;
   return out;
 }

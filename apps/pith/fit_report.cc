@@ -58,6 +58,9 @@ void report_fit(const CompressArguments& a, const FittedModel& f,
         f.measured->tokens, f.measured->divergence, f.measured->perplexity,
         f.measured->perplexity_before, 100 * f.measured->same_best);
   }
+  for (const StageTime& t : f.stages) {
+    if (a.verbose) note("{}: {}", t.stage, time_text(t.seconds));
+  }
   note("time: {}, peak memory {}", time_text(f.seconds), size_text(memory_use().peak));
 }
 

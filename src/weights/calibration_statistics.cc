@@ -66,7 +66,9 @@ class Calibration {
         window_(window),
         options_(options),
         threads_(thread_count(options.threads)),
-        gradient_ids_(windows.first(gradient_tokens())),
+        input_ids_(windows.first(whole_windows(options.input_tokens))),
+        gradient_ids_(windows.first(
+            options.gradient_tokens == 0 ? 0 : whole_windows(options.gradient_tokens))),
         steps_(options.progress, steps()) {}
 
   CalibrationStatistics run() {
@@ -82,14 +84,14 @@ class Calibration {
   }
 
  private:
-  uint64_t gradient_tokens() const {
-    if (options_.gradient_tokens == 0) return 0;
-    const uint64_t windows = std::max<uint64_t>(1, options_.gradient_tokens / window_);
+  // Tokens of the windows that there are, at least one.
+  uint64_t whole_windows(uint64_t tokens) const {
+    const uint64_t windows = std::max<uint64_t>(1, tokens / window_);
     return std::min<uint64_t>(windows, ids_.size() / window_) * window_;
   }
   // Back takes about three times as long as forward.
   uint64_t steps() const {
-    return (ids_.size() + 3 * gradient_ids_.size()) / window_ * weights_.layers.size();
+    return (input_ids_.size() + 3 * gradient_ids_.size()) / window_ * weights_.layers.size();
   }
 
   void take_inputs(const std::string& first, std::span<const std::string_view> names,
@@ -114,7 +116,7 @@ class Calibration {
 
   void read_layers() {
     model::LayerRunner runner(model_.config(), window_, threads_);
-    Matrix stream = model::embed(*weights_.embedding, ids_);
+    Matrix stream = model::embed(*weights_.embedding, input_ids_);
     Sums sums;
     const model::InputObserver observer = [&](std::span<const std::string_view> names,
                                               MatrixView inputs) {
@@ -186,7 +188,7 @@ class Calibration {
   uint64_t window_;
   const CalibrationOptions& options_;
   int threads_;
-  std::span<const int32_t> gradient_ids_;
+  std::span<const int32_t> input_ids_, gradient_ids_;
   Steps steps_;
   CalibrationStatistics made_;
 };

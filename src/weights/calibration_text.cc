@@ -46,4 +46,17 @@ CalibrationText calibration_text(const model::LanguageModel& model, std::string_
   return out;
 }
 
+CalibrationText some_windows(const CalibrationText& text, uint64_t tokens) {
+  CalibrationText out = text;
+  if (tokens >= text.windows.size()) return out;
+  out.windows.clear();
+  const uint64_t count = std::clamp<uint64_t>(tokens / text.length, 1, text.count());
+  for (uint64_t i = 0; i < count; ++i) {
+    const auto from =
+        text.windows.begin() + static_cast<int64_t>(i * text.count() / count * text.length);
+    out.windows.insert(out.windows.end(), from, from + static_cast<int64_t>(text.length));
+  }
+  return out;
+}
+
 }  // namespace pith::weights

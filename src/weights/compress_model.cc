@@ -24,6 +24,8 @@ namespace {
 // Results of other versions' fitters are not gone on with; raised with every change of what they
 // give.
 constexpr std::string_view kFitters = "fitters 1";
+// Of which sizes of inputs are kept; the walks that fit see more.
+constexpr uint64_t kInputTokens = 2048;
 
 Progress stage(const CompressModelOptions& options, const char* name) {
   return options.progress ? options.progress(name) : Progress();
@@ -148,7 +150,8 @@ void ModelCompressor::State::calibrate_model() {
   const std::span<const int32_t> windows = std::span(text.windows).first(some);
   const auto make = [&] {
     return calibrate(model, windows, text.length,
-                     {.gradient_tokens = options.gradient_tokens,
+                     {.input_tokens = kInputTokens,
+                      .gradient_tokens = options.gradient_tokens,
                       .threads = options.threads,
                       .progress = stage(options, "calibrating")});
   };

@@ -7,6 +7,7 @@
 #include "linears.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/form/compose.h"
 #include "pith/model/layer_runner.h"
 
 namespace pith::weights {
@@ -74,6 +75,18 @@ FormPtr in_floats(const form::Form& form) {
   return form::encode(form::parse("dense(f32)"), form::decode(form).view());
 }
 
+// The layer where what it gives is not asked for, only what its matrices see.
+DecoderLayer only_inputs(DecoderLayer layer) {
+  const auto cut = [](model::FeedForward& f) {
+    f.down.weight = form::zeros(f.down.weight->shape());
+  };
+  if (layer.feed_forward) cut(*layer.feed_forward);
+  if (!layer.experts) return layer;
+  for (model::FeedForward& expert : layer.experts->experts) cut(expert);
+  if (layer.experts->shared) cut(*layer.experts->shared);
+  return layer;
+}
+
 class Walk {
  public:
   Walk(const model::LanguageModel& model, const CalibrationText& text, const Visitor& visitor,
@@ -122,9 +135,11 @@ class Walk {
 
   void layer(DecoderLayer layer, uint32_t index, Matrix& stream) {
     Moments moments(options_.threads);
-    {
-      Matrix seen = options_.only_look ? Matrix() : stream;
-      runner_.run(layer, index, options_.only_look ? stream : seen, moments.observer());
+    if (options_.only_look) {
+      runner_.run(layer, index, stream, moments.observer());
+    } else {
+      Matrix seen = stream;
+      runner_.run(only_inputs(layer), index, seen, moments.observer());
     }
     moments.finish();
     for (Linear* l : linears(layer)) {

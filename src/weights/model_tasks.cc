@@ -51,7 +51,9 @@ Metric ModelTasks::head_inputs() const {
 
 void ModelTasks::walk(const FitOne& fit_one, bool only_look, const Progress& progress) {
   const bool tied = model_.config().tied_embeddings;
-  walk_layers(model_, *text_,
+  // How much a matrix will take shows on less text than what it becomes.
+  constexpr uint64_t kLookedAt = 8192;
+  walk_layers(model_, only_look ? some_windows(*text_, kLookedAt) : *text_,
               [&](const Visit& v) -> FormPtr {
                 if (v.role == Role::kHead && only_look) looked_at_ = v.inputs;
                 if (v.role == Role::kHead && tied) {

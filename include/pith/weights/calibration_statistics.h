@@ -70,6 +70,8 @@ struct CalibrationStatistics {
 };
 
 struct CalibrationOptions {
+  // Tokens, in whole windows but at least one, that inputs and entropies are taken of.
+  uint64_t input_tokens = UINT64_MAX;
   // Tokens, in whole windows but at least one, that gradients are made for; 0: none.
   uint64_t gradient_tokens = 4096;
   uint64_t seed = 1;  // of the targets that are drawn

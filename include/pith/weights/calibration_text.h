@@ -28,4 +28,7 @@ struct CalibrationSize {
 CalibrationText calibration_text(const model::LanguageModel& model, std::string_view text,
                                  const CalibrationSize& size = {});
 
+// Windows spread over these, of about so many tokens but at least one.
+CalibrationText some_windows(const CalibrationText& text, uint64_t tokens);
+
 }  // namespace pith::weights
