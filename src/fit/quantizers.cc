@@ -21,6 +21,16 @@ bool same(const LastFactor& last, const Metric& inputs) {
          last.matrix.data() == inputs.matrix().data();
 }
 
+// The nearest codes, or those that feedback finds.
+Fitted better_of(const Task& task, const form::Expression& expression,
+                 const ErrorFeedback& feedback) {
+  Fitted nearest = measured(task, form::encode(expression, task.weights));
+  form::FormPtr fed = form::VectorFit::fits(expression)
+                          ? feedback.encode_vectors(nearest.form, task.weights, task.outputs).form
+                          : feedback.encode(expression, task.weights).form;
+  return better(std::move(nearest), measured(task, std::move(fed)));
+}
+
 }  // namespace
 
 Fitter nearest_fitter(const form::Expression& expression) {
@@ -40,8 +50,7 @@ Fitter importance_fitter(const form::Expression& expression) {
       importance.push_back(task.inputs.importance(c));
     }
     const ErrorFeedback alone(Metric::diagonal(std::move(importance)), {.threads = task.threads});
-    return better(measured(task, form::encode(expression, task.weights)),
-                  measured(task, alone.encode(expression, task.weights).form));
+    return better_of(task, expression, alone);
   };
 }
 
@@ -56,12 +65,7 @@ Fitter feedback_fitter(const form::Expression& expression, const FeedbackOptions
       last->inputs = task.inputs;
       last->matrix = task.inputs.matrix();
     }
-    Fitted nearest = measured(task, form::encode(expression, task.weights));
-    form::FormPtr fed =
-        form::VectorFit::fits(expression)
-            ? last->feedback->encode_vectors(nearest.form, task.weights, task.outputs).form
-            : last->feedback->encode(expression, task.weights).form;
-    return better(std::move(nearest), measured(task, std::move(fed)));
+    return better_of(task, expression, *last->feedback);
   };
 }
 

@@ -43,12 +43,15 @@ void use_pvq(const Values& values, Plan& plan) {
 }
 
 void use_nowag(const Values& values, Plan& plan) {
-  const auto e =
-      form::parse(fmt::format("codebook({}, dim={}, group=row)",
-                              number(values, "entries", 2, 65536), number(values, "dim", 1, 64)));
+  const std::string shape =
+      fmt::format("{}, dim={}", number(values, "entries", 2, 65536), number(values, "dim", 1, 64));
   const bool normalized = yes(values, "normalized");
+  const form::Expression scaled = form::parse(fmt::format("codebook({}, group=row)", shape)),
+                         plain = form::parse(fmt::format("codebook({})", shape));
   plan.candidates.push_back(
-      {"nowag-vq", fit::column_normalized(fit::feedback_fitter(e), normalized)});
+      {"nowag-vq", yes(values, "norms")
+                       ? fit::column_normalized(fit::feedback_fitter(scaled), normalized)
+                       : fit::importance_fitter(plain)});
 }
 
 }  // namespace
@@ -104,6 +107,7 @@ Recipe nowag_vq() {
   r.parts = {"fit/quantizers.h", "fit/feedback.h", "form/vector_fit.h"};
   r.options = {{"entries", "256", "of the codebook, 2 to 65536"},
                {"dim", "4", "neighbours in a row that a code stands for"},
+               {"norms", "yes", "no: the same k-means of the matrix as it is"},
                {"normalized", "yes", "no: errors count as they are in the outputs"}};
   r.apply = use_nowag;
   return r;
