@@ -102,7 +102,8 @@ Recipe nowag_vq() {
       "k-means without weights.";
   r.verified =
       "recipe tests on weights whose rows and columns differ, beside k-means with the same weights "
-      "and as many bytes without norms; fit tests of the k-means.";
+      "and as many bytes without norms; on the reference model norms cost more than they bring "
+      "(docs/fitters-quantizing.md); fit tests of the k-means.";
   r.example = "pith compress lm --recipe nowag-vq";
   r.parts = {"fit/quantizers.h", "fit/feedback.h", "form/vector_fit.h"};
   r.options = {{"entries", "256", "of the codebook, 2 to 65536"},
