@@ -10,6 +10,7 @@
 #include "scale_basis.h"
 #include "scales.h"
 #include "sum.h"
+#include "tiles.h"
 
 namespace pith::form {
 
@@ -39,6 +40,34 @@ FormPtr lowrank_of(FormPtr left, FormPtr right) {
 
 FormPtr zeros(Shape shape) {
   return std::make_shared<ConstantForm>(shape, ConstantForm::Spelling::kZeros, 0);
+}
+
+FormPtr stack_of(const std::vector<FormPtr>& forms) {
+  if (forms.empty()) fail(ErrorKind::kUsage, "a stack of nothing");
+  if (forms.size() == 1) return forms[0];
+  Shape shape{0, forms[0]->shape().cols};
+  std::vector<TilesForm::Part> parts;
+  for (const FormPtr& form : forms) {
+    const auto top = static_cast<int64_t>(shape.rows);
+    shape.rows = checked_add(shape.rows, form->shape().rows);
+    if (form->shape().cols != shape.cols || shape.rows > INT64_MAX) {
+      fail(ErrorKind::kUsage, "a stack of forms of different widths");
+    }
+    parts.push_back({{top, static_cast<int64_t>(shape.rows)}, {0, {}}, form});
+  }
+  return std::make_shared<TilesForm>(shape, std::move(parts));
+}
+
+FormPtr part_of_stack(const Form& stack, uint64_t part, uint64_t parts) {
+  const auto* tiles = dynamic_cast<const TilesForm*>(&stack);
+  const Shape shape = stack.shape();
+  if (!tiles || part >= parts || tiles->parts().size() != parts || shape.rows % parts != 0) {
+    return nullptr;
+  }
+  const TilesForm::Part& found = tiles->parts()[part];
+  const uint64_t height = shape.rows / parts;
+  const bool whole = found.cols == Range{0, {}} && found.form->shape() == Shape{height, shape.cols};
+  return whole && found.rows.begin == static_cast<int64_t>(part * height) ? found.form : nullptr;
 }
 
 FormPtr scaled_columns(std::vector<float> scales, FormPtr inner) {

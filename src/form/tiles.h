@@ -29,6 +29,8 @@ class TilesForm final : public Form {
   std::string_view kind() const override { return "tiles"; }
   void write_body(BodyWriter& to) const override;
 
+  const std::vector<Part>& parts() const { return parts_; }
+
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
 

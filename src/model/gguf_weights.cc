@@ -133,13 +133,9 @@ class GgufWeights final : public WeightSource {
         fail(ErrorKind::kData, "tensor {} does not hold {} experts", io::in_quotes(name),
              config_.experts);
       }
-      const uint32_t slices = stacked ? config_.experts : 1;
-      for (uint32_t e = 0; e < slices; ++e) {
-        GgufTensorName gguf{name, {}};
-        if (stacked) gguf.expert = e;
-        if (auto hf = hf_tensor_name(gguf, config_.architecture)) {
-          places_.try_emplace(std::move(*hf), Place{&tensor, gguf.expert});
-        }
+      const std::vector<std::string> weights = weights_in_gguf(name, config_);
+      for (uint32_t e = 0; e < weights.size(); ++e) {
+        places_.try_emplace(weights[e], Place{&tensor, stacked ? std::optional(e) : std::nullopt});
       }
     }
   }

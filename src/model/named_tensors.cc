@@ -3,6 +3,7 @@
 #include "expert_rows.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/form/compose.h"
 #include "pith/form/tensor.h"
 #include "pith/io/text.h"
 
@@ -55,6 +56,8 @@ form::FormPtr form_in_archive(const NamedTensors::Tensor& tensor, uint64_t slice
   form::FormPtr all = tensor.stacked.lock();
   if (!all) tensor.stacked = all = tensor.archive->form(tensor.index);
   if (!all) return nullptr;
+  // Experts that were fitted one by one run as if they were alone.
+  if (form::FormPtr alone = form::part_of_stack(*all, slice, slices)) return alone;
   const uint64_t rows = all->shape().rows / slices;
   if (rows * slices != all->shape().rows) {
     fail(ErrorKind::kData, "it does not hold {} experts", slices);

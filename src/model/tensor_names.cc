@@ -159,6 +159,19 @@ bool holds_all_experts(std::string_view gguf_name) {
   return !ending.empty() && gguf_name.starts_with("blk.") && gguf_name.ends_with(kStacked);
 }
 
+std::vector<std::string> weights_in_gguf(std::string_view gguf_name, const DecoderConfig& config) {
+  const bool stacked = holds_all_experts(gguf_name);
+  std::vector<std::string> names;
+  for (uint32_t e = 0; e < (stacked ? config.experts : 1); ++e) {
+    GgufTensorName gguf{std::string(gguf_name), {}};
+    if (stacked) gguf.expert = e;
+    auto name = hf_tensor_name(gguf, config.architecture);
+    if (!name) return {};
+    names.push_back(std::move(*name));
+  }
+  return names;
+}
+
 bool has_paired_rows_in_gguf(std::string_view hf_name, Architecture architecture) {
   if (gguf_name(architecture) != "llama") return false;
   take_ending(hf_name);

@@ -61,6 +61,14 @@ std::shared_ptr<Source> stream_source(int fd);
 // A regular file of an open archive, with its tensors.
 std::shared_ptr<Source> archive_source(Archive archive, size_t file);
 
+// The GGUF file of another source as it would be with f16 elements in those tensors of blocks that
+// `wanted` takes, so that they can be stored in any form and come back near it. The source itself
+// where there are none, where it is no little-endian GGUF file, or where Pith cannot decode a
+// tensor.
+std::shared_ptr<Source> with_elements(
+    std::shared_ptr<Source> source,
+    const std::function<bool(const io::TensorRegion& tensor)>& wanted);
+
 // One entry of an archive to be written.
 struct Input {
   std::string path;                // in the archive: relative, '/' between names (check_path())

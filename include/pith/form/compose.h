@@ -22,6 +22,12 @@ FormPtr product_of(std::vector<FormPtr> factors);
 // ErrorKind::kUsage otherwise.
 FormPtr lowrank_of(FormPtr left, FormPtr right);
 
+// tiles(…) of forms one below the other, all as wide as the first: the experts of a layer. One
+// alone is itself. Throws ErrorKind::kUsage for other widths, none, or more than 1024.
+FormPtr stack_of(const std::vector<FormPtr>& forms);
+// Of a form that stack_of() made of `parts` of one height, one of them. Null for other forms.
+FormPtr part_of_stack(const Form& stack, uint64_t part, uint64_t parts);
+
 // `scale | inner`: column c is that of inner times scales[c], which become f16. Throws
 // ErrorKind::kUsage unless there is one for each column, finite and not zero as f16.
 FormPtr scaled_columns(std::vector<float> scales, FormPtr inner);

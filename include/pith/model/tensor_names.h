@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pith/model/config.h"
 
@@ -27,6 +28,10 @@ std::optional<GgufTensorName> gguf_tensor_name(std::string_view hf_name);
 // The reverse; nothing also for tensors that have no counterpart ("rope_freqs.weight"). Experts in
 // tensors of their own, as old files have them ("blk.0.ffn_up.7.weight"), are understood.
 std::optional<std::string> hf_tensor_name(const GgufTensorName& gguf, Architecture architecture);
+
+// The weights that a tensor of a GGUF file holds, one below the other: one, or that of each expert.
+// Empty for tensors that have no counterpart. Loading, exporting and fitting go by this.
+std::vector<std::string> weights_in_gguf(std::string_view gguf_name, const DecoderConfig& config);
 
 // Whether a GGUF tensor holds all experts of a layer, one after the other.
 bool holds_all_experts(std::string_view gguf_name);
