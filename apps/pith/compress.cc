@@ -23,7 +23,7 @@ void run(const CompressArguments& a) {
     const weights::Limits limits = limits_of(a);
     fit = std::make_unique<ModelFit>(a, plan);
     if (a.dry_run) return report_fit(a, fit->expected(limits), nullptr);
-    fitted = fit->fit(limits, plan.options);
+    fitted = fit->fit(limits, plan);
   }
   ProgressBar bar(plan.label, a.quiet);
   plan.options.progress = bar.callback();
@@ -60,6 +60,7 @@ Examples:
   pith compress model --bits 4.5 --choose fast          of forms that multiply at the speed of memory
   pith compress model --bits 5 --choose gguf -o m.pith  of GGUF's types (then: pith export m.pith -o m.gguf)
   pith compress model --frontier 2.5,3,4,5 -o m.pith    m-2.5.pith to m-5.pith, and m.svg: what each loses
+  pith compress model --forms-of q4_K_M.gguf -o m.pith  of the types that this file has, better fitted
   pith compress model --size 500MiB --dry-run           what each tensor would get
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
@@ -98,6 +99,10 @@ void add_limits(CLI::App* c, CompressArguments& a) {
       ->delimiter(',')
       ->type_name("N,...")
       ->group("Limits (models, with losses)");
+  limit("--forms-of", a.forms_of,
+        "a model of the same tensors: each matrix gets the form that it has there, as the types "
+        "of a GGUF file",
+        "MODEL");
   limit("--calibrate", a.calibration,
         "the text that the model is to be good at, or what pith calibrate made of it", "FILE");
   c->add_option("--tokens", a.tokens, "of the text that are read; default: by the model's size")

@@ -26,6 +26,7 @@ struct CompressArguments {
   std::string bits, size, ratio, kl, perplexity, latency;
   std::vector<std::string> frontier;  // several of bits
   std::vector<std::string> choices;   // expressions, "fast" or "gguf"
+  std::string forms_of;               // a model whose matrices have the forms that are wanted
   std::string calibration;            // a text, or statistics; empty: the text that Pith comes with
   uint64_t tokens = 0;                // of calibration; 0: by the size of the model
   int threads = 0;
@@ -82,8 +83,8 @@ class ModelFit {
   ~ModelFit();
 
   FittedModel expected(const weights::Limits& limits);
-  // Has the options store what was fitted.
-  FittedModel fit(const weights::Limits& limits, archive::WriteOptions& options);
+  // Has the plan store what was fitted.
+  FittedModel fit(const weights::Limits& limits, CompressPlan& plan);
   // The archives are written: nothing is to be gone on with.
   void done() const;
 

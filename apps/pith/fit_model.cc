@@ -74,6 +74,18 @@ void measure_speeds(std::vector<weights::FormCandidate>& candidates, int threads
   }
 }
 
+// The forms that the matrices of another model have: of a GGUF file, its types.
+std::map<std::string, weights::FormCandidate, std::less<>> forms_of(const std::string& path) {
+  const auto source = model::open_weights(path);
+  std::map<std::string, weights::FormCandidate, std::less<>> forms;
+  for (const std::string& name : source->names()) {
+    const form::Expression expression = source->form(name)->expression();
+    forms.emplace(name, weights::FormCandidate{form::to_string(expression),
+                                               fit::expression_fitter(expression)});
+  }
+  return forms;
+}
+
 }  // namespace
 
 // A bar for the stage that is under way, and how long each took.
@@ -106,7 +118,7 @@ bool has_limits(const CompressArguments& a) {
 }
 
 bool fits_model(const CompressArguments& a, const CompressPlan& plan) {
-  return has_limits(a) || !a.choices.empty() || !plan.candidates.empty();
+  return has_limits(a) || !a.choices.empty() || !a.forms_of.empty() || !plan.candidates.empty();
 }
 
 weights::Limits limits_of(const CompressArguments& a) {
@@ -139,6 +151,12 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
   options.allocation = plan.allocation;
   if (a.choices.empty() && !a.latency.empty()) measure_speeds(options.candidates, a.threads);
+  if (!a.forms_of.empty()) {
+    const bool other = has_limits(a) || !options.candidates.empty();
+    if (other)
+      fail(ErrorKind::kUsage, "--forms-of says what every matrix gets, and leaves no choice");
+    options.forms = forms_of(a.forms_of);
+  }
   if (options.candidates.size() > 1 && !has_limits(a) && !options.allocation.has_limit) {
     fail(ErrorKind::kUsage, "several forms to choose from need a limit, as --bits 4");
   }
@@ -200,11 +218,12 @@ FittedModel ModelFit::expected(const weights::Limits& limits) {
   return with(compressor_->plan(limits));
 }
 
-FittedModel ModelFit::fit(const weights::Limits& limits, archive::WriteOptions& options) {
+FittedModel ModelFit::fit(const weights::Limits& limits, CompressPlan& plan) {
   weights::CompressedModel made;
   attempt([&] { made = compressor_->compress(limits); });
   stages_->end();
-  compressor_->store(made, options);
+  plan.inputs = compressor_->inputs();
+  compressor_->store(made, plan.options);
   FittedModel out = with(std::move(made.plan));
   out.stages = stages_->times();
   out.measured = made.measured;

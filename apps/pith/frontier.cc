@@ -105,7 +105,7 @@ void compress_frontier(const CompressArguments& a, CompressPlan& plan) {
       p.bytes = p.fitted.plan.bytes;
       continue;
     }
-    p.fitted = fit.fit({.bits = b}, plan.options);
+    p.fitted = fit.fit({.bits = b}, plan);
     p.path = plan.path = path_at(path, b);
     ProgressBar bar(plan.path.string(), a.quiet);
     plan.options.progress = bar.callback();

@@ -80,9 +80,8 @@ struct ModelCompressor::State {
   State(const LanguageModel& m, std::vector<archive::Input> in, std::string_view calibration,
         CompressModelOptions o)
       : model(m),
-        inputs(std::move(in)),
         options(std::move(o)),
-        tensors(m, inputs, options.rules, options.threads),
+        tensors(m, std::move(in), options.rules, options.threads),
         journal(options.journal),
         fitter({.step = 1}),
         candidates(options.candidates, options.allocation.proxy, options.allocation.keep) {
@@ -91,8 +90,12 @@ struct ModelCompressor::State {
       calibrate_model();
     }
     start = key_of_start();
-    if (options.candidates.size() != 1) measure_rates();
+    if (is_choice()) measure_rates();
   }
+
+  // Whether limits decide what a weight gets.
+  bool is_choice() const { return options.candidates.size() != 1 && options.forms.empty(); }
+  const FormCandidate& form_of(std::string_view name) const;
 
   void calibrate_model();
   Hash128 key_of_start() const;
@@ -125,7 +128,6 @@ struct ModelCompressor::State {
   }
 
   const LanguageModel& model;
-  std::vector<archive::Input> inputs;
   CompressModelOptions options;
   ModelTensors tensors;
   Journal journal;
@@ -313,6 +315,14 @@ CompressedModel ModelCompressor::State::fit_all(const FitOne& fit_one) {
   return out;
 }
 
+// Where there is no choice.
+const FormCandidate& ModelCompressor::State::form_of(std::string_view name) const {
+  if (options.forms.empty()) return options.candidates[0];
+  const auto found = options.forms.find(name);
+  if (found == options.forms.end()) fail(ErrorKind::kUsage, "{}: no form was given for it", name);
+  return found->second;
+}
+
 CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Chosen>& chosen) {
   if (options.allocation.keep && !chosen.empty()) {
     CompressedModel out{.tensors = {}, .plan = plan_of(chosen), .measured = {}};
@@ -323,7 +333,7 @@ CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Ch
     return out;
   }
   return fit_all([&](const Task& task, FittedInOrder& in_order) {
-    const FormCandidate* candidate = &options.candidates[0];
+    const FormCandidate* candidate = is_choice() ? nullptr : &form_of(task.name);
     for (size_t i = 0; i < chosen.size(); ++i) {
       if (candidates.names()[i] == task.name) candidate = chosen[i].candidate;
     }
@@ -408,18 +418,20 @@ ModelCompressor::~ModelCompressor() = default;
 
 ModelPlan ModelCompressor::plan(const Limits& limits) const {
   const State& s = *state_;
-  if (s.options.candidates.empty()) return s.plan_of(s.step_of(limits));
-  if (s.options.candidates.size() > 1) return s.plan_of(s.choose(limits));
+  if (s.is_choice()) {
+    return s.options.candidates.empty() ? s.plan_of(s.step_of(limits))
+                                        : s.plan_of(s.choose(limits));
+  }
   fail(ErrorKind::kUsage, "what one form will take is known when it is fitted");
 }
 
 CompressedModel ModelCompressor::compress(const Limits& limits) {
   State& s = *state_;
   CompressedModel out;
-  if (s.options.candidates.empty()) {
-    out = s.fit_within(limits);
-  } else if (s.options.candidates.size() == 1) {
+  if (!s.is_choice()) {
     out = s.fit(std::vector<CandidateTable::Chosen>());
+  } else if (s.options.candidates.empty()) {
+    out = s.fit_within(limits);
   } else {
     out = s.fit(s.choose(limits));
   }
@@ -433,6 +445,9 @@ void ModelCompressor::store(const CompressedModel& compressed,
   options.fitted = state_->tensors.stored_as(compressed.tensors);
 }
 
+const std::vector<archive::Input>& ModelCompressor::inputs() const {
+  return state_->tensors.inputs();
+}
 uint64_t ModelCompressor::input_bytes() const { return state_->tensors.input_bytes(); }
 
 const Journal& ModelCompressor::journal() const { return state_->journal; }

@@ -4,7 +4,8 @@
 //   ModelCompressor compressor(model, inputs, text, options);     // calibrates
 //   compressor.plan({.bytes = 4 << 20});                          // what would come of it
 //   CompressedModel small = compressor.compress({.bytes = 4 << 20});
-//   write_archive(inputs, "small.pith", {.fitted = small.forms(...)});
+//   compressor.store(small, options);
+//   write_archive(compressor.inputs(), "small.pith", options);
 #pragma once
 
 #include <cstdint>
@@ -57,6 +58,8 @@ struct CompressModelOptions {
   std::vector<FormCandidate> candidates = {};
   // How several candidates are shared out.
   Allocation allocation = {};
+  // By the names of weights, what each gets, in place of a choice.
+  std::map<std::string, FormCandidate, std::less<>> forms = {};
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
   // The folder where what is done is kept, so that the same work goes on if it was interrupted,
@@ -110,14 +113,18 @@ class ModelCompressor {
   ~ModelCompressor();
 
   // Throws ErrorKind::kLimit, with the smallest that can be, for limits that cannot be met;
-  // kUsage where none is set.
+  // kUsage where none is set and there is a choice, or where a weight has no form among
+  // options.forms.
   ModelPlan plan(const Limits& limits) const;
   CompressedModel compress(const Limits& limits);
 
   // For WriteOptions::fitted and ::forms.
   void store(const CompressedModel& compressed, archive::WriteOptions& options) const;
 
-  // Of the whole input.
+  // What to write: the inputs, but with elements (f16) in place of the blocks of a GGUF file's
+  // matrices, which come back as such.
+  const std::vector<archive::Input>& inputs() const;
+  // Of the whole input, as it was given.
   uint64_t input_bytes() const;
   // To be removed when the archive is written.
   const Journal& journal() const;
