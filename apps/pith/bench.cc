@@ -91,6 +91,12 @@ void add_weights(CLI::App& parent, const std::shared_ptr<Options>& o) {
   add_data(c, o);
   c.add_option("--files", o->files, "only GGUF mixes whose name matches this shell pattern")
       ->type_name("GLOB");
+  c.add_option("--part", o->parts,
+               "only these: curve (what is left at each size), gguf (files of the same types, run "
+               "by llama.cpp), gaussian (matrices of random numbers)")
+      ->type_name("PART,...")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"curve", "gguf", "gaussian"}));
   const auto rows = [&](const char* name, std::vector<std::string>& values, const char* type,
                         const char* help) {
     c.add_option(name, values, help)

@@ -22,6 +22,7 @@ struct Options {
   bool quick = false;                        // leave out what takes minutes
   bool prepare = true;                       // run tools/bench_data.py first
   std::vector<std::string> forms;            // expressions; empty: a list of common ones
+  std::vector<std::string> parts;            // of the benchmark; empty: all
   std::vector<std::string> recipes, fitted;  // more rows for the weights: names, expressions
   uint64_t windows = 24;                     // of a text that models are measured on
   std::string plots;                         // folder for pictures; empty: among the data

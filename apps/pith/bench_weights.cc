@@ -6,6 +6,7 @@
 
 #include "bench_data.h"
 #include "bench_llama.h"
+#include "bench_weights_gguf.h"
 #include "bench_weights_measure.h"
 #include "bench_weights_ours.h"
 #include "bench_weights_peer.h"
@@ -303,13 +304,20 @@ void bench_weights(const Options& options) {
   const fs::path data = options.data;
   fs::create_directories(data);
   if (!has_llama()) report.note(llama_hint());
+  const auto wanted = [&](const char* part) {
+    return options.parts.empty() || std::ranges::find(options.parts, part) != options.parts.end();
+  };
   if (const auto missing = missing_text()) {
     report.note(fmt::format("skipped the reference model: {} is missing; set PITH_DATA", *missing));
   } else {
     const fs::path folder = folder_for(data);
-    WeightsBench(options, report, reference_inputs(folder), folder).run();
+    const WeightInputs inputs = reference_inputs(folder);
+    if (wanted("curve")) WeightsBench(options, report, inputs, folder).run();
+    if (wanted("gguf") && has_llama()) {
+      bench_gguf(options, inputs, kImportanceWindows, folder, report);
+    }
   }
-  bench_gaussian(options, data, report);
+  if (wanted("gaussian")) bench_gaussian(options, data, report);
   report.finish();
 }
 

@@ -8,6 +8,7 @@
 
 #include "bench_peers.h"
 #include "pith/base/file.h"
+#include "pith/base/parallel.h"
 #include "pith/io/text.h"
 #include "pith/model/export_gguf.h"
 #include "pith/model/prompt.h"
@@ -136,6 +137,16 @@ fs::path PeerQuantizer::decoded(const fs::path& file) {
   answer(
       fmt::format("quantize {} -o {} --type F32", quoted(file.string()), quoted(plain.string())));
   return plain;
+}
+
+PeerScore peer_score(const fs::path& model, const PeerRun& run) {
+  std::string command =
+      fmt::format("score {} --ids @{} --context {} --threads {}", quoted(model.string()),
+                  quoted(run.ids.string()), run.context, thread_count(0));
+  if (!run.save.empty()) command += " --save " + quoted(run.save.string());
+  if (!run.reference.empty()) command += " --reference " + quoted(run.reference.string());
+  const Json got = answer(command);
+  return {got.at("perplexity"), got.value("kl", 0.0), got.value("top1", 0.0)};
 }
 
 std::vector<MatrixFigures> peer_matrices(const fs::path& file, uint64_t columns,

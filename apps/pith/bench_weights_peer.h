@@ -40,6 +40,18 @@ class PeerQuantizer {
   uint64_t windows_;
 };
 
+// A file that llama.cpp runs on windows of ids, which stand in a file as text.
+struct PeerRun {
+  std::filesystem::path ids;
+  uint64_t context = 512;                // ids of a window, all but the first predicted
+  std::filesystem::path save = {};       // its predictions go there,
+  std::filesystem::path reference = {};  // or are compared with those of another run
+};
+struct PeerScore {
+  double perplexity = 0, kl = 0, same_best = 0;
+};
+PeerScore peer_score(const std::filesystem::path& model, const PeerRun& run);
+
 struct MatrixFigures {
   double bits = 0, error = 0;  // for a weight
 };

@@ -37,11 +37,6 @@ class DecoderPlan {
 
   ExportPlan take() {
     plan_.metadata = gguf_metadata(config_);
-    if (options_.type) {
-      if (const auto number = file_type_number(*options_.type)) {
-        plan_.metadata.emplace_back("general.file_type", *number);
-      }
-    }
     add_tokenizer();
     add_rope();
     for (const std::string& name : source_.names()) add(name);
@@ -54,11 +49,27 @@ class DecoderPlan {
       }
       plan_.tensors.push_back(std::move(tensor));
     }
+    if (const auto number = file_type_number(options_.type.value_or(most_common_type()))) {
+      plan_.metadata.emplace_back("general.file_type", *number);
+    }
     std::ranges::sort(plan_.tensors, {}, [](const ExportTensor& t) { return place(t.name); });
     return std::move(plan_);
   }
 
  private:
+  // Of the elements of matrices.
+  DType most_common_type() const {
+    std::map<DType, uint64_t> elements;
+    for (const ExportTensor& tensor : plan_.tensors) {
+      uint64_t n = tensor.shape.size() < 2 ? 0 : 1;
+      for (const uint64_t size : tensor.shape) n *= size;
+      elements[tensor.type] += n;
+    }
+    const auto most =
+        std::ranges::max_element(elements, {}, [](const auto& pair) { return pair.second; });
+    return most == elements.end() ? DType::kF32 : most->first;
+  }
+
   void add_tokenizer() {
     try {
       if (const auto tokenizer = source_.tokenizer()) {
