@@ -10,7 +10,7 @@ from command_support import REPOSITORY, LanguageModelTest, gguf, model, next_ste
 
 COMMANDS = ("compress", "calibrate", "decompress", "inspect", "verify", "recover", "recipes", "run", "eval", "export")
 # Commands that calibrate a model and fit its matrices.
-FITS = re.compile(r"pith calibrate|--(bits|size|ratio|kl|perplexity|latency|choose) |--recipe (gptq|awq|spqr|adaquant|quest)")
+FITS = re.compile(r"pith calibrate|--(bits|size|ratio|kl|perplexity|latency|choose|forms-of) |--recipe (gptq|awq|spqr|adaquant|quest)")
 
 
 def help_examples(text):
