@@ -37,6 +37,7 @@ constexpr PeerMix kMixes[] = {
     {"IQ4_XS", true, true},   {"Q3_K_S", true, true},   {"IQ3_S", true, true},
     {"IQ3_XXS", true, true},  {"Q2_K", true, true},     {"IQ2_S", true, true},
     {"IQ2_XS", true, true},   {"IQ2_XXS", true, true},  {"IQ1_M", true, true},
+    {"IQ1_S", true, true},    {"Q4_0", true, true},     {"IQ4_NL", true, true},
 };
 constexpr uint64_t kWindow = 512;
 

@@ -111,7 +111,7 @@ TEST_P(CompressGguf, RunsInTheFormsThatWereFittedAndComesBackAsTheyAre) {
     squares += again[i] * again[i];
     differences += (logits[i] - again[i]) * (logits[i] - again[i]);
   }
-  EXPECT_LT(differences, 0.01 * squares);
+  EXPECT_LT(differences, 0.05 * squares);
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, CompressGguf,
