@@ -7,6 +7,7 @@
 #include "pith/weights/calibration_statistics.h"
 #include "pith/weights/compress_model.h"
 #include "progress_bar.h"
+#include "table.h"
 #include "units.h"
 
 namespace pith::command {
@@ -16,8 +17,28 @@ struct CalibrateArguments {
   std::string model, text, output;
   uint64_t tokens = 16384, gradient_tokens = 8192, window = 512, seed = 1;
   int threads = 0;
-  bool moments = false, force = false, quiet = false;
+  bool moments = false, force = false, quiet = false, verbose = false;
 };
+
+// What is known of each layer as a whole: of its inputs, and of where its heads look.
+Table layer_table(const weights::CalibrationStatistics& s) {
+  Table table(
+      {">layer", ">bits of a value", ">bits of attention", ">first", ">latest 32", ">back"});
+  for (size_t l = 0; l < s.attention.size(); ++l) {
+    model::HeadAttention mean;
+    const auto heads = static_cast<double>(s.attention[l].size());
+    for (const model::HeadAttention& h : s.attention[l]) {
+      mean.entropy += h.entropy / heads;
+      mean.first += h.first / heads;
+      mean.recent += h.recent / heads;
+      mean.distance += h.distance / heads;
+    }
+    table.row({std::to_string(l), fmt::format("{:.2f}", s.entropies[l]),
+               fmt::format("{:.2f}", mean.entropy), fmt::format("{:.1f}%", 100 * mean.first),
+               fmt::format("{:.1f}%", 100 * mean.recent), fmt::format("{:.0f}", mean.distance)});
+  }
+  return table;
+}
 
 void run(const CalibrateArguments& a) {
   const std::filesystem::path target = output_path(a.output, a.force);
@@ -39,6 +60,7 @@ void run(const CalibrateArguments& a) {
                           .progress = bar.callback()});
   weights::write_statistics(made, target, a.force);
   bar.clear();
+  if (a.verbose) std::fputs(layer_table(made).text().c_str(), stderr);
   if (a.quiet) return;
   note("{} : {} tokens in windows of {}, gradients of {}; {}, {}", a.model, made.tokens,
        made.window, made.gradient_tokens, target.string(), time_text(bar.seconds()));
@@ -76,6 +98,7 @@ void add_calibrate(CLI::App& app) {
   add_threads(c, a->threads);
   c->add_flag("-f,--force", a->force, "overwrite the output");
   c->add_flag("-q,--quiet", a->quiet, "say nothing but errors");
+  c->add_flag("-v,--verbose", a->verbose, "a table of the layers: values, and where heads look");
   c->footer(kExamples);
   c->callback([a] { run(*a); });
 }

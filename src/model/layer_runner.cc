@@ -1,6 +1,7 @@
 #include "pith/model/layer_runner.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kv_cache.h"
 #include "layer_pass.h"
@@ -34,6 +35,43 @@ uint64_t checked_tokens(const DecoderConfig& config, uint64_t tokens) {
   return tokens;
 }
 
+void check_layer(const DecoderConfig& config, uint32_t index) {
+  if (index < config.layers) return;
+  fail(ErrorKind::kUsage, "there is no layer {} of {}", index, config.layers);
+}
+
+// Of one head; queries are scaled, and both are rotated. `window`: how far it sees, 0: all the way.
+HeadAttention attention_of(MatrixView queries, MatrixView keys, uint64_t query, uint64_t key,
+                           uint64_t size, uint64_t window) {
+  HeadAttention sum;
+  std::vector<double> weights;
+  const uint64_t tokens = queries.shape.rows;
+  for (uint64_t t = 0; t < tokens; ++t) {
+    const uint64_t begin = window > 0 && t + 1 > window ? t + 1 - window : 0;
+    const float* q = queries.row(t).data() + query;
+    weights.clear();
+    double most = -INFINITY, all = 0;
+    for (uint64_t s = begin; s <= t; ++s) {
+      const float* k = keys.row(s).data() + key;
+      float score = 0;
+      for (uint64_t i = 0; i < size; ++i) score += q[i] * k[i];
+      most = std::max(most, double{weights.emplace_back(score)});
+    }
+    for (double& w : weights) all += w = std::exp(w - most);
+    for (uint64_t s = begin; s <= t; ++s) {
+      const double p = weights[s - begin] / all;
+      if (p > 0) sum.entropy -= p * std::log2(p);
+      if (s == 0) sum.first += p;
+      if (t - s < HeadAttention::kRecent) sum.recent += p;
+      sum.distance += p * static_cast<double>(t - s);
+    }
+  }
+  for (double* v : {&sum.entropy, &sum.first, &sum.recent, &sum.distance}) {
+    *v /= static_cast<double>(tokens);
+  }
+  return sum;
+}
+
 }  // namespace
 
 struct LayerRunner::State {
@@ -41,11 +79,13 @@ struct LayerRunner::State {
       : config(of),
         tokens(checked_tokens(config, length)),
         cache(1, group_of(tokens) * config.kv_heads, config.head_size, tokens),
-        pass(config, tokens, thread_count(requested)) {}
+        threads(thread_count(requested)),
+        pass(config, tokens, threads) {}
 
   DecoderConfig config;
   uint64_t tokens;
   KvCache cache;
+  int threads;
   LayerPass pass;
 };
 
@@ -62,9 +102,7 @@ void LayerRunner::run(const DecoderLayer& layer, uint32_t index, Matrix& stream,
     fail(ErrorKind::kUsage, "a residual stream of {} x {} has no whole texts of {} x {}",
          stream.shape.rows, stream.shape.cols, s.tokens, s.config.width);
   }
-  if (index >= s.config.layers) {
-    fail(ErrorKind::kUsage, "there is no layer {} of {}", index, s.config.layers);
-  }
+  check_layer(s.config, index);
   const uint64_t texts = stream.shape.rows / s.tokens, group = group_of(s.tokens);
   for (uint64_t text = 0; text < texts; text += group) {
     // Texts that are longer than this go through one by one, in parts.
@@ -78,6 +116,26 @@ void LayerRunner::run(const DecoderLayer& layer, uint32_t index, Matrix& stream,
       s.pass.finish(layer, x, rows.total(), observer);
     }
   }
+}
+
+std::vector<HeadAttention> LayerRunner::attention(const DecoderLayer& layer, uint32_t index,
+                                                  MatrixView text) {
+  State& s = *state_;
+  check_layer(s.config, index);
+  if (text.shape != form::Shape{s.tokens, s.config.width}) {
+    fail(ErrorKind::kUsage, "a residual stream of {} x {} is no text of {} x {}", text.shape.rows,
+         text.shape.cols, s.tokens, s.config.width);
+  }
+  LayerTrace trace;
+  s.pass.place({.texts = 1, .first = 0, .count = s.tokens});
+  s.pass.trace(layer, index, text, s.cache, 0, trace);
+  std::vector<HeadAttention> out(s.config.heads);
+  const uint64_t size = s.config.head_size, group = s.config.heads / s.config.kv_heads;
+  parallel_for(s.threads, out.size(), [&](size_t h) {
+    out[h] = attention_of(trace.q.view(), trace.k.view(), h * size, h / group * size, size,
+                          s.config.window(index));
+  });
+  return out;
 }
 
 namespace {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "pith/base/error.h"
+#include "pith/form/compose.h"
 #include "testing_model.h"
 
 namespace pith::model {
@@ -117,6 +118,36 @@ TEST(LayerRunner, NormsAreTheInputsOfTheHead) {
     EXPECT_EQ(got, std::vector<float>(inputs.data, inputs.data + inputs.shape.size()));
   });
   EXPECT_EQ(logits.shape, (form::Shape{10, c.vocabulary}));
+}
+
+TEST(LayerRunner, HeadsThatAskForNothingLookEverywhereAlike) {
+  const DecoderConfig c = small_config();
+  const LanguageModel model = make_model(MemoryWeights(c, random_tensors(c)));
+  constexpr uint64_t kTokens = 40;
+  LayerRunner runner(c, kTokens, 2);
+  const Matrix text = embed(*model.weights().embedding, some_ids(c, kTokens));
+  DecoderLayer layer = model.weights().layers[0];
+  layer.q.weight = form::zeros(layer.q.weight->shape());
+  layer.q.bias.clear();
+  HeadAttention wanted;
+  for (uint64_t t = 0; t < kTokens; ++t) {
+    const auto seen = static_cast<double>(t + 1);
+    wanted.entropy += std::log2(seen) / kTokens;
+    wanted.first += 1 / seen / kTokens;
+    wanted.recent += std::min(1.0, HeadAttention::kRecent / seen) / kTokens;
+    wanted.distance += static_cast<double>(t) / 2 / kTokens;
+  }
+  const auto heads = runner.attention(layer, 0, text.view());
+  ASSERT_EQ(heads.size(), c.heads);
+  for (const HeadAttention& h : heads) {
+    EXPECT_NEAR(h.entropy, wanted.entropy, 1e-6);
+    EXPECT_NEAR(h.first, wanted.first, 1e-6);
+    EXPECT_NEAR(h.recent, wanted.recent, 1e-6);
+    EXPECT_NEAR(h.distance, wanted.distance, 1e-5);
+  }
+  EXPECT_EQ(LayerRunner(c, kTokens, 1).attention(layer, 0, text.view()), heads);
+  EXPECT_THROW(runner.attention(layer, c.layers, text.view()), Error);
+  EXPECT_THROW(runner.attention(layer, 0, {text.values.data(), {kTokens - 1, c.width}}), Error);
 }
 
 TEST(LayerRunner, RefusesStreamsAndLayersThatAreNotThere) {

@@ -54,6 +54,10 @@ class Steps {
   uint64_t all_, done_ = 0;
 };
 
+constexpr double model::HeadAttention::*kAttentionValues[] = {
+    &model::HeadAttention::entropy, &model::HeadAttention::first, &model::HeadAttention::recent,
+    &model::HeadAttention::distance};
+
 using Sums = std::map<std::string, std::shared_ptr<VectorSums>, std::less<>>;
 
 class Calibration {
@@ -127,6 +131,7 @@ class Calibration {
     Matrix part;
     for (uint32_t l = 0; l < weights_.layers.size(); ++l) {
       made_.entropies.push_back(entropy_of(stream.values));
+      made_.attention.push_back(attention_of(runner, l, stream.view()));
       for (uint64_t at = 0; at < stream.shape.rows; at += some) {
         const uint64_t n = std::min(some, stream.shape.rows - at), width = stream.shape.cols;
         const auto from = stream.values.begin() + static_cast<int64_t>(at * width);
@@ -148,6 +153,24 @@ class Calibration {
       take_inputs(head, {&name, 1}, runner.norm(weights_.norm, rows), sums);
     }
     keep_inputs(sums);
+  }
+
+  std::vector<model::HeadAttention> attention_of(model::LayerRunner& runner, uint32_t layer,
+                                                 MatrixView stream) const {
+    constexpr uint64_t kTexts = 2;
+    const uint64_t texts = std::min(kTexts, stream.shape.rows / window_);
+    std::vector<model::HeadAttention> mean;
+    for (uint64_t t = 0; t < texts; ++t) {
+      const MatrixView text = {stream.row(t * window_).data(), {window_, stream.shape.cols}};
+      const auto heads = runner.attention(weights_.layers[layer], layer, text);
+      mean.resize(heads.size());
+      for (size_t h = 0; h < heads.size(); ++h) {
+        for (const auto what : kAttentionValues) {
+          mean[h].*what += heads[h].*what / static_cast<double>(texts);
+        }
+      }
+    }
+    return mean;
   }
 
   void read_gradients() {

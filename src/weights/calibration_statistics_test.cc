@@ -60,6 +60,15 @@ TEST(CalibrationStatistics, AreThoseOfWhatSessionsAndGradientsShow) {
   EXPECT_EQ(s.tensors.size(), c.layers * 7 + 1);
   EXPECT_EQ(s.entropies.size(), c.layers + 1);
   for (const double bits : s.entropies) EXPECT_TRUE(bits > 3 && bits < 8) << bits;
+  ASSERT_EQ(s.attention.size(), c.layers);
+  for (const auto& layer : s.attention) {
+    ASSERT_EQ(layer.size(), c.heads);
+    for (const model::HeadAttention& h : layer) {
+      EXPECT_TRUE(h.entropy > 0 && h.entropy < std::log2(20)) << h.entropy;
+      EXPECT_NEAR(h.recent, 1, 1e-9);  // texts are shorter
+      EXPECT_TRUE(h.first > 0 && h.first < 1 && h.distance > 0 && h.distance < 20);
+    }
+  }
 
   std::vector<double> squares(c.feed_forward), sizes(c.feed_forward), products(c.feed_forward);
   for (size_t at = 0; at < 60; at += 20) {
@@ -131,6 +140,8 @@ void expect_same(const CalibrationStatistics& a, const CalibrationStatistics& b)
   EXPECT_EQ(a.gradient_tokens, b.gradient_tokens);
   EXPECT_EQ(a.seed, b.seed);
   EXPECT_EQ(a.entropies, b.entropies);
+  ASSERT_EQ(a.attention.size(), b.attention.size());
+  for (size_t l = 0; l < a.attention.size(); ++l) EXPECT_TRUE(a.attention[l] == b.attention[l]);
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (const auto& [name, tensor] : a.tensors) {
     SCOPED_TRACE(name);

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::string_view kFile = "calibration.safetensors";
 constexpr std::string_view kVersion = "1";
-constexpr std::string_view kEntropies = "entropies", kTokens = "tokens", kLookups = "lookups";
+constexpr std::string_view kEntropies = "entropies", kTokens = "tokens", kLookups = "lookups",
+                           kAttention = "attention";
 
 // What a tensor of the file is called behind its weight's name and a colon.
 constexpr std::string_view kCount = "count", kSquares = "squares", kSizes = "sizes",
@@ -112,6 +113,7 @@ class Reader {
 
   CalibrationStatistics read() {
     CalibrationStatistics s;
+    std::vector<double> attention;
     s.model = hash("model");
     s.text = hash("text");
     s.tokens = number("tokens");
@@ -122,6 +124,10 @@ class Reader {
       const io::TensorRegion& region = archive_.tensors()[t].region;
       if (region.name == kEntropies) {
         s.entropies = values<double>(t, DType::kF64);
+        continue;
+      }
+      if (region.name == kAttention) {
+        attention = values<double>(t, DType::kF64);
         continue;
       }
       if (region.name == kTokens) {
@@ -149,6 +155,7 @@ class Reader {
         s.tensors[name] = {sides[0], sides[1]};
       }
     }
+    take_attention(attention, s);
     return s;
   }
 
@@ -156,6 +163,25 @@ class Reader {
   [[noreturn]] void bad(std::string_view tensor) const {
     fail(ErrorKind::kData, "{}: {} is nothing that calibration keeps", where_,
          io::in_quotes(tensor));
+  }
+
+  // Four numbers of each head of each layer, as HeadAttention has them.
+  void take_attention(std::span<const double> numbers, CalibrationStatistics& s) const {
+    if (numbers.empty()) return;
+    const uint64_t layers = s.entropies.empty() ? 0 : s.entropies.size() - 1;
+    const auto good = [](double v) { return std::isfinite(v) && v >= 0; };
+    if (layers == 0 || numbers.size() % (4 * layers) != 0 || !std::ranges::all_of(numbers, good)) {
+      bad(kAttention);
+    }
+    const size_t heads = numbers.size() / (4 * layers);
+    s.attention.assign(layers, std::vector<model::HeadAttention>(heads));
+    const double* at = numbers.data();
+    for (auto& layer : s.attention) {
+      for (model::HeadAttention& h : layer) {
+        h = {at[0], at[1], at[2], at[3]};
+        at += 4;
+      }
+    }
   }
 
   std::string_view text(std::string_view key, const archive::FileInfo& file) const {
@@ -255,6 +281,13 @@ void write_statistics(const CalibrationStatistics& s, const std::filesystem::pat
   if (s.lookups) tensors.add(fmt::format("{}:{}.", kLookups, kSides[1]), *s.lookups);
   tensors.put("", kTokens, DType::kU64, std::span<const uint64_t>(s.token_counts));
   tensors.put("", kEntropies, DType::kF64, std::span<const double>(s.entropies));
+  std::vector<double> attention;
+  for (const auto& layer : s.attention) {
+    for (const model::HeadAttention& h : layer) {
+      attention.insert(attention.end(), {h.entropy, h.first, h.recent, h.distance});
+    }
+  }
+  tensors.put("", kAttention, DType::kF64, std::span<const double>(attention));
   const archive::Input input = {std::string(kFile), std::make_shared<StatisticsSource>(
                                                         metadata, tensors.infos, tensors.data)};
   archive::WriteOptions options;

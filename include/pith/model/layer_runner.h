@@ -25,6 +25,16 @@ namespace pith::model {
 // outside the vocabulary.
 form::Matrix embed(const form::Form& embedding, std::span<const int32_t> ids);
 
+// Where a query head looks: means over the positions of a text.
+struct HeadAttention {
+  double entropy = 0;   // of its weights, in bits
+  double first = 0;     // what the text's first position gets, in [0, 1]
+  double recent = 0;    // what the latest kRecent positions get, itself among them
+  double distance = 0;  // how many positions back, on the mean
+  static constexpr uint64_t kRecent = 32;
+  bool operator==(const HeadAttention&) const = default;
+};
+
 class LayerRunner {
  public:
   // For texts of `tokens` positions each. threads: as thread_count(); results do not depend on
@@ -42,6 +52,10 @@ class LayerRunner {
   // that has not whole texts of the config's width.
   void run(const DecoderLayer& layer, uint32_t index, form::Matrix& stream,
            const InputObserver& observer = {});
+
+  // Of each query head of the layer, for one text. Throws ErrorKind::kUsage for other streams.
+  std::vector<HeadAttention> attention(const DecoderLayer& layer, uint32_t index,
+                                       form::MatrixView text);
 
   // The norm of rows of the stream behind the last layer: the inputs of the head. Valid until the
   // next call of anything here.

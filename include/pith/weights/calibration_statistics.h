@@ -26,6 +26,7 @@
 #include "pith/base/progress.h"
 #include "pith/fit/metric.h"
 #include "pith/model/language_model.h"
+#include "pith/model/layer_runner.h"
 
 namespace pith::weights {
 
@@ -64,6 +65,8 @@ struct CalibrationStatistics {
   // sixteenth of the root mean square. Where it is high, errors of a layer depend on those before
   // it (Q-VLM, arXiv 2410.08119).
   std::vector<double> entropies;
+  // Of each layer's query heads, on some of the windows.
+  std::vector<std::vector<model::HeadAttention>> attention;
 
   // Null where there is nothing of that name.
   const TensorStatistics* find(std::string_view name) const;
