@@ -147,6 +147,9 @@ void add_bench(CLI::App& app) {
   add_run(*c, options);
   add_gemv(*c, options);
   add_weights(*c, options);
+  add(*c, "proxies", "What cheap proxies say of a form, and what the model really loses with it",
+      bench_proxies, options)
+      .add_flag("--quick", options->quick, "fewer measurements");
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);

@@ -35,6 +35,7 @@ void bench_random(const Options& options);
 void bench_run(const Options& options);
 void bench_gemv(const Options& options);
 void bench_weights(const Options& options);
+void bench_proxies(const Options& options);
 void bench_kernels(const std::vector<std::string>& arguments);
 
 }  // namespace pith::bench
