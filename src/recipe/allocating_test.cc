@@ -168,6 +168,7 @@ TEST(AllocatingRecipes, EvolutionIsBetterThanUniformBitsAndThanSumsOfLayerErrors
   const Chosen evolved = bench.chosen;
   EXPECT_LT(ours, 0.8 * uniform.measured->divergence);
   EXPECT_LT(ours, 0.8 * bench.divergence(limits, least_sum(Proxy::kSquared)));
+  EXPECT_LT(ours, bench.divergence(limits, least_sum(Proxy::kOutputs)));
   // Errors are not monotone: less of them summed over the layers, and more lost.
   bench.look([&](const Choosing& c) {
     const auto summed = [&](const Chosen& chosen) {
@@ -234,8 +235,10 @@ TEST(AllocatingRecipes, GrecosRanksTakeFewerBytesForTheSameError) {
 }
 
 TEST(AllocatingRecipes, EntropyBlocksLoseLessThanLayersAlone) {
-  const auto divergence = [](const char* blocks, uint64_t& evaluations) {
-    Bench bench("q-vlm", {{"levels", "3+4+5+6"}, {"blocks", blocks}}, "embed");
+  Bench bench("q-vlm", {{"levels", "3+4+5+6"}}, "embed");
+  const auto divergence = [&](const char* blocks, uint64_t& evaluations) {
+    Plan plan;
+    apply(find_recipe("q-vlm"), {{"levels", "3+4+5+6"}, {"blocks", blocks}}, plan);
     const auto counted = [&](const Choosing& c) {
       Choosing other = c;
       other.stream_error = [&](size_t first, size_t last, std::span<const size_t> chosen,
@@ -243,7 +246,7 @@ TEST(AllocatingRecipes, EntropyBlocksLoseLessThanLayersAlone) {
         evaluations += last - first;
         return c.stream_error(first, last, chosen, windows);
       };
-      return bench.recipes_own(other);
+      return plan.allocation.choose(other);
     };
     return bench.divergence({.bits = 6}, counted);
   };

@@ -30,6 +30,8 @@ std::string_view name(Proxy proxy) {
       return "expected divergence";
     case Proxy::kTrace:
       return "trace of the curvature";
+    case Proxy::kOutputs:
+      return "squared error of outputs";
     case Proxy::kSquared:
       return "squared error";
     case Proxy::kCapacity:

@@ -1,6 +1,7 @@
 #include "candidates.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "pith/base/error.h"
 #include "pith/budget/capacity.h"
@@ -44,15 +45,19 @@ void CandidateTable::measure(const fit::Task& task, const Fit& fit) {
   for (const FormCandidate& c : candidates_) {
     try {
       fit::Fitted fitted = fit(c, part);
-      const double squared = squared_error(part.weights, form::decode(*fitted.form).view());
+      const form::Matrix decoded = form::decode(*fitted.form);
+      const double squared = squared_error(part.weights, decoded.view());
       const double bytes = static_cast<double>(form::bits(*fitted.form)) / 8;
-      tried.push_back({.candidate = &c,
-                       .form = keep_ ? fitted.form : nullptr,
-                       .expression = form::to_string(fitted.form->expression()),
-                       .elements = elements,
-                       .divergence = fitted.error / 2 * times,
-                       .trace = squared * curvature / 2 * times,
-                       .squared = squared * times});
+      tried.push_back(
+          {.candidate = &c,
+           .form = keep_ ? fitted.form : nullptr,
+           .expression = form::to_string(fitted.form->expression()),
+           .elements = elements,
+           .divergence = fitted.error / 2 * times,
+           .trace = squared * curvature / 2 * times,
+           .outputs =
+               keep_ ? fit::error(part.inputs, part.weights, decoded.view(), part.threads) : NAN,
+           .squared = squared * times});
       measured.candidates.push_back(
           {c.name, loss(proxy_, tried.back()), {bytes * times, c.nanoseconds * elements / 1e6}});
     } catch (const Error& error) {
@@ -76,6 +81,11 @@ double CandidateTable::loss(Proxy proxy, const Tried& tried) const {
       return tried.divergence;
     case Proxy::kTrace:
       return tried.trace;
+    case Proxy::kOutputs:
+      if (std::isnan(tried.outputs)) {
+        fail(ErrorKind::kUsage, "errors of outputs are known of forms that are kept");
+      }
+      return tried.outputs;
     case Proxy::kSquared:
       return tried.squared;
     case Proxy::kCapacity:

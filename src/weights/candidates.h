@@ -25,6 +25,7 @@ class CandidateTable {
 
   // A part for each matrix, in the order in which they were measured.
   const budget::Problem& problem() const { return problem_; }
+  // Throws ErrorKind::kUsage for the error of outputs where forms are not kept.
   double loss(Proxy proxy, size_t part, size_t candidate) const;
   // Where forms are kept, else null.
   const form::FormPtr& form(size_t part, size_t candidate) const {
@@ -52,7 +53,7 @@ class CandidateTable {
     form::FormPtr form;
     std::string expression;
     double elements = 0;
-    double divergence = 0, trace = 0, squared = 0;
+    double divergence = 0, trace = 0, outputs = 0, squared = 0;
   };
 
   double loss(Proxy proxy, const Tried& tried) const;

@@ -29,11 +29,13 @@ enum class Proxy : uint8_t {
   kDivergence,  // half the sum over rows of G_rr E_r A E_rᵀ, in nats a token
   kTrace,       // |E|^2 times the mean of the curvature's diagonal, tr G tr A over the elements
                 // (HAWQ-V3, Yao et al. 2021)
-  kSquared,     // |E|^2 (L-GreCo, Alimohammadi et al. 2023)
-  kCapacity,    // elements times the form's squared error on Gaussian data (Panferov et al. 2025)
+  kOutputs,   // the sum over rows of E_r A E_rᵀ, the squared error of the outputs; known only of
+              // forms that are kept
+  kSquared,   // |E|^2 (L-GreCo, Alimohammadi et al. 2023)
+  kCapacity,  // elements times the form's squared error on Gaussian data (Panferov et al. 2025)
 };
-inline constexpr std::array kProxies = {Proxy::kDivergence, Proxy::kTrace, Proxy::kSquared,
-                                        Proxy::kCapacity};
+inline constexpr std::array kProxies = {Proxy::kDivergence, Proxy::kTrace, Proxy::kOutputs,
+                                        Proxy::kSquared, Proxy::kCapacity};
 std::string_view name(Proxy proxy);
 
 // What whoever chooses may look at.
