@@ -308,15 +308,13 @@ Recipe evopress() {
       "are dropped, not whole blocks; all forms of the model stay in memory while it evolves.";
   r.verified =
       "recipe tests on the reference model, half of its layers at the bytes of 3 bits: less "
-      "divergence "
-      "on held-out text than equal bits and than dynamic programming over summed squared errors, "
-      "and "
-      "two choices of which the one with more error loses less. At 3.3 bits of the whole file "
-      "(divergence): equal bits 0.052, summed squared errors 0.052, evolution from equal bits "
-      "0.032 "
-      "after 10 generations. Summed expected divergences give 0.0255, and 10 generations from "
-      "there "
-      "found nothing better.";
+      "divergence on held-out text than equal bits and than dynamic programming over summed "
+      "squared "
+      "errors of matrices and of outputs, and two choices of which the one with more error loses "
+      "less. At 3.3 bits of the whole file (divergence): equal bits 0.052, summed squared errors "
+      "0.052, evolution from equal bits 0.032 after 10 generations. Summed expected divergences "
+      "give "
+      "0.0255, and 10 generations from there found nothing better.";
   r.example = "pith compress lm --recipe evopress --bits 3.2";
   r.parts = {"budget/evolve.h", "weights/allocation.h", "fit/feedback.h"};
   r.options = {{"levels", "2+3+4+5",
