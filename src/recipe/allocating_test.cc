@@ -235,10 +235,8 @@ TEST(AllocatingRecipes, GrecosRanksTakeFewerBytesForTheSameError) {
 }
 
 TEST(AllocatingRecipes, EntropyBlocksLoseLessThanLayersAlone) {
-  Bench bench("q-vlm", {{"levels", "3+4+5+6"}}, "embed");
-  const auto divergence = [&](const char* blocks, uint64_t& evaluations) {
-    Plan plan;
-    apply(find_recipe("q-vlm"), {{"levels", "3+4+5+6"}, {"blocks", blocks}}, plan);
+  const auto divergence = [](const char* blocks, uint64_t& evaluations) {
+    Bench bench("q-vlm", {{"levels", "3+4+5+6"}, {"blocks", blocks}}, "embed");
     const auto counted = [&](const Choosing& c) {
       Choosing other = c;
       other.stream_error = [&](size_t first, size_t last, std::span<const size_t> chosen,
@@ -246,7 +244,7 @@ TEST(AllocatingRecipes, EntropyBlocksLoseLessThanLayersAlone) {
         evaluations += last - first;
         return c.stream_error(first, last, chosen, windows);
       };
-      return plan.allocation.choose(other);
+      return bench.recipes_own(other);
     };
     return bench.divergence({.bits = 6}, counted);
   };
