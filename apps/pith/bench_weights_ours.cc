@@ -46,6 +46,8 @@ class Fitted : public WeightMethod {
     std::vector<weights::FormCandidate> candidates;
     bool calibrated = true;
     weights::Allocation allocation = {};
+    weights::CurvatureNeeds curvature = {};
+    std::vector<archive::FormRule> rules = {};
   };
   Fitted(std::string name, WeightInputs inputs, std::vector<Choice> choices)
       : name_(std::move(name)), inputs_(std::move(inputs)), choices_(std::move(choices)) {}
@@ -62,6 +64,8 @@ class Fitted : public WeightMethod {
       options.candidates = choice.candidates;
       options.calibrated = choice.calibrated;
       options.allocation = choice.allocation;
+      options.curvature = choice.curvature;
+      options.rules = choice.rules;
       weights::ModelCompressor compressor(model, stored(), io::as_text(text.bytes()),
                                           std::move(options));
       const auto add = [&](const std::string& name, const weights::Limits& limits) {
@@ -112,7 +116,8 @@ Fitted::Choice choice_of(const std::string& text, std::string& name) {
   if (plan.candidates.empty()) {
     fail(ErrorKind::kUsage, "--recipe {}: it is not one for the matrices of a model", text);
   }
-  return {text, std::move(plan.candidates), plan.calibrated, std::move(plan.allocation)};
+  return {text,           std::move(plan.candidates), plan.calibrated, std::move(plan.allocation),
+          plan.curvature, std::move(plan.write.forms)};
 }
 
 // One expression at every size.

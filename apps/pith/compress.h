@@ -45,6 +45,7 @@ struct CompressPlan {
   std::vector<weights::FormCandidate> candidates;          // of a recipe for matrices
   weights::Allocation allocation = {};
   bool calibrated = true;
+  weights::CurvatureNeeds curvature = {};
   Target target = Target::kFile;
   std::filesystem::path path;  // of kFile
 };

@@ -162,8 +162,9 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   plan.candidates = std::move(by_recipe.candidates);
   plan.allocation = std::move(by_recipe.allocation);
   plan.calibrated = by_recipe.calibrated;
+  plan.curvature = by_recipe.curvature;
   plan.options = by_recipe.write;
-  plan.options.forms = form_rules(a);
+  std::ranges::move(form_rules(a), std::back_inserter(plan.options.forms));
   if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
   if (a.fast && !fits_model(a, plan)) plan.options.level = lossless::Level::kFast;
   if (a.max) plan.options.level = lossless::Level::kMax;

@@ -149,6 +149,7 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   weights::CompressModelOptions options;
   options.calibrated = calibrated_;
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
+  options.curvature = plan.curvature;
   options.allocation = plan.allocation;
   if (a.choices.empty() && !a.latency.empty()) measure_speeds(options.candidates, a.threads);
   if (!a.forms_of.empty()) {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "cheapest.h"
+#include "double_multiples.h"
 #include "elimination.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
@@ -73,37 +74,59 @@ void BlockCurvature::add(MatrixView gradient, int threads) {
     fail(ErrorKind::kUsage, "more than the {} gradients that were to come", options_.samples);
   }
   require_finite(gradient, "gradient");
-  ++added_;
+  add_all({&gradient, 1}, threads);
+}
+
+void BlockCurvature::add_all(std::span<const MatrixView> gradients, int threads) {
+  added_ += gradients.size();
   const auto all = static_cast<double>(options_.samples);
   for_blocks(blocks(), threads, [&](uint64_t b) {
     const uint64_t n = size(b);
-    const float* g = gradient.data + b * options_.width;
     double* inverse = inverses_.data() + b * options_.width * options_.width;
-    std::vector<double> product(n);
-    double sum = all;
-    for (uint64_t r = 0; r < n; ++r) {
-      for (uint64_t c = 0; c < n; ++c) product[r] += inverse[r * n + c] * g[c];
-      sum += product[r] * g[r];
-    }
-    for (uint64_t r = 0; r < n; ++r) {
-      const double factor = product[r] / sum;
-      for (uint64_t c = 0; c < n; ++c) inverse[r * n + c] -= factor * product[c];
+    std::vector<double> g(n), product(n);
+    for (const MatrixView gradient : gradients) {
+      std::copy_n(gradient.data + b * options_.width, n, g.begin());
+      std::ranges::fill(product, 0);
+      subtract_multiples(inverse, g.data(), n, n, product.data());
+      double sum = all;
+      for (uint64_t r = 0; r < n; ++r) sum -= product[r] * g[r];
+      for (uint64_t r = 0; r < n; ++r) {
+        const double factor = product[r] / sum;
+        subtract_multiples(product.data(), &factor, 1, n, inverse + r * n);
+      }
     }
   });
 }
 
-void BlockCurvature::add(MatrixView inputs, MatrixView gradients, int threads) {
-  if (inputs.shape.rows != gradients.shape.rows || inputs.shape.cols != shape_.cols ||
-      gradients.shape.cols != shape_.rows) {
+void BlockCurvature::add(MatrixView inputs, MatrixView gradients, uint64_t rows_of_sample,
+                         float scale, int threads) {
+  const uint64_t rows = inputs.shape.rows, n = rows_of_sample == 0 ? 0 : rows / rows_of_sample;
+  if (rows != gradients.shape.rows || inputs.shape.cols != shape_.cols ||
+      gradients.shape.cols != shape_.rows || n * rows_of_sample != rows) {
     fail(ErrorKind::kUsage, "inputs and gradients that do not fit weights of {} x {}", shape_.rows,
          shape_.cols);
   }
-  Matrix sum(shape_);
-  math::matrix_product(
-      math::row_major(gradients.data, gradients.shape.rows, shape_.rows).transposed(),
-      math::row_major(inputs.data, inputs.shape.rows, shape_.cols), sum.values.data(), shape_.cols,
-      math::ProductInto::kReplace, threads);
-  add(sum.view(), threads);
+  if (n > options_.samples - added_) {
+    fail(ErrorKind::kUsage, "more than the {} gradients that were to come", options_.samples);
+  }
+  // So many that a block's inverse is read seldom, and the gradients take little.
+  constexpr uint64_t kSamples = 16;
+  std::vector<Matrix> sums(std::min(kSamples, n), Matrix(shape_));
+  std::vector<MatrixView> views;
+  for (uint64_t at = 0; at < n; ++at) {
+    Matrix& sum = sums[views.size()];
+    math::matrix_product(
+        math::row_major(gradients.row(at * rows_of_sample).data(), rows_of_sample, shape_.rows)
+            .transposed(),
+        math::row_major(inputs.row(at * rows_of_sample).data(), rows_of_sample, shape_.cols),
+        sum.values.data(), shape_.cols, math::ProductInto::kReplace, threads);
+    for (float& v : sum.values) v *= scale;
+    require_finite(sum.view(), "gradient");
+    views.push_back(sum.view());
+    if (views.size() < sums.size() && at + 1 < n) continue;
+    add_all(views, threads);
+    views.clear();
+  }
 }
 
 CurvaturePruned prune(const form::Expression& expression, MatrixView weights,
@@ -177,6 +200,16 @@ CurvaturePruned prune(const form::Expression& expression, MatrixView weights,
   out.form = blocks ? form::encode(expression, left.view())
                     : form::SparseFit(expression, shape, out.keep).form(left.view());
   return out;
+}
+
+Fitter curvature_fitter(const form::Expression& expression) {
+  return [expression](const Task& task) {
+    if (!task.curvature) {
+      fail(ErrorKind::kUsage, "{}: nothing is known of gradients of samples", task.name);
+    }
+    CurvaturePruned made = prune(expression, task.weights, *task.curvature, task.threads);
+    return Fitted{std::move(made.form), 2 * made.loss};
+  };
 }
 
 }  // namespace pith::fit

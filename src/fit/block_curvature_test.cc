@@ -91,10 +91,35 @@ TEST(BlockCurvature, GradientsOfLinearLayers) {
   }
   BlockCurvature a(shape, {5, 1e-2, 1}), b(shape, {5, 1e-2, 1});
   a.add(gradient.view());
-  b.add(x.view(), dy.view());
+  b.add(x.view(), dy.view(), 7);
   for (uint64_t k = 0; k < a.blocks(); ++k) {
     for (uint64_t i = 0; i < 25; ++i) EXPECT_NEAR(a.inverse(k)[i], b.inverse(k)[i], 1e-2);
   }
+}
+
+TEST(BlockCurvature, RowsOfSeveralSamplesAreThoseOfEach) {
+  const Shape shape{3, 5};
+  constexpr uint64_t kAll = 40;  // more than go together
+  const Matrix x = noise({2 * kAll, 5}, 1), dy = noise({2 * kAll, 3}, 2);
+  BlockCurvature a(shape, {5, 1e-2, kAll}), b(shape, {5, 1e-2, kAll});
+  a.add(x.view(), dy.view(), 2, 0.5f);
+  for (uint64_t s = 0; s < kAll; ++s) {
+    Matrix gradient(shape);
+    for (uint64_t i = 0; i < shape.size(); ++i) {
+      for (uint64_t t = 2 * s; t < 2 * s + 2; ++t) {
+        gradient.values[i] += 0.5f * dy.view().row(t)[i / 5] * x.view().row(t)[i % 5];
+      }
+    }
+    b.add(gradient.view());
+  }
+  EXPECT_EQ(a.samples(), kAll);
+  for (uint64_t k = 0; k < a.blocks(); ++k) {
+    for (uint64_t i = 0; i < 25; ++i) EXPECT_NEAR(a.inverse(k)[i], b.inverse(k)[i], 1e-3);
+  }
+  EXPECT_NE(refusal([&] { a.add(x.view(), dy.view(), 2); }), "");
+  BlockCurvature c(shape, {5, 1e-2, kAll});
+  EXPECT_NE(refusal([&] { c.add(x.view(), dy.view(), 3); }), "");
+  EXPECT_NE(refusal([&] { c.add(x.view(), dy.view(), 0); }), "");
 }
 
 TEST(BlockCurvature, PruningLosesLessThanTheSmallest) {

@@ -314,7 +314,14 @@ Fitter kronecker_fitter(const form::Expression& expression, OutputMoments output
                                    "sparse: rows, columns, single elements or n of m");
   }
   if (options.shots < 1) fail(ErrorKind::kUsage, "shots must be at least 1");
-  return [=](const Task& task) { return fit(expression, task, outputs(task), options); };
+  return [=](const Task& task) {
+    if (outputs) return fit(expression, task, outputs(task), options);
+    if (!task.output_moments) {
+      fail(ErrorKind::kUsage, "{}: nothing is known of how gradients of its outputs go together",
+           task.name);
+    }
+    return fit(expression, task, *task.output_moments, options);
+  };
 }
 
 }  // namespace pith::fit

@@ -1,5 +1,7 @@
 #include "pith/fit/low_rank.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -82,6 +84,35 @@ Matrix whitened(const Matrix& m, const Metric& metric, double damping, int threa
   return out;
 }
 
+// What of the task counts. Lives as long as the task and itself.
+class Weighed {
+ public:
+  Weighed(const Task& task, Weighing by) : task_{task.name, task.weights, chosen(task, by)} {
+    task_.threads = task.threads;
+    if (by == Weighing::kMetric || by == Weighing::kOutputs) task_.outputs = task.outputs;
+  }
+  Weighed(const Weighed&) = delete;
+  Weighed& operator=(const Weighed&) = delete;
+
+  const Task& task() const { return task_; }
+
+ private:
+  const Metric& chosen(const Task& task, Weighing by) {
+    if (by == Weighing::kMetric) return task.inputs;
+    if (by == Weighing::kInputs) {
+      std::vector<double> importance;
+      for (uint64_t c = 0; c < task.weights.shape.cols; ++c) {
+        importance.push_back(task.inputs.importance(c));
+      }
+      own_ = Metric::diagonal(std::move(importance));
+    }
+    return own_;
+  }
+
+  Metric own_;
+  Task task_;
+};
+
 double mean_importance(const Metric& metric, uint64_t columns) {
   double sum = 0;
   for (uint64_t c = 0; c < columns; ++c) sum += metric.importance(c);
@@ -112,14 +143,17 @@ Fitted fit_low_rank(const LowRankCall& call, const form::Expression& expression,
   Fitted fitted = measured(task, form::lowrank_of(form::encode(call.factors, left.view()),
                                                   form::encode(call.factors, right.view())));
   // Without a metric this is it already, and with one it is seldom worse.
-  if (task.inputs.kind() == Metric::Kind::kSquared && task.outputs.empty()) return fitted;
+  const bool nothing = task.inputs.kind() == Metric::Kind::kSquared && task.outputs.empty();
+  if (nothing || options.by != Weighing::kMetric) return fitted;
   return better(std::move(fitted), measured(task, form::encode(expression, task.weights)));
 }
 
 }  // namespace
 
-Truncation::Truncation(const Task& task, uint64_t rank, const TruncationOptions& options)
-    : shape_(task.weights.shape) {
+Truncation::Truncation(const Task& all, uint64_t rank, const TruncationOptions& options)
+    : shape_(all.weights.shape) {
+  const Weighed weighed(all, options.by);
+  const Task& task = weighed.task();
   task.inputs.require(shape_);
   require_finite(task);
   const uint64_t rows = shape_.rows, cols = shape_.cols;
@@ -203,6 +237,17 @@ Fitter low_rank_fitter(const form::Expression& expression, const TruncationOptio
   const LowRankCall call(expression);
   return [call, expression, options](const Task& task) {
     return fit_low_rank(call, expression, task, options);
+  };
+}
+
+Fitter low_rank_of_share(double share, const form::Expression& factors,
+                         const TruncationOptions& options) {
+  rank_of_share({}, share);
+  return [=](const Task& task) {
+    const uint64_t rank = rank_of_share(task.weights.shape, share);
+    const form::Expression e =
+        form::parse(fmt::format("lowrank({}, factors={})", rank, form::to_string(factors)));
+    return fit_low_rank(LowRankCall(e), e, task, options);
   };
 }
 

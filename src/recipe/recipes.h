@@ -8,15 +8,23 @@ namespace pith::recipe {
 Recipe adaquant();
 Recipe awq();
 Recipe checkpoint_prediction();
+Recipe eora();
 Recipe evopress();
+Recipe fwsvd();
 Recipe gptq();
 Recipe hawq();
 Recipe l_greco();
+Recipe llm_surgeon();
+Recipe nowag();
 Recipe nowag_vq();
+Recipe obc();
+Recipe obert();
 Recipe pvq();
 Recipe q_vlm();
 Recipe quest();
+Recipe sparsegpt();
 Recipe spqr();
+Recipe wanda();
 Recipe zipnn();
 
 }  // namespace pith::recipe

@@ -9,11 +9,13 @@
 namespace pith::recipe {
 
 std::span<const Recipe> all_recipes() {
-  static const std::vector<Recipe> recipes = {adaquant(), awq(),      checkpoint_prediction(),
-                                              evopress(), gptq(),     hawq(),
-                                              l_greco(),  nowag_vq(), pvq(),
-                                              q_vlm(),    quest(),    spqr(),
-                                              zipnn()};
+  static const std::vector<Recipe> recipes = {adaquant(),    awq(),      checkpoint_prediction(),
+                                              eora(),        evopress(), fwsvd(),
+                                              gptq(),        hawq(),     l_greco(),
+                                              llm_surgeon(), nowag(),    nowag_vq(),
+                                              obc(),         obert(),    pvq(),
+                                              q_vlm(),       quest(),    sparsegpt(),
+                                              spqr(),        wanda(),    zipnn()};
   return recipes;
 }
 

@@ -36,17 +36,18 @@ void CandidateTable::measure(const fit::Task& task, const Fit& fit) {
   if (!keep_) some.emplace(task);
   const fit::Task& part = some ? some->task() : task;
   const auto elements = static_cast<double>(task.weights.shape.size());
-  const auto fitted_elements = static_cast<double>(part.weights.shape.size());
-  const double times = fitted_elements == 0 ? 0 : elements / fitted_elements;
-  const double curvature = fitted_elements == 0 ? 0 : mean_curvature(part);
+  const double curvature = elements == 0 ? 0 : mean_curvature(part);
   budget::Part measured{.name = std::string(task.name), .candidates = {}};
   std::vector<Tried> tried;
   std::string refusal;
   for (const FormCandidate& c : candidates_) {
     try {
-      fit::Fitted fitted = fit(c, part);
+      const fit::Task& on = c.whole ? task : part;
+      const auto fitted_elements = static_cast<double>(on.weights.shape.size());
+      const double times = fitted_elements == 0 ? 0 : elements / fitted_elements;
+      fit::Fitted fitted = fit(c, on);
       const form::Matrix decoded = form::decode(*fitted.form);
-      const double squared = squared_error(part.weights, decoded.view());
+      const double squared = squared_error(on.weights, decoded.view());
       const double bytes = static_cast<double>(form::bits(*fitted.form)) / 8;
       tried.push_back(
           {.candidate = &c,
@@ -56,7 +57,7 @@ void CandidateTable::measure(const fit::Task& task, const Fit& fit) {
            .divergence = fitted.error / 2 * times,
            .trace = squared * curvature / 2 * times,
            .outputs =
-               keep_ ? fit::error(part.inputs, part.weights, decoded.view(), part.threads) : NAN,
+               keep_ ? fit::error(on.inputs, on.weights, decoded.view(), on.threads) : NAN,
            .squared = squared * times});
       measured.candidates.push_back(
           {c.name, loss(proxy_, tried.back()), {bytes * times, c.nanoseconds * elements / 1e6}});

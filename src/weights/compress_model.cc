@@ -137,8 +137,9 @@ struct ModelCompressor::State {
   fit::WaterFilling fitter;
   std::vector<Rate> rates;    // of integers
   CandidateTable candidates;  // of others
-  ModelTasks tasks{model, tensors, statistics, options.calibrated ? &text : nullptr,
-                   options.threads};
+  ModelTasks tasks{
+      model,          tensors, statistics, options.calibrated ? &text : nullptr, options.curvature,
+      options.threads};
 };
 
 void ModelCompressor::State::calibrate_model() {
@@ -154,6 +155,7 @@ void ModelCompressor::State::calibrate_model() {
     return calibrate(model, windows, text.length,
                      {.input_tokens = kInputTokens,
                       .gradient_tokens = options.gradient_tokens,
+                      .gradient_moments = options.curvature.output_moments,
                       .threads = options.threads,
                       .progress = stage(options, "calibrating")});
   };
@@ -161,12 +163,14 @@ void ModelCompressor::State::calibrate_model() {
     statistics = make();
     return;
   }
-  const std::filesystem::path kept = journal.file(KeyMaker()
-                                                      .add(kFitters)
-                                                      .add(weights_hash(model))
-                                                      .add(ids_hash(windows, text.length))
-                                                      .add(options.gradient_tokens)
-                                                      .key());
+  const std::filesystem::path kept =
+      journal.file(KeyMaker()
+                       .add(kFitters)
+                       .add(weights_hash(model))
+                       .add(ids_hash(windows, text.length))
+                       .add(options.gradient_tokens)
+                       .add(uint64_t{options.curvature.output_moments})
+                       .key());
   try {
     if (std::filesystem::exists(kept)) statistics = read_statistics(kept);
   } catch (const Error& error) {
@@ -203,7 +207,9 @@ void ModelCompressor::State::measure_rates() {
 
 void ModelCompressor::State::measure_candidates(const Task& task) {
   candidates.measure(task, [&](const FormCandidate& candidate, const Task& of_task) {
-    if (!options.allocation.keep) return candidate.fitter(of_task);
+    if (!options.allocation.keep) {
+      return candidate.trial ? candidate.trial(of_task) : candidate.fitter(of_task);
+    }
     const Hash128 key =
         KeyMaker().add(start).add("candidate").add(task.name).add(candidate.name).key();
     return kept_or_made(journal, key, [&] { return candidate.fitter(of_task); });

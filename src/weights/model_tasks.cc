@@ -11,7 +11,7 @@ using fit::Metric;
 using form::FormPtr;
 
 FormPtr ModelTasks::visit(std::string_view name, const FormPtr& weight, const Metric& metric,
-                          const FitOne& fit_one) const {
+                          const FitOne& fit_one) {
   if (!tensors_.fits(name)) return nullptr;
   const form::Matrix matrix = form::decode(*weight);
   const Importance importance(statistics_ ? &*statistics_ : nullptr);
@@ -25,10 +25,12 @@ FormPtr ModelTasks::visit(std::string_view name, const FormPtr& weight, const Me
                   .weights = matrix.view(),
                   .inputs = rows.metric,
                   .outputs = rows.outputs,
-                  .threads = threads_});
+                  .threads = threads_,
+                  .output_moments = curvature_ ? curvature_->output_moments(name) : nullptr,
+                  .curvature = curvature_ ? curvature_->of_samples(name) : nullptr});
 }
 
-void ModelTasks::weights_alone(const FitOne& fit_one, const Progress& progress) const {
+void ModelTasks::weights_alone(const FitOne& fit_one, const Progress& progress) {
   const Metric nothing;
   uint64_t done = 0;
   const auto each = [&](std::string_view name, const FormPtr& weight) {
@@ -51,6 +53,11 @@ Metric ModelTasks::head_inputs() const {
 
 void ModelTasks::walk(const FitOne& fit_one, bool only_look, const Progress& progress) {
   const bool tied = model_.config().tied_embeddings;
+  if (!curvature_ && statistics_) {
+    curvature_.emplace(
+        model_, *text_, *statistics_, needs_,
+        [this](std::string_view name) { return tensors_.fits(name); }, threads_);
+  }
   // How much a matrix will take shows on less text than what it becomes.
   constexpr uint64_t kLookedAt = 8192;
   walk_layers(model_, only_look ? some_windows(*text_, kLookedAt) : *text_,

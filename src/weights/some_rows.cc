@@ -29,6 +29,9 @@ SomeRows::SomeRows(const fit::Task& task) : task_(task) {
     std::ranges::copy(task.weights.row(rows[i]), rows_.row(i).begin());
     if (!task.outputs.empty()) outputs_.push_back(task.outputs[rows[i]]);
   }
+  // These are of all rows.
+  task_.output_moments = nullptr;
+  task_.curvature = nullptr;
   task_.weights = rows_.view();
   task_.outputs = outputs_;
 }

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "pith/fit/fitter.h"
 #include "pith/form/form.h"
 #include "pith/form/sparse_fit.h"
 
@@ -28,8 +29,10 @@ class BlockCurvature {
   // more samples than were said, kData for NaN or infinity.
   void add(form::MatrixView gradient, int threads = 0);
   // The same from a linear layer: inputs [rows][columns of the weights], gradients at its outputs
-  // [rows][rows of the weights], summed over rows.
-  void add(form::MatrixView inputs, form::MatrixView gradients, int threads = 0);
+  // [rows][rows of the weights]; every so many rows are one sample, whose gradient is their sum
+  // times `scale`. Throws ErrorKind::kUsage for parts of samples, too.
+  void add(form::MatrixView inputs, form::MatrixView gradients, uint64_t rows_of_sample,
+           float scale = 1, int threads = 0);
 
   form::Shape shape() const { return shape_; }
   uint64_t samples() const { return added_; }
@@ -39,6 +42,8 @@ class BlockCurvature {
   std::span<const double> inverse(uint64_t block) const;  // size x size
 
  private:
+  void add_all(std::span<const form::MatrixView> gradients, int threads);
+
   form::Shape shape_;
   BlockCurvatureOptions options_;
   uint64_t added_ = 0;
@@ -57,5 +62,9 @@ struct CurvaturePruned {
 // expressions and shapes, kData for weights that are not finite.
 CurvaturePruned prune(const form::Expression& expression, form::MatrixView weights,
                       const BlockCurvature& curvature, int threads = 0);
+
+// The same with Task::curvature; the error is twice that loss, before values are rounded. Throws
+// ErrorKind::kUsage where the task has none.
+Fitter curvature_fitter(const form::Expression& expression);
 
 }  // namespace pith::fit

@@ -12,6 +12,8 @@
 
 namespace pith::fit {
 
+class BlockCurvature;
+
 struct Task {
   std::string_view name;     // of the tensor
   form::MatrixView weights;  // outputs x inputs
@@ -22,6 +24,11 @@ struct Task {
   // outputs[r] E_r A E_rᵀ, A the inputs' second moments. Empty: nothing is known, all alike.
   std::span<const double> outputs = {};
   int threads = 0;  // as thread_count(); results do not depend on it
+  // What only some methods ask for; null: not known. The full second moments of the gradient at the
+  // outputs, whose diagonal `outputs` is; and the curvature that gradients of samples give, for a
+  // token (block_curvature.h).
+  const Metric* output_moments = nullptr;
+  const BlockCurvature* curvature = nullptr;
 };
 
 struct Fitted {

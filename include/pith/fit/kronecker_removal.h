@@ -31,12 +31,13 @@ struct KroneckerOptions {
 RemovalCosts removal_costs(const Task& task, const Metric& outputs,
                            const KroneckerOptions& options = {});
 
-// Gives the full second moments of a tensor's output gradients.
+// Gives the full second moments of a tensor's output gradients. Empty: Task::output_moments.
 using OutputMoments = std::function<Metric(const Task&)>;
 
 // `sparse(share, pattern=rows)`, `pattern=columns`, single elements or n:m. The error of what it
-// fits is kronecker_error(). Throws ErrorKind::kUsage for other expressions.
-Fitter kronecker_fitter(const form::Expression& expression, OutputMoments outputs,
+// fits is kronecker_error(). Throws ErrorKind::kUsage for other expressions, and where nothing is
+// known of outputs.
+Fitter kronecker_fitter(const form::Expression& expression, OutputMoments outputs = {},
                         const KroneckerOptions& options = {});
 
 }  // namespace pith::fit

@@ -13,11 +13,20 @@
 
 namespace pith::fit {
 
+// By what is decided which directions are kept.
+enum class Weighing : uint8_t {
+  kMetric,   // all that the task knows
+  kOutputs,  // the importance of outputs alone
+  kInputs,   // that of each input alone
+  kNothing,  // plain singular vectors
+};
+
 struct TruncationOptions {
   // Added to the diagonal of the inputs' second moments, as a share of its mean. In a model that is
   // compressed all through, inputs carry the errors of what is before them, in all directions: with
   // little damping the error by the metric is least, but more of the model is lost.
   double damping = 3;
+  Weighing by = Weighing::kMetric;
 };
 
 class Truncation {
@@ -43,8 +52,13 @@ class Truncation {
 // The largest rank whose factors have at most this share of the matrix's elements.
 uint64_t rank_of_share(form::Shape shape, double share);
 
-// `lowrank(r, factors=…)`.
+// `lowrank(r, factors=…)`. Weighed by less than the metric, it may leave more error by it than
+// plain singular vectors do.
 Fitter low_rank_fitter(const form::Expression& expression, const TruncationOptions& options = {});
+
+// The same with the rank_of_share() of each matrix.
+Fitter low_rank_of_share(double share, const form::Expression& factors,
+                         const TruncationOptions& options = {});
 
 // What a fitter leaves, made up for by a low rank: `$any + lowrank(r, factors=…)` (EoRA: Liu et al.
 // 2024, whose eigenspace of the inputs is one root of A, as l is another).

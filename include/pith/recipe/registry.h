@@ -37,6 +37,7 @@ struct Plan {
   std::vector<weights::FormCandidate> candidates = {};
   weights::Allocation allocation = {};  // how they are shared out
   bool calibrated = true;
+  weights::CurvatureNeeds curvature = {};
   // What the transform lost, complete when the archive is written; null: nothing is lost.
   std::shared_ptr<CheckpointLosses> losses;
 };

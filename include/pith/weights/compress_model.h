@@ -45,6 +45,22 @@ struct FormCandidate {
   std::string name;
   fit::Fitter fitter;
   double nanoseconds = 0;  // that a weight takes when a vector is multiplied; 0: not known
+  // What the form costs and loses is found with this where the fitter takes long; empty: with it.
+  fit::Fitter trial = {};
+  bool whole = false;  // it is tried on whole matrices, not on some of their rows
+};
+
+// What fitters want to know of the loss's curvature beside the importance of outputs
+// (fit::Task::output_moments, ::curvature).
+struct CurvatureNeeds {
+  bool output_moments = false;  // of statistics that are given, too
+  // Gradients of the loss, at the text's own tokens, of so many pieces of the calibration text, or
+  // as many as it has; 0: none. Takes 8 * width bytes for each weight of the matrices that are at
+  // hand at a time.
+  uint64_t samples = 0;
+  uint64_t sample_tokens = 64;  // of a piece
+  uint64_t width = 48;          // of blocks of weights
+  double damping = 1e-3;        // as a share of the mean square of a gradient
 };
 
 struct CompressModelOptions {
@@ -60,6 +76,7 @@ struct CompressModelOptions {
   Allocation allocation = {};
   // By the names of weights, what each gets, in place of a choice.
   std::map<std::string, FormCandidate, std::less<>> forms = {};
+  CurvatureNeeds curvature = {};  // of the candidates
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
   // The folder where what is done is kept, so that the same work goes on if it was interrupted,

@@ -1,0 +1,125 @@
+// Published methods that put products of two narrow matrices in the place of one, or beside it.
+#include "pith/fit/low_rank.h"
+
+#include <fmt/format.h>
+
+#include "option_values.h"
+#include "pith/base/error.h"
+#include "pith/fit/feedback.h"
+#include "pith/fit/quantizers.h"
+#include "recipes.h"
+
+namespace pith::recipe {
+namespace {
+
+using fit::Weighing;
+
+void leave_vocabulary(Plan& plan) {
+  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
+}
+
+form::Expression factors_of(const Values& values) {
+  return form::parse(values.find("factors")->second);
+}
+
+void use_fwsvd(const Values& values, Plan& plan) {
+  const bool outputs = word_of(values, "importance", {"outputs", "inputs"}) == "outputs";
+  const fit::TruncationOptions options{.damping = 0,
+                                       .by = outputs ? Weighing::kOutputs : Weighing::kInputs};
+  for (const std::string& share : list_of(values, "keep")) {
+    const double percent = real_of({{"keep", share.substr(0, share.find('%'))}}, "keep", 0, 200);
+    if (!share.ends_with('%'))
+      fail(ErrorKind::kUsage, "keep must be a share as 50%, not '{}'", share);
+    plan.candidates.push_back({fmt::format("fwsvd {}", share),
+                               fit::low_rank_of_share(percent / 100, factors_of(values), options),
+                               0,
+                               {},
+                               true});
+  }
+  leave_vocabulary(plan);
+}
+
+// What is to be made up for: pruned, rounded, or both.
+fit::Fitter base_of(const Values& values) {
+  const std::string& keep = values.find("keep")->second;
+  const uint64_t bits = number_of(values, "bits", 0, 8);
+  const bool fed = word_of(values, "base", {"feedback", "nearest"}) == "feedback";
+  const std::string codes =
+      fmt::format("uniform({}, group={})", bits, number_of(values, "group", 1, 1 << 16));
+  if (keep == "all" && bits == 0) {
+    fail(ErrorKind::kUsage, "keep=all leaves nothing to make up for without bits");
+  }
+  const form::Expression e = form::parse(
+      keep == "all" ? codes
+                    : fmt::format("sparse({}{})", keep, bits == 0 ? "" : ", values=" + codes));
+  if (!fed) return fit::nearest_fitter(e);
+  return keep == "all" ? fit::feedback_fitter(e, {.sweeps = 0}) : fit::sparse_fitter(e);
+}
+
+void use_eora(const Values& values, Plan& plan) {
+  const double damping = real_of(values, "damping", 0, 1e3);
+  const fit::Fitter base = base_of(values);
+  for (const std::string& rank : list_of(values, "rank")) {
+    number_of({{"rank", rank}}, "rank", 0, 1 << 16);
+    const auto e = form::parse(
+        fmt::format("lowrank({}, factors={})", rank, form::to_string(factors_of(values))));
+    plan.candidates.push_back({fmt::format("eora {}", rank),
+                               fit::compensated(base, e, {.damping = damping}),
+                               0,
+                               {},
+                               true});
+  }
+  leave_vocabulary(plan);
+}
+
+}  // namespace
+
+Recipe fwsvd() {
+  Recipe r;
+  r.name = "fwsvd";
+  r.id = "S211";
+  r.title = "Language model compression with weighted low-rank factorization";
+  r.area = "weights";
+  r.summary =
+      "Singular vectors of a matrix whose rows are weighed by the mean squared gradients there, so "
+      "that what the loss feels is kept, though more of the matrix is lost.";
+  r.compose = "lowrank(r)";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe fwsvd -O keep=60%";
+  r.parts = {"fit/low_rank.h", "budget/solve.h"};
+  r.options = {
+      {"keep", "50%", "of a matrix's elements, in both factors; several share out a limit"},
+      {"importance", "outputs", "of outputs, or of inputs"},
+      {"factors", "dense(f16)", "the form of both factors"}};
+  r.apply = use_fwsvd;
+  return r;
+}
+
+Recipe eora() {
+  Recipe r;
+  r.name = "eora";
+  r.id = "S085";
+  r.title =
+      "EoRA: Training-free Compensation for Compressed LLM with Eigenspace Low-Rank Approximation";
+  r.area = "weights";
+  r.summary =
+      "What pruning or rounding left is made up for by a low rank beside it, whose directions are "
+      "those that the inputs of the matrix use most.";
+  r.compose = "sparse(2:4) + lowrank(16), uniform(3, group=64) + lowrank(16)";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe eora -O keep=all -O bits=3 -O rank=16";
+  r.parts = {"fit/low_rank.h", "fit/feedback.h"};
+  r.options = {{"keep", "2:4", "of what is made up for: a share, n:m or all"},
+               {"bits", "0", "of its values, 1 to 8; 0: 16, as they are"},
+               {"group", "64", "neighbours in a row that share a scale, with bits"},
+               {"base", "feedback", "how that is fitted: feedback or nearest"},
+               {"rank", "16", "of what is beside it; several as 8/16/32 share out a limit"},
+               {"factors", "dense(f16)", "the form of its factors"},
+               {"damping", "3", "added to the inputs' second moments, as a share of their mean"}};
+  r.apply = use_eora;
+  return r;
+}
+
+}  // namespace pith::recipe

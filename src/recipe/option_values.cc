@@ -1,0 +1,59 @@
+#include "option_values.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "pith/base/error.h"
+
+namespace pith::recipe {
+namespace {
+
+template <class Number>
+Number parsed(const Values& values, std::string_view key, Number least, Number most) {
+  const std::string& text = values.find(key)->second;
+  Number v = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (error != std::errc() || end != text.data() + text.size() || !(v >= least && v <= most)) {
+    fail(ErrorKind::kUsage, "{} must be a number from {} to {}, not '{}'", key, least, most, text);
+  }
+  return v;
+}
+
+}  // namespace
+
+uint64_t number_of(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
+  return parsed<uint64_t>(values, key, least, most);
+}
+
+double real_of(const Values& values, std::string_view key, double least, double most) {
+  return parsed<double>(values, key, least, most);
+}
+
+std::string_view word_of(const Values& values, std::string_view key,
+                         std::initializer_list<std::string_view> words) {
+  const std::string& text = values.find(key)->second;
+  const auto found = std::ranges::find(words, text);
+  if (found == words.end()) {
+    fail(ErrorKind::kUsage, "{} must be one of {}, not '{}'", key, fmt::join(words, ", "), text);
+  }
+  return *found;
+}
+
+std::vector<std::string> list_of(const Values& values, std::string_view key) {
+  const std::string& text = values.find(key)->second;
+  std::vector<std::string> out;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find('/', at), text.size());
+    out.push_back(text.substr(at, end - at));
+    if (out.back().empty()) {
+      fail(ErrorKind::kUsage, "{} must be one or several, with '/' between them, not '{}'", key,
+           text);
+    }
+    at = end + 1;
+  }
+  return out;
+}
+
+}  // namespace pith::recipe

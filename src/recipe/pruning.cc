@@ -1,0 +1,279 @@
+// Published methods that remove weights after training.
+#include <fmt/format.h>
+
+#include "option_values.h"
+#include "pith/base/error.h"
+#include "pith/fit/block_curvature.h"
+#include "pith/fit/feedback.h"
+#include "pith/fit/greedy_removal.h"
+#include "pith/fit/kronecker_removal.h"
+#include "pith/fit/masks.h"
+#include "pith/fit/quantizers.h"
+#include "recipes.h"
+
+namespace pith::recipe {
+namespace {
+
+using fit::Fitter;
+
+constexpr Option kGroup = {"group", "64", "neighbours in a row that share a scale, with bits"};
+
+// One thing to keep and how: "50%", "2:4" or "all", and bits of the values, 0 as they are.
+struct Level {
+  std::string keep, bits;
+  bool sparse() const { return keep != "all"; }
+  std::string name(std::string_view recipe) const {
+    return fmt::format("{} {}{}", recipe, keep,
+                       bits == "0" ? "" : fmt::format(" in {} bits", bits));
+  }
+};
+
+// Of each level the expression: `more` stands behind what is kept.
+form::Expression expression_of(const Level& level, uint64_t group, std::string_view more = "") {
+  const std::string codes = fmt::format("uniform({}, group={})", level.bits, group);
+  if (!level.sparse()) return form::parse(codes);
+  return form::parse(fmt::format("sparse({}{}{})", level.keep, more,
+                                 level.bits == "0" ? "" : ", values=" + codes));
+}
+
+std::vector<Level> levels_of(const Values& values) {
+  std::vector<Level> out;
+  for (const std::string& keep : list_of(values, "keep")) {
+    for (const std::string& bits : list_of(values, "bits")) {
+      if (bits != "0") number_of({{"bits", bits}}, "bits", 1, 8);
+      if (keep == "all" && bits == "0") {
+        fail(ErrorKind::kUsage, "keep=all leaves nothing to do without bits");
+      }
+      out.push_back({keep, bits});
+    }
+  }
+  return out;
+}
+
+// Embeddings and heads stay as they are, as in the papers.
+void leave_vocabulary(Plan& plan) {
+  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
+}
+
+void add(std::string name, Fitter fitter, Plan& plan, Fitter trial = {}, bool whole = false) {
+  plan.candidates.push_back({std::move(name), std::move(fitter), 0, std::move(trial), whole});
+}
+
+constexpr Option kKeep = {"keep", "50%",
+                          "what is kept: a share, or n:m; several as 40%/60% share out a limit"};
+constexpr Option kKeepOrAll = {
+    "keep", "50%", "what is kept: a share, n:m or all; several as 40%/60% share out a limit"};
+constexpr Option kBits = {"bits", "0", "of what is kept, 1 to 8, or several; 0: 16, as it is"};
+
+void use_masks(fit::Score score, fit::Among among, std::string_view name, const Values& values,
+               Plan& plan) {
+  for (const std::string& keep : list_of(values, "keep")) {
+    add(fmt::format("{} {}", name, keep),
+        fit::mask_fitter(form::parse(fmt::format("sparse({})", keep)), score, among), plan);
+  }
+  leave_vocabulary(plan);
+}
+
+void use_wanda(const Values& values, Plan& plan) {
+  use_masks(fit::Score::kActivation, fit::Among::kRow, "wanda", values, plan);
+}
+
+void use_nowag(const Values& values, Plan& plan) {
+  use_masks(fit::Score::kNormalized, fit::Among::kAll, "nowag", values, plan);
+}
+
+void use_sparsegpt(const Values& values, Plan& plan) {
+  const uint64_t group = number_of(values, "group", 1, 1 << 16);
+  for (const Level& level : levels_of(values)) {
+    if (!level.sparse()) fail(ErrorKind::kUsage, "keep must be a share or n:m, not 'all'");
+    add(level.name("sparsegpt"), fit::sparse_fitter(expression_of(level, group)), plan);
+  }
+  leave_vocabulary(plan);
+}
+
+void use_obc(const Values& values, Plan& plan) {
+  const uint64_t group = number_of(values, "group", 1, 1 << 16);
+  for (const Level& level : levels_of(values)) {
+    const form::Expression e = expression_of(level, group);
+    // What comes of a level is near to what feedback gives in a fraction of the time.
+    add(level.name("obc"), fit::greedy_fitter(e), plan,
+        level.sparse() ? fit::sparse_fitter(e) : fit::feedback_fitter(e, {.sweeps = 0}));
+  }
+  leave_vocabulary(plan);
+}
+
+void use_obert(const Values& values, Plan& plan) {
+  const uint64_t block = number_of(values, "block", 1, 16);
+  const uint64_t group = number_of(values, "group", 1, 1 << 16);
+  plan.curvature.samples = number_of(values, "samples", 1, 1 << 20);
+  plan.curvature.sample_tokens = number_of(values, "tokens", 1, 1 << 16);
+  plan.curvature.width = number_of(values, "width", 1, 1024);
+  plan.curvature.damping = real_of(values, "damping", 1e-9, 1e3);
+  if (plan.curvature.width % block != 0) {
+    fail(ErrorKind::kUsage, "blocks of {} do not divide width {}", block, plan.curvature.width);
+  }
+  for (const Level& level : levels_of(values)) {
+    if (!level.sparse()) fail(ErrorKind::kUsage, "keep must be a share, not 'all'");
+    const auto e = expression_of(level, group, block == 1 ? "" : fmt::format(", block={}", block));
+    add(level.name("obert"), fit::curvature_fitter(e), plan, {}, true);
+  }
+  leave_vocabulary(plan);
+}
+
+void use_llm_surgeon(const Values& values, Plan& plan) {
+  const std::string_view pattern = word_of(values, "pattern", {"rows", "columns", "elements"});
+  const fit::KroneckerOptions options{
+      .damping = real_of(values, "damping", 0, 1e3),
+      .shots = static_cast<int>(number_of(values, "shots", 1, 100))};
+  const std::string more =
+      pattern == "elements" ? std::string() : fmt::format(", pattern={}", pattern);
+  for (const std::string& keep : list_of(values, "keep")) {
+    const auto e = form::parse(fmt::format("sparse({}{})", keep, more));
+    // In one shot where it is only tried.
+    fit::KroneckerOptions once = options;
+    once.shots = 1;
+    add(fmt::format("llm-surgeon {}", keep), fit::kronecker_fitter(e, {}, options), plan,
+        fit::kronecker_fitter(e, {}, once), true);
+  }
+  plan.curvature.output_moments = true;
+  leave_vocabulary(plan);
+}
+
+}  // namespace
+
+Recipe wanda() {
+  Recipe r;
+  r.name = "wanda";
+  r.id = "Wanda";  // has no number: a baseline
+  r.title = "A Simple and Effective Pruning Approach for Large Language Models";
+  r.area = "weights";
+  r.summary =
+      "What is small times the size of its inputs goes, the same share of every row; the rest "
+      "stays "
+      "as it is. A baseline.";
+  r.compose = "sparse(50%)";
+  r.differs = "nothing but that embeddings stay as they are.";
+  r.verified = "recipe tests against the largest weights on held-out text; fit tests of masks.";
+  r.example = "pith compress lm --recipe wanda -O keep=2:4";
+  r.parts = {"fit/masks.h"};
+  r.options = {kKeep};
+  r.apply = use_wanda;
+  return r;
+}
+
+Recipe sparsegpt() {
+  Recipe r;
+  r.name = "sparsegpt";
+  r.id = "SparseGPT";  // has no number: a baseline
+  r.title = "SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot";
+  r.area = "weights";
+  r.summary =
+      "Column by column the weights that cost least go, and later columns make up for them; what "
+      "is "
+      "kept may be rounded on the way. A baseline.";
+  r.compose = "sparse(50%, values=uniform(4, group=64))";
+  r.differs =
+      "values are the least squares over what is kept instead of what the way leaves, and Wanda's "
+      "choice is taken where it leaves less.";
+  r.verified = "recipe tests against the largest weights on held-out text; fit tests of feedback.";
+  r.example = "pith compress lm --recipe sparsegpt -O keep=2:4 -O bits=4";
+  r.parts = {"fit/feedback.h", "fit/masks.h"};
+  r.options = {kKeep, kBits, kGroup};
+  r.apply = use_sparsegpt;
+  return r;
+}
+
+Recipe obc() {
+  Recipe r;
+  r.name = "obc";
+  r.id = "S226";
+  r.title =
+      "Optimal Brain Compression: A Framework for Accurate Post-Training Quantization and Pruning";
+  r.area = "weights";
+  r.summary =
+      "In every row the weight that costs least is removed, or rounded, and all others make up for "
+      "it, one at a time, exactly. Of several levels each matrix gets one, so that a limit is met "
+      "with the least loss.";
+  r.compose = "sparse(50%), sparse(2:4), uniform(3, group=64), sparse(50%, values=uniform(4))";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe obc -O keep=40%/50%/60%/80% --bits 10";
+  r.parts = {"fit/greedy_removal.h", "budget/solve.h"};
+  r.options = {kKeepOrAll, kBits, kGroup};
+  r.apply = use_obc;
+  return r;
+}
+
+Recipe nowag() {
+  Recipe r;
+  r.name = "nowag";
+  r.id = "S256";
+  r.title = "NoWag: A Unified Framework for Shape Preserving Compression of Large Language Models";
+  r.area = "weights";
+  r.summary =
+      "Weights in units of their column's and then their row's norm, squared, times the mean "
+      "square "
+      "of their inputs: what is least of a whole matrix, or of each group of n:m, goes.";
+  r.compose = "sparse(50%)";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe nowag -O keep=2:4";
+  r.parts = {"fit/masks.h"};
+  r.options = {kKeep};
+  r.apply = use_nowag;
+  return r;
+}
+
+Recipe obert() {
+  Recipe r;
+  r.name = "obert";
+  r.id = "S070";
+  r.title =
+      "The Optimal BERT Surgeon: Scalable and Accurate Second-Order Pruning for Large Language "
+      "Models";
+  r.area = "weights";
+  r.summary =
+      "Gradients of samples give the empirical Fisher in blocks of neighbours; the weights, or "
+      "groups of four, whose removal costs least by it go, and the rest of their block makes up "
+      "for "
+      "them.";
+  r.compose = "sparse(10%), sparse(10%, block=4, values=uniform(8, group=64))";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe obert -O keep=30%/40%/50%/60%/80% --bits 10";
+  r.parts = {"fit/block_curvature.h", "model/gradient.h", "budget/solve.h"};
+  r.options = {{"keep", "50%", "the share that is kept; several as 40%/60% share out a limit"},
+               {"block", "1", "neighbours in a row that go together; divides width"},
+               kBits,
+               kGroup,
+               {"samples", "256", "gradients, or as many as the text has"},
+               {"tokens", "64", "of a sample"},
+               {"width", "48", "weights of a block of curvature"},
+               {"damping", "0.001", "as a share of the mean square of a gradient"}};
+  r.apply = use_obert;
+  return r;
+}
+
+Recipe llm_surgeon() {
+  Recipe r;
+  r.name = "llm-surgeon";
+  r.id = "S154";
+  r.title = "The LLM Surgeon";
+  r.area = "weights";
+  r.summary =
+      "Rows, columns or elements go by the curvature G ⊗ A, second moments of the gradients at the "
+      "outputs and of the inputs, in several shots; what is left makes up for them.";
+  r.compose = "sparse(75%, pattern=rows), sparse(75%, pattern=columns), sparse(50%)";
+  r.differs = "";
+  r.verified = "";
+  r.example = "pith compress lm --recipe llm-surgeon -O keep=60%/75%/90%/100% --bits 12.5";
+  r.parts = {"fit/kronecker_removal.h", "model/gradient.h", "budget/solve.h"};
+  r.options = {{"pattern", "columns", "what goes: rows, columns or elements"},
+               {"keep", "75%", "the share that is kept; several as 60%/90% share out a limit"},
+               {"shots", "5", "rows and columns go in so many parts, with costs anew in between"},
+               {"damping", "0.01", "of both factors, as a share of their mean"}};
+  r.apply = use_llm_surgeon;
+  return r;
+}
+
+}  // namespace pith::recipe

@@ -1,0 +1,134 @@
+// Methods that prune after training, on a few matrices of the reference model: what is lost on text
+// that nothing was fitted to, beside simpler ways at the same size.
+#include <gtest/gtest.h>
+
+#include "pith/base/error.h"
+#include "pith/fit/kronecker_removal.h"
+#include "pith/fit/masks.h"
+#include "pith/fit/quantizers.h"
+#include "testing_reference.h"
+
+namespace pith::recipe {
+namespace {
+
+using testing::of_fitter;
+using testing::of_recipe;
+using testing::Outcome;
+
+// What is left alone: all but the attention, or all, of the first two layers.
+constexpr std::string_view kButAttention = "layers.[2-7]|mlp", kButLayers = "layers.[2-7]";
+
+Outcome largest(const std::string& keep, std::string_view others) {
+  return of_fitter(fit::nearest_fitter(form::parse("sparse(" + keep + ")")), others);
+}
+
+TEST(PruningRecipes, ObcLosesLessThanTheLargestWeightsAndNearestCodes) {
+  for (const char* keep : {"50%", "2:4"}) {
+    const Outcome ours = of_recipe("obc", {{"keep", keep}}, kButAttention);
+    const Outcome plain = largest(keep, kButAttention);
+    EXPECT_NEAR(ours.bytes, plain.bytes, 1e-3 * plain.bytes);
+    EXPECT_LT(ours.divergence, 0.8 * plain.divergence) << keep;
+  }
+  const Outcome ours = of_recipe("obc", {{"keep", "all"}, {"bits", "3"}}, kButAttention);
+  const Outcome plain =
+      of_fitter(fit::nearest_fitter(form::parse("uniform(3, group=64)")), kButAttention);
+  EXPECT_EQ(ours.bytes, plain.bytes);
+  EXPECT_LT(ours.divergence, 0.9 * plain.divergence);
+}
+
+TEST(PruningRecipes, ObcsLevelsAreBetterThanOneForAll) {
+  const Outcome one = of_recipe("obc", {{"keep", "50%"}}, kButAttention);
+  const Outcome several = of_recipe("obc", {{"keep", "20%/35%/50%/65%/80%"}}, kButAttention,
+                                    {.bytes = static_cast<uint64_t>(one.bytes)});
+  EXPECT_LE(several.bytes, 1.001 * one.bytes);
+  EXPECT_LT(several.divergence, one.divergence);
+}
+
+TEST(PruningRecipes, SparseGptAndWandaLoseLessThanTheLargestWeights) {
+  const Outcome plain = largest("2:4", kButAttention);
+  EXPECT_LT(of_recipe("wanda", {{"keep", "2:4"}}, kButAttention).divergence, plain.divergence);
+  EXPECT_LT(of_recipe("sparsegpt", {{"keep", "2:4"}}, kButAttention).divergence,
+            0.8 * plain.divergence);
+}
+
+TEST(PruningRecipes, NowagAgainstWanda) {
+  for (const char* keep : {"50%", "2:4"}) {
+    const Outcome ours = of_recipe("nowag", {{"keep", keep}}, kButLayers);
+    const Outcome wanda = of_recipe("wanda", {{"keep", keep}}, kButLayers);
+    EXPECT_NEAR(ours.bytes, wanda.bytes, 1e-3 * wanda.bytes);
+    EXPECT_LT(ours.divergence, largest(keep, kButLayers).divergence);
+    RecordProperty(keep, std::to_string(ours.divergence / wanda.divergence));
+    EXPECT_LT(ours.divergence, 1.1 * wanda.divergence) << keep;
+  }
+}
+
+TEST(PruningRecipes, ObertLosesLessThanTheLargestWeights) {
+  for (const char* keep : {"50%", "10%"}) {
+    const Outcome ours = of_recipe("obert", {{"keep", keep}, {"tokens", "8"}}, kButAttention);
+    const Outcome plain = largest(keep, kButAttention);
+    EXPECT_NEAR(ours.bytes, plain.bytes, 1e-3 * plain.bytes);
+    EXPECT_LT(ours.divergence, plain.divergence) << keep;
+  }
+}
+
+TEST(PruningRecipes, TheSurgeonsBothCurvaturesUpdateAndShotsAllGain) {
+  const auto pattern = form::parse("sparse(75%, pattern=columns)");
+  const auto with = [&](fit::OutputMoments outputs, bool update) {
+    const fit::KroneckerOptions o{.shots = 1, .update = update};
+    return of_fitter(fit::kronecker_fitter(pattern, std::move(outputs), o), kButLayers).divergence;
+  };
+  const double several = of_recipe("llm-surgeon", {}, kButLayers).divergence;
+  const double one = of_recipe("llm-surgeon", {{"shots", "1"}}, kButLayers).divergence;
+  const double inputs_alone = with([](const fit::Task&) { return fit::Metric(); }, true);
+  const double masked = with({}, false);
+  const double plain = of_fitter(fit::nearest_fitter(pattern), kButLayers).divergence;
+  EXPECT_LT(several, one);
+  EXPECT_LT(one, inputs_alone);
+  EXPECT_LT(one, 0.8 * masked);
+  EXPECT_LT(masked, plain);
+}
+
+TEST(PruningRecipes, TheSurgeonSharesOutRowsOfAllMatrices) {
+  const Outcome one =
+      of_recipe("llm-surgeon", {{"pattern", "rows"}, {"shots", "1"}}, kButAttention);
+  const Outcome several = of_recipe(
+      "llm-surgeon", {{"pattern", "rows"}, {"shots", "1"}, {"keep", "40%/60%/75%/90%/100%"}},
+      kButAttention, {.bytes = static_cast<uint64_t>(one.bytes)});
+  EXPECT_LE(several.bytes, 1.001 * one.bytes);
+  EXPECT_LT(several.divergence, one.divergence);
+}
+
+TEST(PruningRecipes, RefuseWhatTheyCannotDo) {
+  Plan plan;
+  for (const char* name : {"obc", "nowag", "wanda", "sparsegpt", "obert", "llm-surgeon"}) {
+    for (const char* keep : {"", "50%/", "/", "x", "200%", "5:4", "0:4"}) {
+      EXPECT_THROW(apply(find_recipe(name), {{"keep", keep}}, plan), Error) << name << keep;
+    }
+  }
+  for (const char* name : {"obc", "sparsegpt", "obert"}) {
+    for (const char* bits : {"9", "x", "", "3.5", "-1"}) {
+      EXPECT_THROW(apply(find_recipe(name), {{"bits", bits}}, plan), Error) << name << bits;
+    }
+  }
+  EXPECT_THROW(apply(find_recipe("obc"), {{"keep", "all"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("obert"), {{"block", "5"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("obert"), {{"keep", "2:4"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("obert"), {{"damping", "0"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("obert"), {{"damping", "nan"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("llm-surgeon"), {{"pattern", "blocks"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("llm-surgeon"), {{"shots", "0"}}, plan), Error);
+}
+
+// What they ask for is not there.
+TEST(PruningRecipes, SayWhatTheyMiss) {
+  const form::Matrix w({8, 8});
+  const fit::Metric nothing;
+  for (const char* name : {"obert", "llm-surgeon"}) {
+    Plan plan;
+    apply(find_recipe(name), {}, plan);
+    EXPECT_THROW(plan.candidates[0].fitter({"w", w.view(), nothing, {}, 1}), Error) << name;
+  }
+}
+
+}  // namespace
+}  // namespace pith::recipe
