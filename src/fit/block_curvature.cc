@@ -36,6 +36,16 @@ void require_finite(MatrixView m, std::string_view what) {
   }
 }
 
+form::SparseOptions options_of(const form::Expression& expression) {
+  const form::SparseOptions options = form::sparse_options(expression);
+  const bool blocks = options.pattern == form::SparsePattern::kBlocks && options.height == 1;
+  if (!options.is_free() && !blocks) {
+    throw expression.place().error(ErrorKind::kUsage,
+                                   "sparse: a share of single elements, or of blocks in a row");
+  }
+  return options;
+}
+
 }  // namespace
 
 BlockCurvature::BlockCurvature(Shape shape, const BlockCurvatureOptions& options)
@@ -131,13 +141,9 @@ void BlockCurvature::add(MatrixView inputs, MatrixView gradients, uint64_t rows_
 
 CurvaturePruned prune(const form::Expression& expression, MatrixView weights,
                       const BlockCurvature& curvature, int threads) {
-  const form::SparseOptions options = form::sparse_options(expression);
+  const form::SparseOptions options = options_of(expression);
   const Shape shape = weights.shape;
-  const bool blocks = options.pattern == form::SparsePattern::kBlocks && options.height == 1;
-  if (!options.is_free() && !blocks) {
-    throw expression.place().error(ErrorKind::kUsage,
-                                   "sparse: a share of single elements, or of blocks in a row");
-  }
+  const bool blocks = !options.is_free();
   if (curvature.shape() != shape) {
     fail(ErrorKind::kUsage, "curvature of {} x {} for weights of {} x {}", curvature.shape().rows,
          curvature.shape().cols, shape.rows, shape.cols);
@@ -203,6 +209,7 @@ CurvaturePruned prune(const form::Expression& expression, MatrixView weights,
 }
 
 Fitter curvature_fitter(const form::Expression& expression) {
+  options_of(expression);
   return [expression](const Task& task) {
     if (!task.curvature) {
       fail(ErrorKind::kUsage, "{}: nothing is known of gradients of samples", task.name);

@@ -23,9 +23,12 @@ form::Expression factors_of(const Values& values) {
 }
 
 void use_fwsvd(const Values& values, Plan& plan) {
-  const bool outputs = word_of(values, "importance", {"outputs", "inputs"}) == "outputs";
+  const std::string_view importance =
+      word_of(values, "importance", {"outputs", "inputs", "nothing"});
   const fit::TruncationOptions options{.damping = 0,
-                                       .by = outputs ? Weighing::kOutputs : Weighing::kInputs};
+                                       .by = importance == "outputs"  ? Weighing::kOutputs
+                                             : importance == "inputs" ? Weighing::kInputs
+                                                                      : Weighing::kNothing};
   for (const std::string& share : list_of(values, "keep")) {
     const double percent = real_of({{"keep", share.substr(0, share.find('%'))}}, "keep", 0, 200);
     if (!share.ends_with('%'))
@@ -90,7 +93,7 @@ Recipe fwsvd() {
   r.parts = {"fit/low_rank.h", "budget/solve.h"};
   r.options = {
       {"keep", "50%", "of a matrix's elements, in both factors; several share out a limit"},
-      {"importance", "outputs", "of outputs, or of inputs"},
+      {"importance", "outputs", "of outputs, of inputs, or nothing: plain singular vectors"},
       {"factors", "dense(f16)", "the form of both factors"}};
   r.apply = use_fwsvd;
   return r;
