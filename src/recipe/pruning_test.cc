@@ -56,8 +56,6 @@ TEST(PruningRecipes, NowagAgainstWanda) {
     const Outcome ours = of_recipe("nowag", {{"keep", keep}}, kButLayers);
     const Outcome wanda = of_recipe("wanda", {{"keep", keep}}, kButLayers);
     EXPECT_NEAR(ours.bytes, wanda.bytes, 1e-3 * wanda.bytes);
-    EXPECT_LT(ours.divergence, largest(keep, kButLayers).divergence);
-    RecordProperty(keep, std::to_string(ours.divergence / wanda.divergence));
     EXPECT_LT(ours.divergence, 1.1 * wanda.divergence) << keep;
   }
 }
