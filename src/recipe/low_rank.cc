@@ -3,11 +3,11 @@
 
 #include <fmt/format.h>
 
-#include "option_values.h"
 #include "pith/base/error.h"
 #include "pith/fit/feedback.h"
 #include "pith/fit/quantizers.h"
 #include "recipes.h"
+#include "values.h"
 
 namespace pith::recipe {
 namespace {
@@ -23,14 +23,14 @@ form::Expression factors_of(const Values& values) {
 }
 
 void use_fwsvd(const Values& values, Plan& plan) {
-  const std::string_view importance =
-      word_of(values, "importance", {"outputs", "inputs", "nothing"});
+  const std::string_view importance = word(values, "importance", {"outputs", "inputs", "nothing"});
   const fit::TruncationOptions options{.damping = 0,
                                        .by = importance == "outputs"  ? Weighing::kOutputs
                                              : importance == "inputs" ? Weighing::kInputs
                                                                       : Weighing::kNothing};
-  for (const std::string& share : list_of(values, "keep")) {
-    const double percent = real_of({{"keep", share.substr(0, share.find('%'))}}, "keep", 0, 200);
+  for (const std::string_view share : list(values, "keep")) {
+    const double percent =
+        real({{"keep", std::string(share.substr(0, share.find('%')))}}, "keep", 0, 200);
     if (!share.ends_with('%'))
       fail(ErrorKind::kUsage, "keep must be a share as 50%, not '{}'", share);
     plan.candidates.push_back({fmt::format("fwsvd {}", share),
@@ -45,10 +45,10 @@ void use_fwsvd(const Values& values, Plan& plan) {
 // What is to be made up for: pruned, rounded, or both.
 fit::Fitter base_of(const Values& values) {
   const std::string& keep = values.find("keep")->second;
-  const uint64_t bits = number_of(values, "bits", 0, 8);
-  const bool fed = word_of(values, "base", {"feedback", "nearest"}) == "feedback";
+  const uint64_t bits = number(values, "bits", 0, 8);
+  const bool fed = word(values, "base", {"feedback", "nearest"}) == "feedback";
   const std::string codes =
-      fmt::format("uniform({}, group={})", bits, number_of(values, "group", 1, 1 << 16));
+      fmt::format("uniform({}, group={})", bits, number(values, "group", 1, 1 << 16));
   if (keep == "all" && bits == 0) {
     fail(ErrorKind::kUsage, "keep=all leaves nothing to make up for without bits");
   }
@@ -60,10 +60,10 @@ fit::Fitter base_of(const Values& values) {
 }
 
 void use_eora(const Values& values, Plan& plan) {
-  const double damping = real_of(values, "damping", 0, 1e3);
+  const double damping = real(values, "damping", 0, 1e3);
   const fit::Fitter base = base_of(values);
-  for (const std::string& rank : list_of(values, "rank")) {
-    number_of({{"rank", rank}}, "rank", 0, 1 << 16);
+  for (const std::string_view rank : list(values, "rank")) {
+    number({{"rank", std::string(rank)}}, "rank", 0, 1 << 16);
     const auto e = form::parse(
         fmt::format("lowrank({}, factors={})", rank, form::to_string(factors_of(values))));
     plan.candidates.push_back({fmt::format("eora {}", rank),
@@ -134,9 +134,9 @@ Recipe eora() {
                {"bits", "0", "of its values, 1 to 8; 0: 16, as they are"},
                {"group", "64", "neighbours in a row that share a scale, with bits"},
                {"base", "feedback", "how that is fitted: feedback or nearest"},
-               {"rank", "16", "of what is beside it; several as 8/16/32 share out a limit"},
+               {"rank", "16", "of what is beside it; several as 8+16+32 share out a limit"},
                {"factors", "dense(f16)", "the form of its factors"},
-               {"damping", "3", "added to the inputs' second moments, as a share of their mean"}};
+               {"damping", "0.1", "added to the inputs' second moments, as a share of their mean"}};
   r.apply = use_eora;
   return r;
 }

@@ -1,7 +1,6 @@
 // Published methods that remove weights after training.
 #include <fmt/format.h>
 
-#include "option_values.h"
 #include "pith/base/error.h"
 #include "pith/fit/block_curvature.h"
 #include "pith/fit/feedback.h"
@@ -10,6 +9,7 @@
 #include "pith/fit/masks.h"
 #include "pith/fit/quantizers.h"
 #include "recipes.h"
+#include "values.h"
 
 namespace pith::recipe {
 namespace {
@@ -38,13 +38,13 @@ form::Expression expression_of(const Level& level, uint64_t group, std::string_v
 
 std::vector<Level> levels_of(const Values& values) {
   std::vector<Level> out;
-  for (const std::string& keep : list_of(values, "keep")) {
-    for (const std::string& bits : list_of(values, "bits")) {
-      if (bits != "0") number_of({{"bits", bits}}, "bits", 1, 8);
+  for (const std::string_view keep : list(values, "keep")) {
+    for (const std::string_view bits : list(values, "bits")) {
+      if (bits != "0") number({{"bits", std::string(bits)}}, "bits", 1, 8);
       if (keep == "all" && bits == "0") {
         fail(ErrorKind::kUsage, "keep=all leaves nothing to do without bits");
       }
-      out.push_back({keep, bits});
+      out.push_back({std::string(keep), std::string(bits)});
     }
   }
   return out;
@@ -60,14 +60,14 @@ void add(std::string name, Fitter fitter, Plan& plan, Fitter trial = {}, bool wh
 }
 
 constexpr Option kKeep = {"keep", "50%",
-                          "what is kept: a share, or n:m; several as 40%/60% share out a limit"};
+                          "what is kept: a share, or n:m; several as 40%+60% share out a limit"};
 constexpr Option kKeepOrAll = {
-    "keep", "50%", "what is kept: a share, n:m or all; several as 40%/60% share out a limit"};
+    "keep", "50%", "what is kept: a share, n:m or all; several as 40%+60% share out a limit"};
 constexpr Option kBits = {"bits", "0", "of what is kept, 1 to 8, or several; 0: 16, as it is"};
 
 void use_masks(fit::Score score, fit::Among among, std::string_view name, const Values& values,
                Plan& plan) {
-  for (const std::string& keep : list_of(values, "keep")) {
+  for (const std::string_view keep : list(values, "keep")) {
     add(fmt::format("{} {}", name, keep),
         fit::mask_fitter(form::parse(fmt::format("sparse({})", keep)), score, among), plan);
   }
@@ -83,7 +83,7 @@ void use_nowag(const Values& values, Plan& plan) {
 }
 
 void use_sparsegpt(const Values& values, Plan& plan) {
-  const uint64_t group = number_of(values, "group", 1, 1 << 16);
+  const uint64_t group = number(values, "group", 1, 1 << 16);
   for (const Level& level : levels_of(values)) {
     if (!level.sparse()) fail(ErrorKind::kUsage, "keep must be a share or n:m, not 'all'");
     add(level.name("sparsegpt"), fit::sparse_fitter(expression_of(level, group)), plan);
@@ -92,7 +92,7 @@ void use_sparsegpt(const Values& values, Plan& plan) {
 }
 
 void use_obc(const Values& values, Plan& plan) {
-  const uint64_t group = number_of(values, "group", 1, 1 << 16);
+  const uint64_t group = number(values, "group", 1, 1 << 16);
   for (const Level& level : levels_of(values)) {
     const form::Expression e = expression_of(level, group);
     // What comes of a level is near to what feedback gives in a fraction of the time.
@@ -103,12 +103,12 @@ void use_obc(const Values& values, Plan& plan) {
 }
 
 void use_obert(const Values& values, Plan& plan) {
-  const uint64_t block = number_of(values, "block", 1, 16);
-  const uint64_t group = number_of(values, "group", 1, 1 << 16);
-  plan.curvature.samples = number_of(values, "samples", 1, 1 << 20);
-  plan.curvature.sample_tokens = number_of(values, "tokens", 1, 1 << 16);
-  plan.curvature.width = number_of(values, "width", 1, 1024);
-  plan.curvature.damping = real_of(values, "damping", 1e-9, 1e3);
+  const uint64_t block = number(values, "block", 1, 16);
+  const uint64_t group = number(values, "group", 1, 1 << 16);
+  plan.curvature.samples = number(values, "samples", 1, 1 << 20);
+  plan.curvature.sample_tokens = number(values, "tokens", 1, 1 << 16);
+  plan.curvature.width = number(values, "width", 1, 1024);
+  plan.curvature.damping = real(values, "damping", 1e-9, 1e3);
   if (plan.curvature.width % block != 0) {
     fail(ErrorKind::kUsage, "blocks of {} do not divide width {}", block, plan.curvature.width);
   }
@@ -121,13 +121,12 @@ void use_obert(const Values& values, Plan& plan) {
 }
 
 void use_llm_surgeon(const Values& values, Plan& plan) {
-  const std::string_view pattern = word_of(values, "pattern", {"rows", "columns", "elements"});
-  const fit::KroneckerOptions options{
-      .damping = real_of(values, "damping", 0, 1e3),
-      .shots = static_cast<int>(number_of(values, "shots", 1, 100))};
+  const std::string_view pattern = word(values, "pattern", {"rows", "columns", "elements"});
+  const fit::KroneckerOptions options{.damping = real(values, "damping", 0, 1e3),
+                                      .shots = static_cast<int>(number(values, "shots", 1, 100))};
   const std::string more =
       pattern == "elements" ? std::string() : fmt::format(", pattern={}", pattern);
-  for (const std::string& keep : list_of(values, "keep")) {
+  for (const std::string_view keep : list(values, "keep")) {
     const auto e = form::parse(fmt::format("sparse({}{})", keep, more));
     // In one shot where it is only tried.
     fit::KroneckerOptions once = options;
@@ -205,7 +204,7 @@ Recipe obc() {
       "text: below the largest weights at 50% and 2:4, 3-bit codes below the nearest ones, levels "
       "that share out a limit below one for all at the same size; figures for all layers in "
       "docs/fitters-sparse.md. Networks for images were not tried.";
-  r.example = "pith compress lm --recipe obc -O keep=40%/50%/60%/80% --bits 10";
+  r.example = "pith compress lm --recipe obc -O keep=40%+50%+60%+80% --bits 10";
   r.parts = {"fit/greedy_removal.h", "budget/solve.h"};
   r.options = {kKeepOrAll, kBits, kGroup};
   r.apply = use_obc;
@@ -261,9 +260,9 @@ Recipe obert() {
       "text below the largest weights at 50% and 90% sparsity; fit tests hold Woodbury's inverse "
       "against the definition; figures for all layers in docs/fitters-sparse.md. Speed and size of "
       "the paper's compound with training were not tried.";
-  r.example = "pith compress lm --recipe obert -O keep=30%/40%/50%/60%/80% --bits 10";
+  r.example = "pith compress lm --recipe obert -O keep=30%+40%+50%+60%+80% --bits 10";
   r.parts = {"fit/block_curvature.h", "model/gradient.h", "budget/solve.h"};
-  r.options = {{"keep", "50%", "the share that is kept; several as 40%/60% share out a limit"},
+  r.options = {{"keep", "50%", "the share that is kept; several as 40%+60% share out a limit"},
                {"block", "1", "neighbours in a row that go together; divides width"},
                kBits,
                kGroup,
@@ -295,10 +294,10 @@ Recipe llm_surgeon() {
       "divergence on held-out text falls from the longest columns over the mask alone and the "
       "inputs' curvature alone to both in one shot and in five; levels of rows that share out a "
       "limit lose less than one for all; figures for all layers in docs/fitters-sparse.md.";
-  r.example = "pith compress lm --recipe llm-surgeon -O keep=60%/75%/90%/100% --bits 12.5";
+  r.example = "pith compress lm --recipe llm-surgeon -O keep=60%+75%+90%+100% --bits 12.5";
   r.parts = {"fit/kronecker_removal.h", "model/gradient.h", "budget/solve.h"};
   r.options = {{"pattern", "columns", "what goes: rows, columns or elements"},
-               {"keep", "75%", "the share that is kept; several as 60%/90% share out a limit"},
+               {"keep", "75%", "the share that is kept; several as 60%+90% share out a limit"},
                {"shots", "5", "rows and columns go in so many parts, with costs anew in between"},
                {"damping", "0.01", "of both factors, as a share of their mean"}};
   r.apply = use_llm_surgeon;

@@ -38,7 +38,7 @@ TEST(PruningRecipes, ObcLosesLessThanTheLargestWeightsAndNearestCodes) {
 
 TEST(PruningRecipes, ObcsLevelsAreBetterThanOneForAll) {
   const Outcome one = of_recipe("obc", {{"keep", "50%"}}, kButAttention);
-  const Outcome several = of_recipe("obc", {{"keep", "20%/35%/50%/65%/80%"}}, kButAttention,
+  const Outcome several = of_recipe("obc", {{"keep", "20%+35%+50%+65%+80%"}}, kButAttention,
                                     {.bytes = static_cast<uint64_t>(one.bytes)});
   EXPECT_LE(several.bytes, 1.001 * one.bytes);
   EXPECT_LT(several.divergence, one.divergence);
@@ -90,7 +90,7 @@ TEST(PruningRecipes, TheSurgeonSharesOutRowsOfAllMatrices) {
   const Outcome one =
       of_recipe("llm-surgeon", {{"pattern", "rows"}, {"shots", "1"}}, kButAttention);
   const Outcome several = of_recipe(
-      "llm-surgeon", {{"pattern", "rows"}, {"shots", "1"}, {"keep", "40%/60%/75%/90%/100%"}},
+      "llm-surgeon", {{"pattern", "rows"}, {"shots", "1"}, {"keep", "40%+60%+75%+90%+100%"}},
       kButAttention, {.bytes = static_cast<uint64_t>(one.bytes)});
   EXPECT_LE(several.bytes, 1.001 * one.bytes);
   EXPECT_LT(several.divergence, one.divergence);
@@ -99,7 +99,7 @@ TEST(PruningRecipes, TheSurgeonSharesOutRowsOfAllMatrices) {
 TEST(PruningRecipes, RefuseWhatTheyCannotDo) {
   Plan plan;
   for (const char* name : {"obc", "nowag", "wanda", "sparsegpt", "obert", "llm-surgeon"}) {
-    for (const char* keep : {"", "50%/", "/", "x", "200%", "5:4", "0:4"}) {
+    for (const char* keep : {"", "50%+", "+", "x", "200%", "5:4", "0:4"}) {
       EXPECT_THROW(apply(find_recipe(name), {{"keep", keep}}, plan), Error) << name << keep;
     }
   }

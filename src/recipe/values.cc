@@ -1,19 +1,45 @@
 #include "values.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <charconv>
 
 #include "pith/base/error.h"
 
 namespace pith::recipe {
 
-uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
+namespace {
+
+template <class Number>
+Number parsed(const Values& values, std::string_view key, Number least, Number most) {
   const std::string& text = values.find(key)->second;
-  uint64_t v = 0;
+  Number v = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (error != std::errc() || end != text.data() + text.size() || v < least || v > most) {
+  if (error != std::errc() || end != text.data() + text.size() || !(v >= least && v <= most)) {
     fail(ErrorKind::kUsage, "{} must be a number from {} to {}, not '{}'", key, least, most, text);
   }
   return v;
+}
+
+}  // namespace
+
+uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
+  return parsed<uint64_t>(values, key, least, most);
+}
+
+double real(const Values& values, std::string_view key, double least, double most) {
+  return parsed<double>(values, key, least, most);
+}
+
+std::string_view word(const Values& values, std::string_view key,
+                      std::initializer_list<std::string_view> words) {
+  const auto found = std::ranges::find(words, values.find(key)->second);
+  if (found == words.end()) {
+    fail(ErrorKind::kUsage, "{} must be one of {}, not '{}'", key, fmt::join(words, ", "),
+         values.find(key)->second);
+  }
+  return *found;
 }
 
 std::vector<std::string_view> list(const Values& values, std::string_view key) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 #include <vector>
 
@@ -11,6 +12,10 @@ namespace pith::recipe {
 
 // Of the key, which is there. Throws ErrorKind::kUsage with what may be written.
 uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most);
+double real(const Values& values, std::string_view key, double least, double most);
+// One of these words.
+std::string_view word(const Values& values, std::string_view key,
+                      std::initializer_list<std::string_view> words);
 // "2+3+4"; at least one.
 std::vector<std::string_view> list(const Values& values, std::string_view key);
 
