@@ -118,7 +118,7 @@ Choose least_sum(Proxy proxy, bool reversed = false) {
   };
 }
 
-TEST(AllocatingRecipes, HawqsIntegerProgramIsBetterThanOtherChoicesOfTheSameSize) {
+TEST(AllocatingQuality, HawqsIntegerProgramIsBetterThanOtherChoicesOfTheSameSize) {
   Bench bench("hawq-v3", {{"levels", "3+4+5+6"}});
   const auto uniform = bench.compress(Bench::kAny, same_everywhere(1));
   const Limits limits = as_large_as(uniform);
@@ -130,7 +130,7 @@ TEST(AllocatingRecipes, HawqsIntegerProgramIsBetterThanOtherChoicesOfTheSameSize
   }
 }
 
-TEST(AllocatingRecipes, HawqsProgramKeepsToBytesAndTimeTogether) {
+TEST(AllocatingQuality, HawqsProgramKeepsToBytesAndTimeTogether) {
   Plan plan;
   apply(find_recipe("hawq-v3"), {}, plan);
   ASSERT_EQ(plan.candidates.size(), 2u);
@@ -159,7 +159,7 @@ TEST(AllocatingRecipes, HawqsProgramKeepsToBytesAndTimeTogether) {
   EXPECT_DOUBLE_EQ(totals.loss, best);
 }
 
-TEST(AllocatingRecipes, EvolutionIsBetterThanUniformBitsAndThanSumsOfLayerErrors) {
+TEST(AllocatingQuality, EvolutionIsBetterThanUniformBitsAndThanSumsOfLayerErrors) {
   Bench bench("evopress",
               {{"levels", "2+3+4"}, {"generations", "3"}, {"offspring", "8"}, {"windows", "4"}});
   const auto uniform = bench.compress(Bench::kAny, same_everywhere(1));
@@ -182,7 +182,7 @@ TEST(AllocatingRecipes, EvolutionIsBetterThanUniformBitsAndThanSumsOfLayerErrors
   });
 }
 
-TEST(AllocatingRecipes, LevelsArePrunedSharesRanksAndNothingToo) {
+TEST(AllocatingQuality, LevelsArePrunedSharesRanksAndNothingToo) {
   Bench bench("evopress",
               {{"levels", "drop+rank30%+60%+4"},
                {"generations", "1"},
@@ -205,7 +205,7 @@ TEST(AllocatingRecipes, LevelsArePrunedSharesRanksAndNothingToo) {
   EXPECT_LT(bench.divergence(limits), bench.divergence(limits, same_everywhere(0)));
 }
 
-TEST(AllocatingRecipes, GrecosTableIsAsGoodAsTryingAllAndNeverAboveTheReference) {
+TEST(AllocatingQuality, GrecosTableIsAsGoodAsTryingAllAndNeverAboveTheReference) {
   Bench bench("l-greco", {{"levels", "2+3+4+5+6+8"}}, "layers.[1-7]|embed|down_proj");
   bench.look([&](const Choosing& c) {
     ASSERT_EQ(c.problem.parts.size(), 6u);
@@ -227,14 +227,14 @@ TEST(AllocatingRecipes, GrecosTableIsAsGoodAsTryingAllAndNeverAboveTheReference)
                Error);
 }
 
-TEST(AllocatingRecipes, GrecosRanksTakeFewerBytesForTheSameError) {
+TEST(AllocatingQuality, GrecosRanksTakeFewerBytesForTheSameError) {
   Bench bench("l-greco", {{"levels", "rank20%+rank40%+rank60%+rank80%"}, {"reference", "rank60%"}});
   const auto uniform = bench.compress(Bench::kAny, same_everywhere(2));
   const auto ours = bench.compress(Bench::kAny);
   EXPECT_LT(ours.plan.bytes, 0.99 * uniform.plan.bytes);
 }
 
-TEST(AllocatingRecipes, EntropyBlocksLoseLessThanLayersAlone) {
+TEST(AllocatingQuality, EntropyBlocksLoseLessThanLayersAlone) {
   const auto divergence = [](const char* blocks, uint64_t& evaluations) {
     Bench bench("q-vlm", {{"levels", "3+4+5+6"}, {"blocks", blocks}}, "embed");
     const auto counted = [&](const Choosing& c) {

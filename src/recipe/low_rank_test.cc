@@ -27,7 +27,7 @@ fit::Fitter counting(fit::Fitter fitter, double& error) {
 }
 
 // Of all layers: in a few of them it may be the other way round.
-TEST(LowRankRecipes, FwsvdLosesLessThoughMoreOfTheMatrixIsGone) {
+TEST(LowRankQuality, FwsvdLosesLessThoughMoreOfTheMatrixIsGone) {
   const auto lost = [&](const char* importance, double& error) {
     Plan plan;
     apply(find_recipe("fwsvd"), {{"keep", "60%"}, {"importance", importance}}, plan);
@@ -42,7 +42,7 @@ TEST(LowRankRecipes, FwsvdLosesLessThoughMoreOfTheMatrixIsGone) {
   EXPECT_LT(ours.divergence, plain.divergence);
 }
 
-TEST(LowRankRecipes, EoraMakesUpForMoreThanPlainSingularVectors) {
+TEST(LowRankQuality, EoraMakesUpForMoreThanPlainSingularVectors) {
   const auto rank = form::parse("lowrank(16)");
   const fit::TruncationOptions nothing{.by = fit::Weighing::kNothing};
   const auto pruned = fit::sparse_fitter(form::parse("sparse(2:4)"));
@@ -62,7 +62,7 @@ TEST(LowRankRecipes, EoraMakesUpForMoreThanPlainSingularVectors) {
   EXPECT_LT(three.divergence, three_plain.divergence);
 }
 
-TEST(LowRankRecipes, RanksAreSharedOut) {
+TEST(LowRankQuality, RanksAreSharedOut) {
   const Outcome one = of_recipe("eora", {{"rank", "16"}}, "layers.[2-7]|mlp");
   const Outcome several = of_recipe("eora", {{"rank", "4+8+16+32"}}, "layers.[2-7]|mlp",
                                     {.bytes = static_cast<uint64_t>(one.bytes)});

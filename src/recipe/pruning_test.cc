@@ -22,7 +22,7 @@ Outcome largest(const std::string& keep, std::string_view others) {
   return of_fitter(fit::nearest_fitter(form::parse("sparse(" + keep + ")")), others);
 }
 
-TEST(PruningRecipes, ObcLosesLessThanTheLargestWeightsAndNearestCodes) {
+TEST(PruningQuality, ObcLosesLessThanTheLargestWeightsAndNearestCodes) {
   for (const char* keep : {"50%", "2:4"}) {
     const Outcome ours = of_recipe("obc", {{"keep", keep}}, kButAttention);
     const Outcome plain = largest(keep, kButAttention);
@@ -36,7 +36,7 @@ TEST(PruningRecipes, ObcLosesLessThanTheLargestWeightsAndNearestCodes) {
   EXPECT_LT(ours.divergence, 0.9 * plain.divergence);
 }
 
-TEST(PruningRecipes, ObcsLevelsAreBetterThanOneForAll) {
+TEST(PruningQuality, ObcsLevelsAreBetterThanOneForAll) {
   const Outcome one = of_recipe("obc", {{"keep", "50%"}}, kButAttention);
   const Outcome several = of_recipe("obc", {{"keep", "20%+35%+50%+65%+80%"}}, kButAttention,
                                     {.bytes = static_cast<uint64_t>(one.bytes)});
@@ -44,14 +44,14 @@ TEST(PruningRecipes, ObcsLevelsAreBetterThanOneForAll) {
   EXPECT_LT(several.divergence, one.divergence);
 }
 
-TEST(PruningRecipes, SparseGptAndWandaLoseLessThanTheLargestWeights) {
+TEST(PruningQuality, SparseGptAndWandaLoseLessThanTheLargestWeights) {
   const Outcome plain = largest("2:4", kButAttention);
   EXPECT_LT(of_recipe("wanda", {{"keep", "2:4"}}, kButAttention).divergence, plain.divergence);
   EXPECT_LT(of_recipe("sparsegpt", {{"keep", "2:4"}}, kButAttention).divergence,
             0.8 * plain.divergence);
 }
 
-TEST(PruningRecipes, NowagAgainstWanda) {
+TEST(PruningQuality, NowagAgainstWanda) {
   for (const char* keep : {"50%", "2:4"}) {
     const Outcome ours = of_recipe("nowag", {{"keep", keep}}, kButLayers);
     const Outcome wanda = of_recipe("wanda", {{"keep", keep}}, kButLayers);
@@ -60,7 +60,7 @@ TEST(PruningRecipes, NowagAgainstWanda) {
   }
 }
 
-TEST(PruningRecipes, ObertLosesLessThanTheLargestWeights) {
+TEST(PruningQuality, ObertLosesLessThanTheLargestWeights) {
   for (const char* keep : {"50%", "10%"}) {
     const Outcome ours = of_recipe("obert", {{"keep", keep}, {"tokens", "8"}}, kButAttention);
     const Outcome plain = largest(keep, kButAttention);
@@ -69,7 +69,7 @@ TEST(PruningRecipes, ObertLosesLessThanTheLargestWeights) {
   }
 }
 
-TEST(PruningRecipes, TheSurgeonsBothCurvaturesUpdateAndShotsAllGain) {
+TEST(PruningQuality, TheSurgeonsBothCurvaturesUpdateAndShotsAllGain) {
   const auto pattern = form::parse("sparse(75%, pattern=columns)");
   const auto with = [&](fit::OutputMoments outputs, bool update) {
     const fit::KroneckerOptions o{.shots = 1, .update = update};
@@ -86,7 +86,7 @@ TEST(PruningRecipes, TheSurgeonsBothCurvaturesUpdateAndShotsAllGain) {
   EXPECT_LT(masked, plain);
 }
 
-TEST(PruningRecipes, TheSurgeonSharesOutRowsOfAllMatrices) {
+TEST(PruningQuality, TheSurgeonSharesOutRowsOfAllMatrices) {
   const Outcome one =
       of_recipe("llm-surgeon", {{"pattern", "rows"}, {"shots", "1"}}, kButAttention);
   const Outcome several = of_recipe(
@@ -118,7 +118,7 @@ TEST(PruningRecipes, RefuseWhatTheyCannotDo) {
 }
 
 // What they ask for is not there.
-TEST(PruningRecipes, SayWhatTheyMiss) {
+TEST(PruningQuality, SayWhatTheyMiss) {
   const form::Matrix w({8, 8});
   const fit::Metric nothing;
   for (const char* name : {"obert", "llm-surgeon"}) {

@@ -49,7 +49,7 @@ ModelCompressor compressor(const CompressModelOptions& options) {
 
 constexpr Limits kAny = {.ratio = 1e-3};
 
-TEST(Allocation, TheStitchedModelLosesNothingWhereNothingIsReplaced) {
+TEST(AllocationQuality, TheStitchedModelLosesNothingWhereNothingIsReplaced) {
   std::vector<double> runs;
   for (const int threads : {1, 3}) {
     CompressModelOptions options = small_options([&](const Choosing& c) {
@@ -79,7 +79,7 @@ TEST(Allocation, TheStitchedModelLosesNothingWhereNothingIsReplaced) {
   EXPECT_EQ(runs[1], runs[3]);
 }
 
-TEST(Allocation, WhatIsChosenIsWhatIsStored) {
+TEST(AllocationQuality, WhatIsChosenIsWhatIsStored) {
   const auto every_other = [](const Choosing& c) {
     Chosen chosen;
     for (size_t i = 0; i < c.problem.parts.size(); ++i) chosen.push_back(i % 2 == 0 ? 1 : 3);
@@ -112,7 +112,7 @@ TEST(Allocation, WhatIsChosenIsWhatIsStored) {
   fs::remove_all(journal);
 }
 
-TEST(Allocation, LimitsHoldWhateverChooses) {
+TEST(AllocationQuality, LimitsHoldWhateverChooses) {
   CompressModelOptions options =
       small_options([](const Choosing& c) { return Chosen(c.problem.parts.size(), 3); });
   options.calibrated = false;
@@ -131,7 +131,7 @@ TEST(Allocation, LimitsHoldWhateverChooses) {
   EXPECT_NO_THROW(compressor(options).plan(kAny));
 }
 
-TEST(Allocation, ProxiesAreHeldAgainstWhatIsLost) {
+TEST(AllocationQuality, ProxiesAreHeldAgainstWhatIsLost) {
   ProxyRecords records;
   CompressModelOptions options = small_options([&](const Choosing& c) {
     records = record_proxies(c, 2, 10);

@@ -9,6 +9,7 @@
 #include "pith/base/error.h"
 #include "pith/fit/expression_fitter.h"
 #include "pith/weights/layer_walk.h"
+#include "testing_tiny.h"
 
 namespace pith::weights {
 namespace {
@@ -34,13 +35,16 @@ CompressModelOptions small_options() {
   return options;
 }
 
-Bytes stored(const ModelCompressor& compressor, const CompressedModel& made) {
+using testing::tiny;
+
+Bytes stored(const ModelCompressor& compressor, const CompressedModel& made,
+             std::span<const archive::Input> inputs = tiny().inputs) {
   archive::WriteOptions options;
   options.threads = 2;
   compressor.store(made, options);
   Bytes out;
   archive::write_archive(
-      reference().inputs, [&](ByteView b) { out.insert(out.end(), b.begin(), b.end()); }, options);
+      inputs, [&](ByteView b) { out.insert(out.end(), b.begin(), b.end()); }, options);
   return out;
 }
 
@@ -105,13 +109,13 @@ TEST(LayerWalk, SeesWhatVisitorsPutInPlace) {
   }
 }
 
-TEST(ModelCompressor, KeepsToBitsAndLosesLessThanPlainForms) {
+TEST(ModelCompressorQuality, KeepsToBitsAndLosesLessThanPlainForms) {
   ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
                              small_options());
   const Limits limits{.bits = 4.5};
   const ModelPlan plan = compressor.plan(limits);
   const CompressedModel made = compressor.compress(limits);
-  const Bytes file = stored(compressor, made);
+  const Bytes file = stored(compressor, made, reference().inputs);
   const double bits = 8 * static_cast<double>(file.size()) / static_cast<double>(plan.weights);
   EXPECT_LE(bits, 4.5);
   EXPECT_GT(bits, 4.4);
@@ -126,11 +130,9 @@ TEST(ModelCompressor, KeepsToBitsAndLosesLessThanPlainForms) {
 }
 
 TEST(ModelCompressor, LosesNoMoreThanItMay) {
-  CompressModelOptions options = small_options();
-  options.size = {.tokens = 256, .window = 64};
-  options.rules = {archive::lossless_rule("layers.[0-6]|embed")};  // little is to be fitted
-  ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
-                             options);
+  CompressModelOptions options = testing::tiny_options();
+  options.rules = {archive::lossless_rule("embed")};
+  ModelCompressor compressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
   const CompressedModel made = compressor.compress({.divergence = 0.003});
   ASSERT_TRUE(made.measured);
   EXPECT_LE(made.measured->divergence, 0.003);
@@ -141,21 +143,20 @@ TEST(ModelCompressor, LosesNoMoreThanItMay) {
   const CompressedModel other = compressor.compress({.perplexity = 0.01});
   EXPECT_LE(grown(other), 0.01);
   const std::string said = message_of(
-      [&] { compressor.compress({.ratio = 1.65, .divergence = 1e-5}); }, ErrorKind::kLimit);
+      [&] { compressor.compress({.ratio = 1.75, .divergence = 1e-5}); }, ErrorKind::kLimit);
   EXPECT_NE(said.find("are allowed"), std::string::npos) << said;
 }
 
 TEST(ModelCompressor, IsTheSameOnAnyNumberOfThreads) {
-  CompressModelOptions options = small_options();
+  CompressModelOptions options = testing::tiny_options();
   options.size = {.tokens = 128, .window = 128};
   options.gradient_tokens = 128;
   options.rules = {archive::lossless_rule("layers.[2-7]")};  // little is to be fitted
   Bytes first;
   for (const int threads : {1, 3}) {
     options.threads = threads;
-    ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
-                               options);
-    const Bytes file = stored(compressor, compressor.compress({.bits = 10}));
+    ModelCompressor compressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
+    const Bytes file = stored(compressor, compressor.compress({.bits = 5}));
     if (first.empty()) first = file;
     EXPECT_TRUE(file == first);
   }
@@ -168,7 +169,7 @@ struct Stop {
 };
 
 CompressModelOptions kept_in(const fs::path& journal, const Stop& stop = {}) {
-  CompressModelOptions options = small_options();
+  CompressModelOptions options = testing::tiny_options();
   options.size = {.tokens = 128, .window = 128};
   options.gradient_tokens = 128;
   options.rules = {archive::lossless_rule("layers.[2-7]")};  // little is to be fitted
@@ -184,45 +185,43 @@ TEST(ModelCompressor, GoesOnWhereItWasInterrupted) {
   const archive::testing::TempDir folder;
   const fs::path journal = folder.path() / "j";
   const auto run = [&](const CompressModelOptions& options, const Limits& limits) {
-    ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
-                               options);
+    ModelCompressor compressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
     Bytes file = stored(compressor, compressor.compress(limits));
     return std::pair(std::move(file), compressor.journal().found());
   };
-  const Bytes whole = run(kept_in(""), {.bits = 10}).first;
+  const Bytes whole = run(kept_in(""), {.bits = 5}).first;
   for (const Stop& stop : {Stop{"calibrating", 2}, Stop{"measuring rates", 5}, Stop{"fitting", 4},
                            Stop{"measuring what was lost", 1}}) {
-    message_of([&] { run(kept_in(journal, stop), {.bits = 10}); }, ErrorKind::kIo);
+    message_of([&] { run(kept_in(journal, stop), {.bits = 5}); }, ErrorKind::kIo);
   }
-  const auto [file, found] = run(kept_in(journal), {.bits = 10});
+  const auto [file, found] = run(kept_in(journal), {.bits = 5});
   EXPECT_TRUE(file == whole);
   // Rates and fits of two layers and the embedding (14 matrices and 1), and some tries of the last.
   EXPECT_GE(found, 30u);
   // Other limits go on from the same rates, and another key from nothing.
-  EXPECT_EQ(run(kept_in(journal), {.bits = 9.9}).second, 15u);
+  EXPECT_EQ(run(kept_in(journal), {.bits = 4.9}).second, 15u);
   CompressModelOptions other = kept_in(journal);
   other.journal_key = "another";
-  EXPECT_EQ(run(other, {.bits = 10}).second, 0u);
+  EXPECT_EQ(run(other, {.bits = 5}).second, 0u);
   // What was damaged is done again.
   for (const auto& entry : fs::directory_iterator(journal)) {
     fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
   }
-  EXPECT_TRUE(run(kept_in(journal), {.bits = 10}).first == whole);
+  EXPECT_TRUE(run(kept_in(journal), {.bits = 5}).first == whole);
 }
 
 TEST(ModelCompressor, ChoosesOfFormsWithinLimitsAndLeavesToRulesWhatTheyDecide) {
-  CompressModelOptions options = small_options();
+  CompressModelOptions options = testing::tiny_options();
   for (const char* text :
        {"uniform(3, group=32)", "uniform(4, group=32)", "uniform(6, group=32)"}) {
     options.candidates.push_back({text, fit::expression_fitter(form::parse(text)), 0.1});
   }
   options.rules = {archive::lossless_rule("layers.[3-7]"), archive::lossless_rule("layers.0"),
                    archive::parse_form_rule("layers.1=uniform(8)")};
-  ModelCompressor compressor(reference().model, reference().inputs, default_calibration_text(),
-                             options);
-  const CompressedModel made = compressor.compress({.bits = 9.05});
+  ModelCompressor compressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
+  const CompressedModel made = compressor.compress({.bits = 6});
   const Bytes file = stored(compressor, made);
-  EXPECT_LE(8.0 * static_cast<double>(file.size()) / static_cast<double>(made.plan.weights), 9.05);
+  EXPECT_LE(8.0 * static_cast<double>(file.size()) / static_cast<double>(made.plan.weights), 6);
   const auto archive = archive::Archive::open_memory(file);
   std::map<std::string, int> forms;
   for (size_t t = 0; t < archive.tensors().size(); ++t) {
@@ -245,9 +244,9 @@ TEST(ModelCompressor, ChoosesOfFormsWithinLimitsAndLeavesToRulesWhatTheyDecide) 
 }
 
 TEST(ModelCompressor, SaysTheSmallestThatCanBe) {
-  CompressModelOptions options = small_options();
+  CompressModelOptions options = testing::tiny_options();
   options.calibrated = false;
-  ModelCompressor compressor(reference().model, reference().inputs, "", options);
+  ModelCompressor compressor(*tiny().model, tiny().inputs, "", options);
   const std::string said = message_of([&] { compressor.plan({.bytes = 1000}); }, ErrorKind::kLimit);
   EXPECT_NE(said.find("the smallest archive of this model has about"), std::string::npos) << said;
   message_of([&] { compressor.plan({}); }, ErrorKind::kUsage);
@@ -258,7 +257,7 @@ TEST(ModelCompressor, SaysTheSmallestThatCanBe) {
             5);
   EXPECT_FALSE(made.measured);
   options.rules = {archive::lossless_rule(".")};
-  message_of([&] { ModelCompressor(reference().model, reference().inputs, "", options); },
+  message_of([&] { ModelCompressor(*tiny().model, tiny().inputs, "", options); },
              ErrorKind::kUsage);
 }
 
