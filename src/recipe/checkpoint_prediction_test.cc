@@ -184,7 +184,7 @@ IndexBytes measure(ByteView raw, ByteView base, uint64_t row) {
           static_cast<double>(raw.size() / 4)};
 }
 
-TEST(CheckpointPrediction, ThePreviousCheckpointSavesBits) {
+TEST(CheckpointQuality, ThePreviousCheckpointSavesBits) {
   const io::Layout layout = layout_of(series().restored[2]);
   std::map<Role, IndexBytes> total;
   for (const io::TensorRegion& t : layout.tensors) {
@@ -209,7 +209,7 @@ TEST(CheckpointPrediction, ThePreviousCheckpointSavesBits) {
   }
 }
 
-TEST(CheckpointPrediction, IsManyTimesSmallerThanLossless) {
+TEST(CheckpointQuality, IsManyTimesSmallerThanLossless) {
   const auto& reports = series().reports;
   fmt::print("lossless {} of {}; lossy {} and {}\n", reports[0].stored, reports[0].raw,
              reports[1].stored, reports[2].stored);
@@ -238,7 +238,7 @@ std::vector<double> resume(const Bytes& checkpoint, int steps) {
   return losses;
 }
 
-TEST(CheckpointPrediction, TrainingResumesWithinTheNoise) {
+TEST(CheckpointQuality, TrainingResumesWithinTheNoise) {
   constexpr int kOn = 100;
   const std::vector<double> uninterrupted = resume(series().saved[2], kOn),
                             again = resume(series().restored[2], kOn);

@@ -265,7 +265,7 @@ TEST(CalibrationStatistics, RefuseWhatCannotBeCalibrated) {
 }
 
 // The divergence after small errors of one weight is about half the sum of G_r E_r A E_rᵀ.
-TEST(CalibrationStatistics, PredictTheDivergenceOfTheReferenceModel) {
+TEST(CalibrationQuality, PredictsTheDivergenceOfTheReferenceModel) {
   const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
   const LanguageModel model = model::load_model(root / "data/lm");
   const Bytes text = read_file(root / "docs/command.md");
