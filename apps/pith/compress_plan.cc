@@ -33,8 +33,10 @@ void check(const CompressArguments& a) {
   if (a.rebase && a.inputs.size() != 1) usage("--rebase takes one archive");
   if (a.recipe.empty() && !a.settings.empty())
     usage("--set belongs to a recipe; name one with --recipe");
-  if (!a.lossless.empty() && a.forms.empty() && !has_limits(a)) {
-    usage("--keep says what --form or a limit leaves alone");
+  const bool lossy = !a.forms.empty() || has_limits(a) || !a.recipe.empty() || !a.choices.empty() ||
+                     !a.forms_of.empty();
+  if (!a.lossless.empty() && !lossy) {
+    usage("--keep says what --form, a limit or a recipe leaves alone");
   }
   if (a.remove && !a.forms.empty()) usage("--rm does not go with --form, which is lossy");
   if (a.rebase && !a.recipe.empty())
