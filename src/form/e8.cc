@@ -8,6 +8,7 @@
 #include <numeric>
 #include <vector>
 
+#include "e8_search.h"
 #include "pith/math/kmeans.h"
 
 namespace pith::form {
@@ -95,27 +96,20 @@ E8Tables make() {
   return t;
 }
 
-// Of all patterns: their elements in columns, half the squared length, whether flips must be odd.
-struct Search {
-  alignas(64) std::array<std::array<float, 256>, kE8> columns;
-  std::array<float, 256> halves;
-  std::array<bool, 256> odd;
-};
-
-Search make_search() {
-  Search s;
-  for (size_t i = 0; i < 256; ++i) {
+E8PatternColumns make_columns() {
+  E8PatternColumns p;
+  for (size_t i = 0; i < kE8Patterns; ++i) {
     const E8Vector v = vector_of(e8_tables().patterns[i]);
-    for (size_t k = 0; k < kE8; ++k) s.columns[k][i] = std::fabs(static_cast<float>(v[k]));
-    s.halves[i] = static_cast<float>(square(v)) / 2;
-    s.odd[i] = v[7] < 0;
+    for (size_t k = 0; k < kE8; ++k) p.columns[k][i] = std::fabs(static_cast<float>(v[k]));
+    p.halves[i] = static_cast<float>(square(v)) / 2;
+    p.odd[i] = v[7] < 0 ? ~uint32_t{0} : 0;
   }
-  return s;
+  return p;
 }
 
-const Search& search() {
-  static const Search s = make_search();
-  return s;
+const E8PatternColumns& pattern_columns() {
+  static const E8PatternColumns p = make_columns();
+  return p;
 }
 
 struct Found {
@@ -126,46 +120,30 @@ struct Found {
 // The best pattern and signs for one shift: signs follow x, and where their number has the wrong
 // parity the one is turned that costs least.
 void find(const float* x, int shift, Found& best) {
-  const Search& s = search();
+  const E8PatternColumns& p = pattern_columns();
   std::array<float, kE8> size;
   unsigned negative = 0;
+  float length = 0;
   for (size_t k = 0; k < kE8; ++k) {
     const float y = x[k] - static_cast<float>(shift);
     size[k] = std::fabs(y);
     negative |= static_cast<unsigned>(y < 0) << k;
+    length += size[k] * size[k];
   }
-  alignas(64) std::array<float, 256> cost, turn;
-  for (size_t i = 0; i < 256; ++i) {
-    cost[i] = s.halves[i];
-    turn[i] = std::numeric_limits<float>::max();
-  }
-  for (size_t k = 0; k < kE8; ++k) {
-    for (size_t i = 0; i < 256; ++i) {
-      const float product = size[k] * s.columns[k][i];
-      cost[i] -= product;
-      turn[i] = turn[i] < product ? turn[i] : product;
-    }
-  }
-  float length = 0;
-  for (const float v : size) length += v * v;
   const bool odd = std::popcount(negative) & 1;
-  size_t pattern = 256;
-  for (size_t i = 0; i < 256; ++i) {
-    const float c = length / 2 + cost[i] + (s.odd[i] == odd ? 0 : 2 * turn[i]);
-    if (c < best.cost) {
-      best.cost = c;
-      pattern = i;
-    }
-  }
-  if (pattern == 256) return;
-  if (s.odd[pattern] != odd) {
+  const E8Pattern found = nearest_e8_pattern(p, size.data(), length / 2, odd);
+  if (!(found.cost < best.cost)) return;
+  best.cost = found.cost;
+  if ((p.odd[found.number] != 0) != odd) {
     size_t least = 0;
     for (size_t k = 1; k < kE8; ++k) {
-      if (size[k] * s.columns[k][pattern] < size[least] * s.columns[least][pattern]) least = k;
+      if (size[k] * p.columns[k][found.number] < size[least] * p.columns[least][found.number])
+        least = k;
     }
     negative ^= 1u << least;
   }
-  best.code = static_cast<uint16_t>(pattern | (negative & 127) << 8 | (shift > 0 ? 1u << 15 : 0));
+  best.code =
+      static_cast<uint16_t>(found.number | (negative & 127) << 8 | (shift > 0 ? 1u << 15 : 0));
 }
 
 math::NearestCentroid short_search() {

@@ -9,7 +9,7 @@
 namespace pith::form {
 namespace {
 
-constexpr size_t kNeighbours = 240;
+constexpr size_t kNeighbours = kE8Neighbours;
 constexpr int kMostSteps = 16;
 // From the point that is best among its neighbours, so many of the nearest of these are begun from.
 constexpr int kDetours = 2;
@@ -18,7 +18,7 @@ constexpr float kLeastGain = 1e-5f;
 
 // The shortest vectors, and which pattern has these magnitudes of halves.
 struct Tables {
-  alignas(64) std::array<std::array<float, kNeighbours>, kE8> columns;
+  alignas(64) E8Columns columns;
   std::array<E8Vector, kNeighbours> vectors;
   std::array<int16_t, 6561> patterns;  // by digits (magnitude - 2) / 4; -1: none
 };
@@ -74,7 +74,7 @@ E8Vector neighbour(const E8Vector& point, size_t n) {
 
 }  // namespace
 
-E8Descent::E8Descent(std::span<const double> metric) : lengths_(kNeighbours) {
+E8Descent::E8Descent(std::span<const double> metric) {
   for (size_t i = 0; i < metric_.size(); ++i) metric_[i] = static_cast<float>(metric[i]);
   for (size_t n = 0; n < kNeighbours; ++n) {
     const E8Vector& v = tables().vectors[n];
@@ -84,31 +84,31 @@ E8Descent::E8Descent(std::span<const double> metric) : lengths_(kNeighbours) {
         sum += metric_[i * kE8 + j] * static_cast<float>(v[i] * v[j]);
     }
     lengths_[n] = sum;
+    least_gains_[n] = kLeastGain * sum;
   }
 }
 
-void E8Descent::changes(const float* x, const E8Vector& point, float* change) const {
-  const Tables& t = tables();
+size_t E8Descent::changes(const float* x, const E8Vector& point, E8Changes& change,
+                          uint8_t* nearer) const {
   std::array<float, kE8> slope{};
   for (size_t i = 0; i < kE8; ++i) {
     const float e = x[i] - static_cast<float>(point[i]);
     for (size_t j = 0; j < kE8; ++j) slope[j] += 2 * e * metric_[i * kE8 + j];
   }
-  for (size_t n = 0; n < kNeighbours; ++n) change[n] = lengths_[n];
-  for (size_t k = 0; k < kE8; ++k) {
-    for (size_t n = 0; n < kNeighbours; ++n) change[n] -= slope[k] * t.columns[k][n];
-  }
+  return e8_changes(tables().columns, lengths_, least_gains_, slope.data(), change, nearer);
 }
 
-float E8Descent::descend(const float* x, uint16_t& code, float* change) const {
+float E8Descent::descend(const float* x, uint16_t& code, E8Changes& change) const {
   E8Vector point = e8_vector(code);
   float gained = 0;
+  std::array<uint8_t, kNeighbours> nearer;
   for (int step = 0; step < kMostSteps; ++step) {
-    changes(x, point, change);
+    const size_t count = changes(x, point, change, nearer.data());
     float least = 0;
     E8Vector best = point;
-    for (size_t n = 0; n < kNeighbours; ++n) {
-      if (!(change[n] < least - kLeastGain * lengths_[n])) continue;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t n = nearer[i];
+      if (!(change[n] < least - least_gains_[n])) continue;
       const E8Vector next = neighbour(point, n);
       const auto found = code_of(next);
       if (!found) continue;
@@ -124,19 +124,19 @@ float E8Descent::descend(const float* x, uint16_t& code, float* change) const {
 }
 
 uint16_t E8Descent::operator()(const float* x, uint16_t code) const {
-  alignas(64) std::array<float, kNeighbours> change, other;
-  descend(x, code, change.data());
+  alignas(64) E8Changes change, other;
+  descend(x, code, change);
   const E8Vector point = e8_vector(code);
   uint16_t best = code;
   float most = 0;
   for (int detour = 0; detour < kDetours; ++detour) {
-    const auto n = static_cast<size_t>(std::ranges::min_element(change) - change.begin());
+    const size_t n = least_e8_change(change);
     const float uphill = change[n];
     change[n] = std::numeric_limits<float>::infinity();
     auto at = code_of(neighbour(point, n));
     if (!at) continue;
-    const float gained = descend(x, *at, other.data()) - uphill;
-    if (gained > most + kLeastGain * lengths_[n]) {
+    const float gained = descend(x, *at, other) - uphill;
+    if (gained > most + least_gains_[n]) {
       most = gained;
       best = *at;
     }

@@ -4,9 +4,8 @@
 
 #include <array>
 #include <span>
-#include <vector>
 
-#include "e8.h"
+#include "e8_search.h"
 
 namespace pith::form {
 
@@ -19,13 +18,15 @@ class E8Descent {
   uint16_t operator()(const float* x, uint16_t code) const;
 
  private:
-  // What the squared distance to x grows by from the point to each neighbour.
-  void changes(const float* x, const E8Vector& point, float* change) const;
+  // What the squared distance to x grows by from the point to each neighbour. Returns how many are
+  // nearer, and which.
+  size_t changes(const float* x, const E8Vector& point, E8Changes& change, uint8_t* nearer) const;
   // By how much it falls; change: of the neighbours of where it ends.
-  float descend(const float* x, uint16_t& code, float* change) const;
+  float descend(const float* x, uint16_t& code, E8Changes& change) const;
 
   std::array<float, kE8 * kE8> metric_;
-  std::vector<float> lengths_;  // of each neighbour's difference, squared
+  // Of each neighbour's difference, squared; and what a step to there must gain.
+  alignas(64) E8Changes lengths_, least_gains_;
 };
 
 }  // namespace pith::form
