@@ -6,7 +6,7 @@ set(pith_base_libs fmt::fmt TBB::tbb Threads::Threads PkgConfig::XXHASH)
 find_package(Eigen3 REQUIRED NO_MODULE)
 set(pith_math_libs Eigen3::Eigen PkgConfig::HWY)
 # Searches whose sums decide codes: the same on every instruction set, so nothing is fused.
-set_source_files_properties(src/math/nearest.cc src/form/trellis_search.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+set_source_files_properties(src/math/nearest.cc src/form/trellis_step.cc src/form/path_search.cc src/form/e8_search.cc PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
 # Eigen would cut sums where the machine's caches end: the same everywhere, so it is not to ask.
 set_source_files_properties(src/math/svd.cc src/math/eigen.cc src/form/factor.cc src/form/product_fit.cc
   PROPERTIES COMPILE_DEFINITIONS EIGEN_NO_CPUID)

@@ -1,67 +1,10 @@
 #include "trellis_search.h"
 
 #include <algorithm>
-#include <array>
 
 #include "trellis_code.h"
+#include "trellis_step.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "src/form/trellis_search.cc"
-#include <hwy/foreach_target.h>
-#include <hwy/highway.h>
-
-HWY_BEFORE_NAMESPACE();
-namespace pith::form::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-using DF = hn::CappedTag<float, 16>;
-using DI = hn::RebindToSigned<DF>;
-using D8 = hn::Rebind<uint8_t, DF>;
-using VF = hn::Vec<DF>;
-
-// least[p] = the least of costs[t * prefixes + p] over all t, choices[p] the first such t.
-void least_costs(const float* costs, uint64_t prefixes, int tops, float* least, uint8_t* choices) {
-  const DF df;
-  const DI di;
-  const size_t lanes = hn::Lanes(df);
-  for (uint64_t p = 0; p < prefixes; p += lanes) {
-    VF best = hn::LoadU(df, costs + p);
-    auto where = hn::Zero(di);
-    for (int t = 1; t < tops; ++t) {
-      const VF cost = hn::LoadU(df, costs + static_cast<uint64_t>(t) * prefixes + p);
-      const auto less = hn::Lt(cost, best);
-      best = hn::IfThenElse(less, cost, best);
-      where = hn::IfThenElse(hn::RebindMask(di, less), hn::Set(di, t), where);
-    }
-    hn::StoreU(best, df, least + p);
-    hn::StoreU(hn::DemoteTo(D8(), where), D8(), choices + p);
-  }
-}
-
-// costs[w] = least[w >> bits] - base + (x - values[w])^2. No fused multiply-add (the build sees to
-// it): paths are the same on every instruction set. `least` has 16 floats more than prefixes.
-void next_costs(const float* least, float base, const float* values, uint64_t windows, int bits,
-                float x, float* costs) {
-  const DF df;
-  const size_t lanes = hn::Lanes(df);
-  std::array<int32_t, 16> prefix;
-  for (int i = 0; i < 16; ++i) prefix[static_cast<size_t>(i)] = i >> bits;
-  const auto indices = hn::SetTableIndices(df, prefix.data());
-  const VF target = hn::Set(df, x), bases = hn::Set(df, base);
-  for (uint64_t w = 0; w < windows; w += lanes) {
-    const float* before = least + (w >> bits);
-    const VF start = (size_t{1} << bits) >= lanes
-                         ? hn::Set(df, *before)
-                         : hn::TableLookupLanes(hn::LoadU(df, before), indices);
-    const VF off = hn::Sub(target, hn::LoadU(df, values + w));
-    hn::StoreU(hn::Add(hn::Sub(start, bases), hn::Mul(off, off)), df, costs + w);
-  }
-}
-
-}  // namespace pith::form::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace pith::form {
 namespace {
 
@@ -72,52 +15,56 @@ constexpr uint64_t kRebase = 32;
 
 }  // namespace
 
-HWY_EXPORT(least_costs);
-HWY_EXPORT(next_costs);
-
 TrellisSearch::TrellisSearch(int bits, int window) : bits_(bits), window_(window) {
   const uint64_t windows = uint64_t{1} << window, prefixes = windows >> bits;
   for (uint32_t w = 0; w < windows; ++w) values_.push_back(trellis_value(w));
-  costs_.resize(windows);
-  least_.resize(prefixes + 16);
+  for (auto* v : {&costs_, &next_, &wanted_}) v->resize(prefixes + kBeyondPrefixes);
   choices_.resize(kSegment * prefixes);
 }
 
 void TrellisSearch::operator()(const float* x, uint64_t n, uint16_t* windows) {
-  const uint64_t count = costs_.size(), prefixes = count >> bits_;
+  const uint64_t prefixes = uint64_t{1} << (window_ - bits_);
   for (uint64_t begin = 0; begin < n; begin += kSegment) {
     const uint64_t end = std::min(n, begin + kSegment);
+    if (begin == 0) {
+      std::ranges::fill(costs_, 0.0f);  // any window may come first
+    } else {
+      std::ranges::fill(costs_, 1e30f);
+      costs_[windows[begin - 1] & (prefixes - 1)] = 0;
+    }
     for (uint64_t i = begin; i < end; ++i) {
-      if (i > begin) {
-        HWY_DYNAMIC_DISPATCH(least_costs)
-        (costs_.data(), prefixes, 1 << bits_, least_.data(),
-         choices_.data() + (i - begin) * prefixes);
-      } else if (i == 0) {
-        std::ranges::fill(least_, 0.0f);  // any window may come first
-      } else {
-        std::ranges::fill(least_, 1e30f);
-        least_[windows[i - 1] & (prefixes - 1)] = 0;
+      if (i % kRebase == 0) {
+        const float least = *std::min_element(costs_.begin(), costs_.end() - kBeyondPrefixes);
+        for (float& cost : costs_) cost -= least;
       }
-      const float base =
-          i % kRebase == 0 ? *std::min_element(least_.begin(), least_.end() - 16) : 0;
-      HWY_DYNAMIC_DISPATCH(next_costs)
-      (least_.data(), base, values_.data(), count, bits_, x[i], costs_.data());
+      std::ranges::fill(wanted_, x[i]);
+      trellis_step({bits_, prefixes, values_.data(), costs_.data(), wanted_.data(), 1, next_.data(),
+                    choices_.data() + (i - begin) * prefixes});
+      costs_.swap(next_);
     }
     settle(begin, end, windows);
   }
 }
 
-// Back from the window of least cost.
+// Back from the window of least cost; of equals the first.
 void TrellisSearch::settle(uint64_t begin, uint64_t end, uint16_t* windows) const {
-  const uint64_t prefixes = costs_.size() >> bits_;
-  auto at = static_cast<uint64_t>(std::min_element(costs_.begin(), costs_.end()) - costs_.begin());
+  const uint64_t prefixes = uint64_t{1} << (window_ - bits_);
+  const auto before = [&](uint64_t i, uint64_t prefix) {
+    return choices_[(i - begin) * prefixes + prefix] * prefixes + prefix;
+  };
+  uint64_t at = before(end - 1, 0);
+  float least = costs_[0];
+  for (uint64_t p = 1; p < prefixes; ++p) {
+    const uint64_t window = before(end - 1, p);
+    if (costs_[p] > least || (costs_[p] == least && window > at)) continue;
+    least = costs_[p];
+    at = window;
+  }
   for (uint64_t i = end; i-- > begin;) {
     windows[i] = static_cast<uint16_t>(at);
     if (i == begin) break;
-    const uint64_t prefix = at >> bits_;
-    at = choices_[(i - begin) * prefixes + prefix] * prefixes + prefix;
+    at = before(i - 1, at >> bits_);
   }
 }
 
 }  // namespace pith::form
-#endif

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "pith/base/aligned.h"
+
 namespace pith::form {
 
 class TrellisSearch {
@@ -18,9 +20,12 @@ class TrellisSearch {
   void settle(uint64_t begin, uint64_t end, uint16_t* windows) const;
 
   int bits_, window_;
-  std::vector<float> values_, costs_;  // of each window
-  std::vector<float> least_;           // of each prefix: the least cost of a window before it
-  std::vector<uint8_t> choices_;       // of each element and prefix: the upper bits of that window
+  AlignedVector<float> values_;        // of each window
+  AlignedVector<float> costs_, next_;  // of each prefix: of the best path to it
+  AlignedVector<float> wanted_;        // the element, for each prefix
+
+  // Of each element and prefix: the upper bits of the window before.
+  std::vector<uint8_t> choices_;
 };
 
 }  // namespace pith::form
