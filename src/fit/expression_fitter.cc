@@ -9,6 +9,7 @@
 #include "pith/form/arguments.h"
 #include "pith/form/ggml_fit.h"
 #include "pith/form/sparse_fit.h"
+#include "pith/form/trellis_fit.h"
 #include "pith/form/vector_fit.h"
 
 namespace pith::fit {
@@ -35,7 +36,8 @@ bool feeds_back(const Expression& e) {
     const bool sparse = last.is_call() && last.name() == "sparse";
     return sparse && is_uniform(e.operands()[0]) && form::sparse_options(last).is_free();
   }
-  return is_uniform(e) || form::GgmlFit::fits(e) || form::VectorFit::fits(e);
+  return is_uniform(e) || form::GgmlFit::fits(e) || form::VectorFit::fits(e) ||
+         form::TrellisFit::fits(e);
 }
 
 // The same behind bases.

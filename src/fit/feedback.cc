@@ -14,6 +14,7 @@
 #include "pith/base/parallel.h"
 #include "pith/form/compose.h"
 #include "pith/form/sparse_fit.h"
+#include "pith/form/trellis_fit.h"
 #include "pith/form/uniform_fit.h"
 #include "pith/form/vector_fit.h"
 #include "relative_importance.h"
@@ -279,6 +280,9 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
     return encode_blocks(expression, weights);
   if (form::VectorFit::fits(expression)) {
     return encode_vectors(form::encode(expression, weights), weights);
+  }
+  if (form::TrellisFit::fits(expression)) {
+    return encode_paths(form::encode(expression, weights), weights);
   }
   const Parts parts = parts_of(expression);
   UniformFit fit(parts.uniform, weights);

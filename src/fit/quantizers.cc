@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "pith/form/trellis_fit.h"
 #include "pith/form/vector_fit.h"
 
 namespace pith::fit {
@@ -25,10 +26,17 @@ bool same(const LastFactor& last, const Metric& inputs) {
 Fitted better_of(const Task& task, const form::Expression& expression,
                  const ErrorFeedback& feedback) {
   Fitted nearest = measured(task, form::encode(expression, task.weights));
-  form::FormPtr fed = form::VectorFit::fits(expression)
-                          ? feedback.encode_vectors(nearest.form, task.weights, task.outputs).form
-                          : feedback.encode(expression, task.weights).form;
-  return better(std::move(nearest), measured(task, std::move(fed)));
+  const auto fed = [&] {
+    if (form::VectorFit::fits(expression)) {
+      return feedback.encode_vectors(nearest.form, task.weights, task.outputs);
+    }
+    if (form::TrellisFit::fits(expression)) {
+      return feedback.encode_paths(nearest.form, task.weights);
+    }
+    return feedback.encode(expression, task.weights);
+  };
+  Fitted ours = measured(task, fed().form);
+  return better(std::move(nearest), std::move(ours));
 }
 
 }  // namespace

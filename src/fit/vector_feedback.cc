@@ -10,8 +10,8 @@
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/form/vector_fit.h"
-#include "pith/math/matrix_product.h"
 #include "run_metrics.h"
+#include "scaled_strip.h"
 
 namespace pith::fit {
 namespace {
@@ -29,27 +29,17 @@ struct VectorJob {
   uint64_t columns() const { return weights.shape.cols; }
 };
 
-// kTile rows of the matrix: no row depends on another. Elements are kept by column, kTile rows
-// each.
 template <class Factor>
-class VectorStrip {
+class VectorStrip : public ScaledStrip {
  public:
   VectorStrip(const Factor& factor, VectorJob& job, uint64_t first_row)
-      : factor_(factor),
+      : ScaledStrip(job.weights, job.h, job.group, first_row,
+                    std::min<uint64_t>(kTile, job.weights.shape.rows - first_row)),
+        factor_(factor),
         job_(job),
-        first_row_(first_row),
-        rows_(std::min<uint64_t>(kTile, job.weights.shape.rows - first_row)),
-        weights_(job.columns() * kTile),
-        values_(job.columns() * kTile),
-        left_(job.columns() * kTile),
         change_(std::max(job.dim, job.group) * kTile),
         wanted_(rows_ * job.dim),
-        found_(rows_ * job.dim) {
-    for (uint64_t r = 0; r < rows_; ++r) {
-      const auto row = job.weights.row(first_row + r);
-      for (uint64_t c = 0; c < row.size(); ++c) weights_[c * kTile + r] = row[c];
-    }
-  }
+        found_(rows_ * job.dim) {}
 
   void feed_back() {
     OwedErrors<Factor> owed(factor_, job_.columns());
@@ -93,59 +83,7 @@ class VectorStrip {
     }
   }
 
-  // What the rows' errors are by each column.
-  void begin_descent() {
-    std::vector<float> errors(weights_.size());
-    for (uint64_t i = 0; i < errors.size(); ++i) errors[i] = weights_[i] - values_[i];
-    const uint64_t n = job_.columns();
-    if (job_.h.matrix.empty()) {
-      for (uint64_t i = 0; i < errors.size(); ++i)
-        left_[i] = job_.h.diagonal[i / kTile] * errors[i];
-      return;
-    }
-    math::matrix_product(math::row_major(job_.h.matrix.data(), n, n),
-                         math::row_major(errors.data(), n, kTile), left_.data(), kTile);
-  }
-
-  double error() const {
-    double sum = 0;
-    for (uint64_t i = 0; i < weights_.size(); ++i) {
-      sum += (double{weights_[i]} - values_[i]) * left_[i];
-    }
-    return sum;
-  }
-
-  // Each group's scale to its best beside all others.
-  void improve_scales() {
-    if (job_.group == 0) return;
-    std::vector<float> products(job_.columns() * kTile);
-    for (uint64_t first = 0; first < job_.columns(); first += job_.group) {
-      const uint64_t n = std::min(job_.group, job_.columns() - first);
-      const float* v = values_.data() + first * kTile;
-      multiply(first, n, v, products.data());
-      for (uint64_t r = 0; r < rows_; ++r) {
-        double linear = 0, square = 0;
-        for (uint64_t i = 0; i < n; ++i) {
-          linear += double{v[i * kTile + r]} * left_[(first + i) * kTile + r];
-          square += double{v[i * kTile + r]} * products[(first + i) * kTile + r];
-        }
-        if (!(square > 0)) continue;
-        const float scale = job_.fit.scale(first_row_ + r, first);
-        const float now = job_.fit.set_scale(first_row_ + r, first,
-                                             static_cast<float>(scale * (1 + linear / square)));
-        const double by = double{now} / scale - 1;
-        if (scale == 0 || !(by * (2 * linear - by * square) > 0)) {
-          job_.fit.set_scale(first_row_ + r, first, scale);
-          continue;
-        }
-        const auto more = static_cast<float>(by);
-        for (uint64_t c = 0; c < job_.columns(); ++c) {
-          left_[c * kTile + r] -= more * products[c * kTile + r];
-        }
-        for (uint64_t c = first; c < first + n; ++c) values_[c * kTile + r] *= now / scale;
-      }
-    }
-  }
+  void improve_scales() { ScaledStrip::improve_scales(job_.fit); }
 
   // Each run's codes to their best beside all others. False where none is better.
   bool improve_codes() {
@@ -188,23 +126,9 @@ class VectorStrip {
     return true;
   }
 
-  // to = H times the elements of n columns.
-  void multiply(uint64_t first, uint64_t n, const float* v, float* to) const {
-    std::fill_n(to, job_.columns() * kTile, 0.0f);
-    if (job_.h.matrix.empty()) {
-      for (uint64_t i = 0; i < n * kTile; ++i) {
-        to[first * kTile + i] = job_.h.diagonal[first + i / kTile] * v[i];
-      }
-      return;
-    }
-    math::matrix_product({job_.h.matrix.data() + first, job_.columns(), n, job_.columns(), 1},
-                         math::row_major(v, n, kTile), to, kTile);
-  }
-
   const Factor& factor_;
   VectorJob& job_;
-  uint64_t first_row_, rows_;
-  std::vector<float> weights_, values_, left_, change_;
+  std::vector<float> change_;
   std::vector<float> wanted_, found_;  // of a run, row by row
 };
 

@@ -38,19 +38,6 @@ TrellisParameters parameters_of(const Expression& call) {
   return p;
 }
 
-// The windows of a row, as its bits.
-void put_row(const TrellisParameters& p, const std::vector<uint16_t>& windows, uint8_t* codes) {
-  uint64_t place = 0;
-  const auto put = [&](uint32_t value, int bits) {
-    for (int b = bits; b-- > 0; ++place)
-      codes[place / 8] |= static_cast<uint8_t>((value >> b & 1) << (7 - place % 8));
-  };
-  for (uint64_t i = 0; i < windows.size(); ++i) {
-    const int bits = i == 0 ? p.window : p.bits;
-    put(windows[i] & ((uint32_t{1} << bits) - 1), bits);
-  }
-}
-
 double factor_of(const TrellisParameters& p, MatrixView matrix, TrellisSearch& search) {
   const ScaleSample sample = scale_sample(matrix, p.scales, kPiece, kPieces);
   std::array<uint16_t, kPiece> windows;
@@ -70,6 +57,18 @@ uint64_t trellis_row_bytes(const TrellisParameters& p, uint64_t cols) {
   return checked_add(bits, static_cast<uint64_t>(p.window - p.bits) + 7) / 8;
 }
 
+void put_windows(const TrellisParameters& p, std::span<const uint16_t> windows, uint8_t* codes) {
+  uint64_t place = 0;
+  const auto put = [&](uint32_t value, int bits) {
+    for (int b = bits; b-- > 0; ++place)
+      codes[place / 8] |= static_cast<uint8_t>((value >> b & 1) << (7 - place % 8));
+  };
+  for (uint64_t i = 0; i < windows.size(); ++i) {
+    const int bits = i == 0 ? p.window : p.bits;
+    put(windows[i] & ((uint32_t{1} << bits) - 1), bits);
+  }
+}
+
 TrellisForm::TrellisForm(Shape shape, const TrellisParameters& parameters, Buffer scales,
                          Buffer codes)
     : TiledForm(shape),
@@ -84,6 +83,21 @@ void TrellisForm::decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* o
   const TrellisRow codes{codes_.data() + row * trellis_row_bytes(parameters_, shape().cols),
                          codes_.data() + codes_.size(), parameters_.bits, parameters_.window};
   decode_trellis(codes, begin, n, out);
+}
+
+void TrellisForm::get_windows(uint64_t row, uint16_t* windows) const {
+  const uint8_t* codes = codes_.data() + row * trellis_row_bytes(parameters_, shape().cols);
+  uint64_t place = 0;
+  uint32_t window = 0;
+  const auto get = [&](int bits) {
+    for (int b = 0; b < bits; ++b, ++place) {
+      window = window << 1 | (codes[place / 8] >> (7 - place % 8) & 1);
+    }
+  };
+  for (uint64_t i = 0; i < shape().cols; ++i) {
+    get(i == 0 ? parameters_.window : parameters_.bits);
+    windows[i] = static_cast<uint16_t>(window & ((uint32_t{1} << parameters_.window) - 1));
+  }
 }
 
 Expression TrellisForm::expression() const {
@@ -125,7 +139,7 @@ FormPtr TrellisForm::encode(const Expression& call, MatrixView matrix) {
   for (uint64_t r = 0; r < shape.rows && shape.cols > 0; ++r) {
     scales.normalized(r, row.data());
     search(row.data(), shape.cols, windows.data());
-    put_row(p, windows, codes.data() + r * bytes);
+    put_windows(p, windows, codes.data() + r * bytes);
     for (uint64_t c = 0; c < shape.cols; ++c) row[c] = trellis_value(windows[c]);
     scales.add(r, row.data());
   }

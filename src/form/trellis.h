@@ -4,6 +4,7 @@
 // (Tseng et al. 2024), which need no codebook.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "group_scales.h"
@@ -30,6 +31,11 @@ class TrellisForm final : public TiledForm {
   static FormPtr read(Shape shape, BodyReader& in);
   static FormPtr encode(const Expression& call, MatrixView matrix);
 
+  const TrellisParameters& parameters() const { return parameters_; }
+  const GroupScales& group_scales() const { return scales_; }
+  // The windows of a row's elements.
+  void get_windows(uint64_t row, uint16_t* windows) const;
+
  protected:
   void decode_tile(uint64_t row, uint64_t begin, uint64_t n, float* out) const override;
   uint64_t tile_unit() const override { return 16; }
@@ -42,5 +48,7 @@ class TrellisForm final : public TiledForm {
 };
 
 uint64_t trellis_row_bytes(const TrellisParameters& p, uint64_t cols);
+// The windows of a row, as its bits; codes: zeros before.
+void put_windows(const TrellisParameters& p, std::span<const uint16_t> windows, uint8_t* codes);
 
 }  // namespace pith::form

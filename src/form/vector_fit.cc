@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fitted_scales.h"
 #include "pith/base/error.h"
-#include "scales.h"
 #include "vector_codes.h"
 
 namespace pith::form {
@@ -12,24 +12,11 @@ namespace pith::form {
 struct VectorFit::Parts {
   FormPtr start;  // to which the codes refer
   Shape shape;
-  ScaleGroups groups;
-  std::vector<float> scales;
+  FittedScales scales;
   std::unique_ptr<VectorCodes> codes;
 
   Parts(Shape s, const GroupScales& from, std::unique_ptr<VectorCodes> c)
-      : shape(s), groups(from.groups()), codes(std::move(c)) {
-    if (groups.length == ScaleGroups::kNone) return;
-    for (uint64_t r = 0; r < s.rows; ++r) {
-      for (uint64_t at = 0; at < s.cols; at += groups.left(s, at)) {
-        if (groups.index(s, r, at) == scales.size()) scales.push_back(from.at(r, at));
-      }
-    }
-  }
-
-  float scale(uint64_t row, uint64_t column) const {
-    if (groups.length == ScaleGroups::kNone) return 1;
-    return scales[groups.index(shape, row, column)];
-  }
+      : shape(s), scales(s, from), codes(std::move(c)) {}
 };
 
 double run_error(std::span<const double> metric, const float* a, const float* b, uint64_t dim) {
@@ -66,17 +53,14 @@ VectorFit::~VectorFit() = default;
 Shape VectorFit::shape() const { return parts_->shape; }
 uint64_t VectorFit::dim() const { return parts_->codes->dim(); }
 
-uint64_t VectorFit::group_length() const {
-  const uint64_t length = parts_->groups.length;
-  if (length == ScaleGroups::kTensor || length == ScaleGroups::kNone) return 0;
-  return length == ScaleGroups::kRow ? parts_->shape.cols : length;
+uint64_t VectorFit::group_length() const { return parts_->scales.group_length(); }
+
+float VectorFit::scale(uint64_t row, uint64_t column) const {
+  return parts_->scales.at(row, column);
 }
 
-float VectorFit::scale(uint64_t row, uint64_t column) const { return parts_->scale(row, column); }
-
 float VectorFit::set_scale(uint64_t row, uint64_t column, float scale) {
-  float& s = parts_->scales[parts_->groups.index(parts_->shape, row, column)];
-  return s = rounded_scale(scale, parts_->groups.type);
+  return parts_->scales.set(row, column, scale);
 }
 
 void VectorFit::choose(const Run& run) {
@@ -132,10 +116,6 @@ void VectorFit::add_products(uint64_t row, uint64_t column, const float* element
   parts_->codes->add_products(row, column, scaled.data(), sums);
 }
 
-FormPtr VectorFit::form() const {
-  Bytes scales;
-  for (const float s : parts_->scales) append_float(s, parts_->groups.type, scales);
-  return parts_->codes->form(Buffer(std::move(scales)));
-}
+FormPtr VectorFit::form() const { return parts_->codes->form(parts_->scales.stored()); }
 
 }  // namespace pith::form

@@ -58,8 +58,8 @@ class ErrorFeedback {
     double error = 0;
   };
   // `uniform(...)`, or this with a coder behind it; `codebook(...)` and `lattice(...)`, see
-  // encode_vectors(); `uniform(...) + sparse(share)`, whose sparse
-  // part holds the elements that cost most in it (SpQR: Dettmers et al. 2023); the types of
+  // encode_vectors(); `trellis(...)`, see encode_paths(); `uniform(...) + sparse(share)`, whose
+  // sparse part holds the elements that cost most in it (SpQR: Dettmers et al. 2023); the types of
   // `ggml(...)` that GgmlFit knows; or `sparse(...)`, see prune(). Columns are groups' members as
   // in form::encode(). Scales are searched by the importance that is left to each column, D. Throws
   // ErrorKind::kUsage for another expression or shape, kData for NaN and infinity in the weights.
@@ -73,6 +73,12 @@ class ErrorFeedback {
   // weights for each element.
   Result encode_vectors(form::FormPtr start, form::MatrixView weights,
                         std::span<const double> rows = {}) const;
+
+  // `trellis(...)` (form/trellis_fit.h): the path of a row is the best for what its elements are to
+  // be once errors before them have been fed back, for each path those that it leaves itself
+  // (form/path_search.h). Scales are tried in a few sizes, then become the least squares beside the
+  // path, and the path is searched anew. Takes the columns in their natural order.
+  Result encode_paths(form::FormPtr start, form::MatrixView weights) const;
 
   // A byte for each element, 1 for those that are kept of a share of all or of n:m (SparseGPT:
   // Frantar and Alistarh 2023); n:m only in the natural order. The threshold of a share is for all

@@ -13,13 +13,13 @@ namespace pith::fit {
 Fitter nearest_fitter(const form::Expression& expression);
 
 // `uniform(...)` and `ggml(...)` with scales that are searched by the importance of each column,
-// and `codebook(...)` and `lattice(...)` with codes and entries by it (weighted k-means); no
-// feedback.
+// and `codebook(...)`, `lattice(...)` and `trellis(...)` with codes and entries by it (weighted
+// k-means); no feedback.
 Fitter importance_fitter(const form::Expression& expression);
 
-// ErrorFeedback's for `uniform(...)`, `ggml(...)`, `sparse(...)`, `codebook(...)` and
-// `lattice(...)`; never worse than the nearest.
-// Tensors that come one after the other with the same inputs share what was factored.
+// ErrorFeedback's for `uniform(...)`, `ggml(...)`, `sparse(...)`, `codebook(...)`, `lattice(...)`
+// and `trellis(...)`; never worse than the nearest. Tensors that come one after the other with the
+// same inputs share what was factored.
 Fitter feedback_fitter(const form::Expression& expression, const FeedbackOptions& options = {});
 
 struct ColumnScaleOptions {
