@@ -22,6 +22,7 @@ Values quick(const Recipe& recipe) {
     if (o.key == "generations") values.emplace(o.key, "1");
     if (o.key == "offspring") values.emplace(o.key, "4");
     if (o.key == "tokens") values.emplace(o.key, "8");
+    if (o.key == "states") values.emplace(o.key, "64");
   }
   return values;
 }

@@ -21,6 +21,7 @@ Recipe obc();
 Recipe obert();
 Recipe pvq();
 Recipe q_vlm();
+Recipe qtip();
 Recipe quest();
 Recipe sparsegpt();
 Recipe spqr();

@@ -14,8 +14,9 @@ std::span<const Recipe> all_recipes() {
                                               gptq(),        hawq(),     l_greco(),
                                               llm_surgeon(), nowag(),    nowag_vq(),
                                               obc(),         obert(),    pvq(),
-                                              q_vlm(),       quest(),    sparsegpt(),
-                                              spqr(),        wanda(),    zipnn()};
+                                              q_vlm(),       qtip(),     quest(),
+                                              sparsegpt(),   spqr(),     wanda(),
+                                              zipnn()};
   return recipes;
 }
 

@@ -1,6 +1,7 @@
 // Published methods whose codes stand for several neighbours of a row.
 #include <fmt/format.h>
 
+#include <bit>
 #include <charconv>
 
 #include "pith/base/error.h"
@@ -39,6 +40,20 @@ void use_pvq(const Values& values, Plan& plan) {
   const bool moments = yes(values, "hessian");
   Fitter inner = moments ? fit::feedback_fitter(e, {.damping = 0.03}) : fit::nearest_fitter(e);
   plan.candidates.push_back({"pvq", fit::in_basis(form::parse("hadamard"), std::move(inner))});
+  plan.calibrated = moments;
+}
+
+void use_qtip(const Values& values, Plan& plan) {
+  const uint64_t bits = number(values, "bits", 1, 6);
+  const uint64_t states = number(values, "states", uint64_t{16} << bits, 1 << 16);
+  if (!std::has_single_bit(states)) {
+    fail(ErrorKind::kUsage, "states must be a power of two, not {}", states);
+  }
+  const auto e = form::parse(fmt::format("trellis({}, states={})", bits, states));
+  const bool moments = yes(values, "hessian");
+  Fitter inner = moments ? fit::feedback_fitter(e, {.damping = 0.03}) : fit::nearest_fitter(e);
+  plan.candidates.push_back(
+      {"qtip", fit::in_basis(form::parse("hadamard(seed=1)"), std::move(inner))});
   plan.calibrated = moments;
 }
 
@@ -82,6 +97,34 @@ Recipe pvq() {
                {"gain", "4", "bits of a gain"},
                {"hessian", "yes", "no: each group by itself, without a text"}};
   r.apply = use_pvq;
+  return r;
+}
+
+Recipe qtip() {
+  Recipe r;
+  r.name = "qtip";
+  r.id = "QTIP";  // has no number: a baseline
+  r.title = "QTIP: Quantization with Trellises and Incoherence Processing";
+  r.area = "weights";
+  r.summary =
+      "A Hadamard transform leaves numbers of a Gaussian; each is computed from a window of the "
+      "bits around it, and the bits of a row are the best path through all windows (Viterbi), with "
+      "what each element leaves made up for by those after it.";
+  r.compose = "hadamard(seed=1) | trellis(2, states=4096)";
+  r.differs =
+      "rows are paths of their own instead of blocks of 16 x 16 whose ends meet; every path that "
+      "is still in the running feeds back its own errors, element by element, where the paper "
+      "feeds back those of blocks that are done; the transform is on the inputs' side only; scales "
+      "are fitted row by row; nothing is trained afterwards. The code is the paper's 1MAD.";
+  r.verified =
+      "recipe tests on rotated weights beside E8 and GPTQ with as many bits; fit tests of feedback "
+      "along paths; form tests of the search beside all paths.";
+  r.example = "pith compress lm --recipe qtip -O bits=3";
+  r.parts = {"fit/feedback.h", "form/trellis_fit.h", "form/path_search.h", "fit/quantizers.h"};
+  r.options = {{"bits", "2", "of an element, 1 to 6"},
+               {"states", "4096", "windows there are: twice as many take twice the time; to 65536"},
+               {"hessian", "yes", "no: paths of least squares, without a text"}};
+  r.apply = use_qtip;
   return r;
 }
 

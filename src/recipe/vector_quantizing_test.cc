@@ -104,6 +104,30 @@ TEST(VectorQuantizingRecipes, PvqGainsBySecondMoments) {
   EXPECT_FALSE(plan.calibrated);
 }
 
+TEST(VectorQuantizingRecipes, QtipIsBetterThanVectorsAndScalarsOfTheSameRotatedWeights) {
+  const auto beside = [](const char* text) {
+    return outcome(fit::in_basis(form::parse("hadamard(seed=1)"),
+                                 fit::feedback_fitter(form::parse(text), {.damping = 0.03})));
+  };
+  const Outcome ours = of_recipe("qtip", {{"states", "512"}});
+  EXPECT_EQ(ours.form, "hadamard(seed=1) | trellis(2, states=512)");
+  const Outcome e8 = beside("lattice(e8, 2)");
+  EXPECT_LT(ours.bits, e8.bits + 8.0 / kColumns + 0.01);
+  EXPECT_LT(ours.error, 0.97 * e8.error);
+  const Outcome three = of_recipe("qtip", {{"bits", "3"}, {"states", "256"}});
+  EXPECT_LT(three.error, 0.75 * beside("uniform(3, group=row, grid=gaussian)").error);
+}
+
+TEST(VectorQuantizingRecipes, QtipGainsBySecondMoments) {
+  const Values quick = {{"states", "256"}};
+  Values without = quick;
+  without["hessian"] = "no";
+  const Outcome ours = of_recipe("qtip", quick), plain = of_recipe("qtip", without);
+  EXPECT_EQ(ours.form, plain.form);
+  EXPECT_EQ(ours.bits, plain.bits);
+  EXPECT_LT(ours.error, 0.6 * plain.error);
+}
+
 // The one without norms gets a second codebook, which takes more bytes than norms do.
 TEST(VectorQuantizingRecipes, NowagsNormsAreWorthTheirBytes) {
   const Outcome ours = of_recipe("nowag-vq");
@@ -122,6 +146,10 @@ TEST(VectorQuantizingRecipes, RefuseWhatTheyCannotDo) {
   }
   EXPECT_THROW(apply(find_recipe("pvq"), {{"hessian", "perhaps"}}, plan), Error);
   EXPECT_THROW(apply(find_recipe("nowag-vq"), {{"entries", "1"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("qtip"), {{"bits", "7"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("qtip"), {{"bits", "3"}, {"states", "64"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("QTIP"), {{"states", "131072"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("QTIP"), {{"states", "1000"}}, plan), Error);
   EXPECT_THROW(apply(find_recipe("nowag-vq"), {{"dim", "0"}}, plan), Error);
 }
 
