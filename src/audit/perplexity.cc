@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "pith/base/parallel.h"
+#include "series.h"
 #include "token_scores.h"
 
 namespace pith::audit {
@@ -64,30 +65,6 @@ class Windows {
   uint64_t context_ = 0, stride_ = 0, skip_ = 0, count_ = 0;
 };
 
-// A quantity of each scored token, and its sums over windows.
-class Series {
- public:
-  void add(double value) { values_.push_back(value); }
-  void end_window() {
-    const std::span<const double> window = std::span(values_).subspan(ended_);
-    if (window.empty()) return;
-    means_.push_back(mean(window));
-    counts_.push_back(window.size());
-    sums_.push_back(means_.back() * static_cast<double>(window.size()));
-    ended_ = values_.size();
-  }
-  Measured measured() const {
-    return {mean(values_), standard_error(values_), standard_error(means_),
-            bootstrap_interval(sums_, counts_)};
-  }
-  const std::vector<double>& values() const { return values_; }
-
- private:
-  std::vector<double> values_, means_, sums_;
-  std::vector<uint64_t> counts_;
-  size_t ended_ = 0;
-};
-
 class Evaluator {
  public:
   Evaluator(const LogitSource& model, const LogitSource* reference,
@@ -98,7 +75,7 @@ class Evaluator {
     const uint64_t total = windows.count() * windows.context();
     for (uint64_t i = 0; i < windows.count(); ++i) {
       report(options_.progress, i * windows.context(), total);
-      read(windows.at(i), i * windows.context(), total);
+      read(windows.at(i), i, i * windows.context(), total);
     }
     report(options_.progress, total, total);
   }
@@ -114,7 +91,7 @@ class Evaluator {
   }
 
  private:
-  void read(const Window& window, uint64_t done, uint64_t total) {
+  void read(const Window& window, uint64_t number, uint64_t done, uint64_t total) {
     const uint64_t size = window.inputs.size();
     if (window.skip > 0) {
       const auto skipped = std::span(window.inputs).first(window.skip);
@@ -124,7 +101,7 @@ class Evaluator {
     const uint64_t piece = std::max<uint64_t>(kLogitsAtOnce / model_.vocabulary, 1);
     for (uint64_t at = window.skip; at < size; at += piece) {
       report(options_.progress, done + at, total);
-      score_piece(window, at, std::min(piece, size - at));
+      score_piece(window, number, at, std::min(piece, size - at));
     }
     for (Series* series : {&loss_, &reference_loss_, &kl_, &same_, &difference_, &change_}) {
       series->end_window();
@@ -141,7 +118,7 @@ class Evaluator {
   }
 
   // Rows are scored on all threads, and added in their order.
-  void score_piece(const Window& window, uint64_t at, uint64_t n) {
+  void score_piece(const Window& window, uint64_t number, uint64_t at, uint64_t n) {
     const form::MatrixView logits = feed(model_, window, at, n);
     const form::MatrixView reference =
         reference_ ? feed(*reference_, window, at, n) : form::MatrixView{};
@@ -156,11 +133,18 @@ class Evaluator {
     });
     for (uint64_t i = 0; i < n; ++i) {
       loss_.add(scores_[i].model.loss);
-      if (reference_) add(scores_[i], window.first + at + i, window.targets[at + i]);
+      if (reference_) add(scores_[i], window.first + at + i, number, window.targets[at + i]);
     }
   }
 
-  void add(const TokenComparison& c, uint64_t index, int32_t token) {
+  void add(const TokenComparison& c, uint64_t index, uint64_t window, int32_t token) {
+    if (options_.each) {
+      const auto prediction = [](const TokenScore& s) {
+        return Prediction{s.loss, s.best, s.confidence};
+      };
+      options_.each(
+          {index, window, token, c.divergence, prediction(c.model), prediction(c.reference)});
+    }
     reference_loss_.add(c.reference.loss);
     kl_.add(c.divergence);
     same_.add(c.model.best == c.reference.best ? 1 : 0);

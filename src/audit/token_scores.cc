@@ -28,7 +28,8 @@ Normalizer normalizer(std::span<const float> logits) {
 
 TokenScore score(std::span<const float> logits, int32_t token, const Normalizer& n) {
   const double loss = n.log_sum - logits[static_cast<size_t>(token)];
-  return {loss, std::exp(-loss), n.best};
+  const double best = logits[static_cast<size_t>(n.best)];
+  return {loss, std::exp(-loss), n.best, std::exp(best - n.log_sum)};
 }
 
 }  // namespace

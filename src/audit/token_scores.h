@@ -10,6 +10,7 @@ struct TokenScore {
   double loss = 0;         // -log p(token), nats
   double probability = 0;  // of the token
   int32_t best = 0;        // the most probable token; of equals that of the smallest id
+  double confidence = 0;   // probability of that one
 };
 
 struct TokenComparison {

@@ -42,6 +42,20 @@ struct LogitSource {
 // The session outlives it, and has room for the context.
 LogitSource logits_of(model::Session& session);
 
+struct Prediction {
+  double loss = 0;        // of the token that stands there, nats
+  int32_t best = 0;       // what was thought most probable, and
+  double confidence = 0;  // how probable
+};
+
+// A token that counts, predicted by the model and by the reference.
+struct ScoredToken {
+  uint64_t index = 0, window = 0;  // in the text; which window
+  int32_t token = 0;
+  double divergence = 0;  // nats
+  Prediction model, reference;
+};
+
 struct PerplexityOptions {
   uint64_t context = 512;           // predictions in a window; at least 1
   uint64_t stride = 0;              // 1 … context; 0: context
@@ -51,6 +65,8 @@ struct PerplexityOptions {
   uint64_t changed = 10;            // how many of the tokens that changed most are kept
   int threads = 1;
   Progress progress = {};  // in predictions
+  // Called with every token that counts, in order, where there is a reference.
+  std::function<void(const ScoredToken&)> each = {};
 };
 
 // A mean over tokens.
