@@ -15,8 +15,21 @@ using recipe::Recipe;
 
 struct Arguments {
   std::string name;
-  bool json = false, markdown = false;
+  bool json = false, markdown = false, taxonomy = false;
 };
+
+Json to_json(const recipe::Place& p) {
+  Json acts = Json::array(), patterns = Json::array();
+  for (const recipe::Act a : p.acts) acts.push_back(name(a));
+  for (const recipe::Pattern x : p.patterns) patterns.push_back(name(x));
+  return {{"does", acts},
+          {"removes", patterns},
+          {"criterion", name(p.criterion)},
+          {"when", name(p.moment)},
+          {"data", name(p.data)},
+          {"adapts", name(p.adapts)},
+          {"knows_hardware", p.knows_hardware}};
+}
 
 Json to_json(const Recipe& r) {
   Json options = Json::array();
@@ -31,6 +44,7 @@ Json to_json(const Recipe& r) {
           {"composition", r.compose},
           {"parts", r.parts},
           {"options", options},
+          {"place", to_json(r.place)},
           {"needs_base", r.needs_base},
           {"differs", r.differs},
           {"verified", r.verified},
@@ -57,7 +71,56 @@ void print_one(const Recipe& r) {
   write_stdout(s);
 }
 
+std::string joined(const std::vector<std::string_view>& names) {
+  return names.empty() ? "-" : fmt::format("{}", fmt::join(names, ", "));
+}
+
+// Every recipe by itself, then what is in the cells of each survey.
+void print_taxonomy() {
+  Table all({"recipe", "does", "removes", "criterion", "when", "data", "adapts"});
+  for (const Recipe& r : recipe::all_recipes()) {
+    std::vector<std::string_view> acts, patterns;
+    for (const recipe::Act x : r.place.acts) acts.push_back(name(x));
+    for (const recipe::Pattern x : r.place.patterns) patterns.push_back(name(x));
+    all.row({std::string(r.name), joined(acts), joined(patterns),
+             std::string(name(r.place.criterion)), std::string(name(r.place.moment)),
+             std::string(name(r.place.data)), std::string(name(r.place.adapts))});
+  }
+  std::string text = all.text();
+  for (const recipe::SurveyTable& survey : recipe::survey_tables(recipe::all_recipes())) {
+    text += fmt::format("\n{}: {}\n", survey.survey, survey.title);
+    std::vector<std::string> headers = {""};
+    headers.insert(headers.end(), survey.columns.begin(), survey.columns.end());
+    Table table(headers);
+    for (const recipe::SurveyTable::Row& row : survey.rows) {
+      std::vector<std::string> cells = {std::string(row.name)};
+      for (const auto& names : row.cells) cells.push_back(joined(names));
+      table.row(std::move(cells));
+    }
+    text += table.text(2);
+  }
+  write_stdout(text);
+}
+
+Json taxonomy_json() {
+  Json recipes = Json::object(), surveys = Json::array();
+  for (const Recipe& r : recipe::all_recipes()) recipes[std::string(r.name)] = to_json(r.place);
+  for (const recipe::SurveyTable& survey : recipe::survey_tables(recipe::all_recipes())) {
+    Json rows = Json::object();
+    for (const recipe::SurveyTable::Row& row : survey.rows) {
+      Json cells = Json::object();
+      for (size_t c = 0; c < row.cells.size(); ++c) {
+        cells[std::string(survey.columns[c])] = row.cells[c];
+      }
+      rows[std::string(row.name)] = std::move(cells);
+    }
+    surveys.push_back({{"survey", survey.survey}, {"title", survey.title}, {"cells", rows}});
+  }
+  return {{"recipes", std::move(recipes)}, {"surveys", std::move(surveys)}};
+}
+
 void run(const Arguments& a) {
+  if (a.taxonomy) return a.json ? print_json(taxonomy_json()) : print_taxonomy();
   if (a.markdown) return write_stdout(recipe::markdown());
   if (!a.name.empty()) {
     const Recipe& r = recipe::find_recipe(a.name);
@@ -77,10 +140,13 @@ void add_recipes(CLI::App& app) {
   c->add_option("name", a->name, "show this one (its name or the paper's id)")->type_name("NAME");
   c->add_flag("--json", a->json, "as JSON");
   c->add_flag("--markdown", a->markdown, "all of them as a page (docs/systems.md)");
+  c->add_flag("--taxonomy", a->taxonomy,
+              "where each stands in the axes of surveys, and which cells are empty");
   c->footer(R"(Examples:
   pith recipes                  the list
   pith recipes zipnn            one of them in full
-  pith recipes S233 --json      the same for programs, by the paper's id)");
+  pith recipes S233 --json      the same for programs, by the paper's id
+  pith recipes --taxonomy       all in the axes of three surveys)");
   c->callback([a] { run(*a); });
 }
 

@@ -324,6 +324,13 @@ Recipe evopress() {
                {"offspring", "16", "in each, at least 4"},
                {"windows", "8", "of calibration text that the last of a generation are run on"},
                {"seed", "0", "of mutations"}};
+  r.place = {.acts = {Act::kAllocated, Act::kQuantized, Act::kPruned, Act::kFactored},
+             .patterns = {Pattern::kElements, Pattern::kWhole},
+             .criterion = Criterion::kTried,
+             .moment = Moment::kIterative,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"levels", {"2+3+4+5+6+8"}}};
   r.apply = use_evopress;
   return r;
 }
@@ -358,6 +365,14 @@ Recipe hawq() {
   r.example = "pith compress lm --recipe hawq-v3 --bits 6";
   r.parts = {"budget/solve.h", "weights/allocation.h", "weights/speed.h", "fit/feedback.h"};
   r.options = {{"levels", "4+8", "bits of a code, with + between them"}, kGroup};
+  r.place = {.acts = {Act::kAllocated, Act::kQuantized},
+             .patterns = {},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kGradients,
+             .adapts = Adapts::kNothing,
+             .knows_hardware = true};
+  r.sizes = {{"levels", {"2+3+4+5+6+8"}}};
   r.apply = use_hawq;
   return r;
 }
@@ -393,6 +408,15 @@ Recipe l_greco() {
                {"reference", "4", "the level that all would have"},
                {"alpha", "100", "percent of its squared error"},
                {"bins", "10000", "of squared error"}};
+  r.place = {.acts = {Act::kAllocated, Act::kQuantized, Act::kPruned, Act::kFactored},
+             .patterns = {Pattern::kElements},
+             .criterion = Criterion::kMagnitude,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"levels", {"2+3+4+5+6+8"}},
+             {"reference", {"2", "3", "4", "5", "6", "8"}},
+             {"alpha", {"50", "70", "100", "140", "200"}}};
   r.apply = use_l_greco;
   return r;
 }
@@ -437,6 +461,13 @@ Recipe q_vlm() {
                {"below", "50", "percent of layers, the ones of least entropy, are searched alone"},
                {"layers", "3", "in a block, at most"},
                {"windows", "2", "of calibration text that blocks are run on"}};
+  r.place = {.acts = {Act::kAllocated, Act::kQuantized},
+             .patterns = {},
+             .criterion = Criterion::kTried,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"levels", {"2+3+4+6"}}};
   r.apply = use_q_vlm;
   return r;
 }

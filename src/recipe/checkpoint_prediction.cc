@@ -84,6 +84,12 @@ Recipe checkpoint_prediction() {
       {"bits", "4", "2 to 8: 2^bits - 1 cluster centers (at most 254) besides zero"},
       {"prune", "0.5", "residuals below this share of their root mean square become zero"}};
   r.needs_base = true;
+  r.place = {.acts = {Act::kQuantized, Act::kPruned, Act::kCoded},
+             .patterns = {Pattern::kElements},
+             .criterion = Criterion::kMagnitude,
+             .moment = Moment::kOneShot,
+             .data = Data::kNone,
+             .adapts = Adapts::kNothing};
   r.apply = use;
   return r;
 }

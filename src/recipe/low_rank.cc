@@ -104,6 +104,13 @@ Recipe fwsvd() {
       {"keep", "50%", "of a matrix's elements, in both factors; several share out a limit"},
       {"importance", "inputs", "of inputs, of outputs, or nothing: plain singular vectors"},
       {"factors", "dense(f16)", "the form of both factors"}};
+  r.place = {.acts = {Act::kFactored},
+             .patterns = {},
+             .criterion = Criterion::kFirstOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kGradients,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"5%", "10%", "15%", "20%", "25%", "35%", "50%", "75%"}}};
   r.apply = use_fwsvd;
   return r;
 }
@@ -137,6 +144,13 @@ Recipe eora() {
                {"rank", "16", "of what is beside it; several as 8+16+32 share out a limit"},
                {"factors", "dense(f16)", "the form of its factors"},
                {"damping", "0.1", "added to the inputs' second moments, as a share of their mean"}};
+  r.place = {.acts = {Act::kFactored, Act::kPruned, Act::kQuantized},
+             .patterns = {Pattern::kElements, Pattern::kGroups},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"all"}}, {"bits", {"2", "3", "4", "5"}}, {"rank", {"4", "8", "16"}}};
   r.apply = use_eora;
   return r;
 }

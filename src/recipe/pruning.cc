@@ -156,6 +156,13 @@ Recipe wanda() {
   r.example = "pith compress lm --recipe wanda -O keep=2:4";
   r.parts = {"fit/masks.h"};
   r.options = {kKeep};
+  r.place = {.acts = {Act::kPruned},
+             .patterns = {Pattern::kElements, Pattern::kGroups},
+             .criterion = Criterion::kActivation,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"5%", "10%", "15%", "20%", "25%", "30%", "40%", "50%", "60%", "80%"}}};
   r.apply = use_wanda;
   return r;
 }
@@ -178,6 +185,13 @@ Recipe sparsegpt() {
   r.example = "pith compress lm --recipe sparsegpt -O keep=2:4 -O bits=4";
   r.parts = {"fit/feedback.h", "fit/masks.h"};
   r.options = {kKeep, kBits, kGroup};
+  r.place = {.acts = {Act::kPruned, Act::kQuantized},
+             .patterns = {Pattern::kElements, Pattern::kGroups},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"15%", "30%", "40%", "50%", "60%", "80%"}}, {"bits", {"3", "4", "6"}}};
   r.apply = use_sparsegpt;
   return r;
 }
@@ -207,6 +221,13 @@ Recipe obc() {
   r.example = "pith compress lm --recipe obc -O keep=40%+50%+60%+80% --bits 10";
   r.parts = {"fit/greedy_removal.h", "budget/solve.h"};
   r.options = {kKeepOrAll, kBits, kGroup};
+  r.place = {.acts = {Act::kPruned, Act::kQuantized, Act::kAllocated},
+             .patterns = {Pattern::kElements, Pattern::kGroups},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kIterative,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"25%+50%+75%"}}, {"bits", {"2+3+4+6"}}};
   r.apply = use_obc;
   return r;
 }
@@ -233,6 +254,13 @@ Recipe nowag() {
   r.example = "pith compress lm --recipe nowag -O keep=2:4";
   r.parts = {"fit/masks.h"};
   r.options = {kKeep};
+  r.place = {.acts = {Act::kPruned},
+             .patterns = {Pattern::kElements, Pattern::kGroups},
+             .criterion = Criterion::kActivation,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"5%", "10%", "15%", "20%", "25%", "30%", "40%", "50%", "60%", "80%"}}};
   r.apply = use_nowag;
   return r;
 }
@@ -270,6 +298,13 @@ Recipe obert() {
                {"tokens", "64", "of a sample"},
                {"width", "48", "weights of a block of curvature"},
                {"damping", "0.001", "as a share of the mean square of a gradient"}};
+  r.place = {.acts = {Act::kPruned, Act::kQuantized},
+             .patterns = {Pattern::kElements, Pattern::kGroups},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kGradients,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"15%+30%+50%+75%"}}, {"bits", {"4+8"}}};
   r.apply = use_obert;
   return r;
 }
@@ -300,6 +335,13 @@ Recipe llm_surgeon() {
                {"keep", "75%", "the share that is kept; several as 60%+90% share out a limit"},
                {"shots", "5", "rows and columns go in so many parts, with costs anew in between"},
                {"damping", "0.01", "of both factors, as a share of their mean"}};
+  r.place = {.acts = {Act::kPruned, Act::kAllocated},
+             .patterns = {Pattern::kElements, Pattern::kWhole},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kIterative,
+             .data = Data::kGradients,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"15%+30%+50%+75%+100%"}}};
   r.apply = use_llm_surgeon;
   return r;
 }

@@ -89,6 +89,13 @@ Recipe gptq() {
   r.parts = {"fit/feedback.h", "fit/quantizers.h"};
   r.options = {
       kBits, kGroup, {"order", "natural", "natural, or activation: by falling importance"}};
+  r.place = {.acts = {Act::kQuantized},
+             .patterns = {},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"bits", {"2", "3", "4", "5", "6", "8"}}, {"group", {"16", "32", "64", "128", "256"}}};
   r.apply = use_gptq;
   return r;
 }
@@ -113,6 +120,13 @@ Recipe awq() {
   r.example = "pith compress lm --recipe awq -O bits=3";
   r.parts = {"fit/quantizers.h", "form/compose.h"};
   r.options = {kBits, kGroup};
+  r.place = {.acts = {Act::kQuantized, Act::kTransformed},
+             .patterns = {},
+             .criterion = Criterion::kActivation,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"bits", {"2", "3", "4", "5", "6", "8"}}, {"group", {"32", "64", "128", "256"}}};
   r.apply = use_awq;
   return r;
 }
@@ -138,6 +152,15 @@ Recipe spqr() {
   r.options = {{"bits", "3", "of a code, 1 to 8"},
                {"group", "16", "neighbours in a row that share a scale"},
                {"outliers", "10", "of a thousand elements"}};
+  r.place = {.acts = {Act::kQuantized},
+             .patterns = {},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"bits", {"2", "3", "4", "5", "6"}},
+             {"group", {"16", "32"}},
+             {"outliers", {"3", "10", "30"}}};
   r.apply = use_spqr;
   return r;
 }
@@ -161,6 +184,13 @@ Recipe adaquant() {
   r.example = "pith compress lm --recipe adaquant -O bits=3";
   r.parts = {"fit/feedback.h", "fit/quantizers.h", "budget/solve.h"};
   r.options = {kBits, kGroup, {"sweeps", "8", "over all codes and scales, at most"}};
+  r.place = {.acts = {Act::kQuantized},
+             .patterns = {},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kIterative,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"bits", {"2", "3", "4", "5", "6", "8"}}, {"group", {"16", "32", "64", "128"}}};
   r.apply = use_adaquant;
   return r;
 }
@@ -183,6 +213,13 @@ Recipe quest() {
   r.example = "pith compress lm --recipe quest -O bits=3";
   r.parts = {"fit/quantizers.h", "form/compose.h"};
   r.options = {kBits};
+  r.place = {.acts = {Act::kQuantized, Act::kTransformed},
+             .patterns = {},
+             .criterion = Criterion::kNothing,
+             .moment = Moment::kOneShot,
+             .data = Data::kNone,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"bits", {"1", "2", "3", "4", "5", "6", "7", "8"}}};
   r.apply = use_quest;
   return r;
 }

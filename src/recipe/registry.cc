@@ -57,6 +57,16 @@ void apply(const Recipe& recipe, Values values, Plan& plan) {
   recipe.apply(values, plan);
 }
 
+weights::CompressModelOptions model_options(const Plan& plan) {
+  weights::CompressModelOptions options;
+  options.candidates = plan.candidates;
+  options.calibrated = plan.calibrated;
+  options.allocation = plan.allocation;
+  options.curvature = plan.curvature;
+  options.rules = plan.write.forms;
+  return options;
+}
+
 lossless::Level parse_level(std::string_view text) {
   for (const auto level :
        {lossless::Level::kFast, lossless::Level::kDefault, lossless::Level::kMax}) {

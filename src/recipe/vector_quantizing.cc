@@ -96,6 +96,15 @@ Recipe pvq() {
                {"dim", "16", "neighbours in a row that are coded together"},
                {"gain", "4", "bits of a gain"},
                {"hessian", "yes", "no: each group by itself, without a text"}};
+  r.place = {.acts = {Act::kQuantized, Act::kTransformed},
+             .patterns = {},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"hundredths",
+              {"150", "175", "200", "225", "250", "275", "300", "325", "350", "400", "450", "500",
+               "550", "600", "700"}}};
   r.apply = use_pvq;
   return r;
 }
@@ -153,6 +162,13 @@ Recipe nowag_vq() {
                {"dim", "4", "neighbours in a row that a code stands for"},
                {"norms", "yes", "no: the same k-means of the matrix as it is"},
                {"normalized", "yes", "no: errors count as they are in the outputs"}};
+  r.place = {.acts = {Act::kQuantized, Act::kTransformed},
+             .patterns = {},
+             .criterion = Criterion::kActivation,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"entries", {"16", "64", "256", "1024"}}, {"dim", {"2", "4"}}};
   r.apply = use_nowag;
   return r;
 }

@@ -36,6 +36,12 @@ Recipe zipnn() {
              "archive/writer.h"};
   r.options = {
       {"level", "default", "fast, default or max: how much time the choice and coding may take"}};
+  r.place = {.acts = {Act::kCoded},
+             .patterns = {},
+             .criterion = Criterion::kNothing,
+             .moment = Moment::kOneShot,
+             .data = Data::kNone,
+             .adapts = Adapts::kNothing};
   r.apply = use;
   return r;
 }

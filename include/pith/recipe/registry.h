@@ -20,6 +20,7 @@
 
 #include "pith/archive/writer.h"
 #include "pith/recipe/checkpoint_prediction.h"
+#include "pith/recipe/taxonomy.h"
 #include "pith/weights/compress_model.h"
 
 namespace pith::recipe {
@@ -46,6 +47,13 @@ struct Option {
   std::string_view key, default_value, meaning;
 };
 
+// An option that sets how large the result is, and values of it that are worth comparing
+// (recipe/sized_plan.h).
+struct SizeOption {
+  std::string_view key;
+  std::vector<std::string_view> values;
+};
+
 struct Recipe {
   std::string_view name;                // "zipnn"
   std::string_view id;                  // of the paper in Pith's list: "S259"
@@ -58,6 +66,8 @@ struct Recipe {
   std::string_view example;             // a command line
   std::vector<std::string_view> parts;  // headers below include/pith
   std::vector<Option> options;
+  Place place;                    // in the axes of surveys
+  std::vector<SizeOption> sizes;  // of recipes for matrices: all combinations that apply are tried
   bool needs_base = false;
   // `values` has every key of `options`. Throws kUsage for a bad value.
   void (*apply)(const Values& values, Plan& plan) = nullptr;
@@ -72,6 +82,8 @@ const Recipe& find_recipe(std::string_view name_or_id);
 void add_value(Values& values, std::string_view text);
 // Fills defaults, refuses unknown keys and a missing base (kUsage), and sets the plan's options.
 void apply(const Recipe& recipe, Values values, Plan& plan);
+// For a model whose matrices are fitted as the plan says.
+weights::CompressModelOptions model_options(const Plan& plan);
 
 // "fast", "default", "max"; throws kUsage.
 lossless::Level parse_level(std::string_view text);
