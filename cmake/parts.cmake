@@ -84,4 +84,5 @@ target_link_libraries(pith INTERFACE ${before})
 find_package(Python3 COMPONENTS Interpreter REQUIRED)
 add_custom_target(layering ALL
   COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_layering.py ${CMAKE_SOURCE_DIR}
-  COMMENT "checking that parts include only the parts before them" VERBATIM)
+  COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/check_recipe_names.py ${CMAKE_SOURCE_DIR}
+  COMMENT "checking that parts include only the parts before them, and name no published method" VERBATIM)
