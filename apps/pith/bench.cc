@@ -2,9 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <filesystem>
 #include <memory>
 
+#include "bench_recipes.h"
 #include "command.h"
+#include "options.h"
 #include "units.h"
 
 namespace pith::bench {
@@ -117,6 +120,55 @@ void add_weights(CLI::App& parent, const std::shared_ptr<Options>& o) {
       ->type_name("DIR");
 }
 
+void add_recipes(CLI::App& parent) {
+  const auto o = std::make_shared<RecipesOptions>();
+  o->sizes = {2.6, 3.1, 4.1, 5.5};
+  CLI::App* c = parent.add_subcommand(
+      "recipes", "Published methods for weights at equal bytes: what they lose, and whom it hurts");
+  c->add_option("model", o->model, "a folder with config.json and safetensors, or a GGUF file")
+      ->type_name("MODEL")
+      ->required();
+  c->add_option("--sizes", o->sizes, "bits for each weight, of the whole archive")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->capture_default_str();
+  c->add_option("--text", o->text, "what is predicted, which no method may see before")
+      ->type_name("FILE")
+      ->required();
+  c->add_option("--calibrate", o->calibration,
+                "what methods may see: a text, or statistics of pith calibrate")
+      ->type_name("FILE");
+  c->add_option("--recipes", o->recipes, "only these; default: all for weights that have a size")
+      ->type_name("NAME[:KEY=VALUE],...")
+      ->delimiter(',');
+  c->add_option("-o,--output", o->output,
+                "folder for results, from which an interrupted run goes on; default: MODEL-recipes")
+      ->type_name("FOLDER");
+  c->add_option("--json", o->json, "all figures; default: results.json there")->type_name("FILE");
+  c->add_option("--svg", o->svg, "divergence against size; default: frontier.svg there")
+      ->type_name("FILE");
+  c->add_option("--windows", o->windows, "of 512 predictions of the text")
+      ->check(CLI::Range(2, 100'000))
+      ->capture_default_str();
+  c->add_option("--tokens", o->tokens, "that are read for calibration; default: 16384")
+      ->type_name("N")
+      ->check(command::not_negative());
+  c->add_option("--risen", o->risen, "nats by which a token's loss must rise to count as hurt")
+      ->type_name("N")
+      ->check(CLI::Range(0.0, 100.0).description(""))
+      ->capture_default_str();
+  c->add_flag("--keep-archives", o->keep_archives, "leave the archives in the folder");
+  command::add_threads(c, o->threads);
+  c->add_flag("-q,--quiet", o->quiet, "say nothing but errors and the result");
+  c->callback([o] {
+    if (o->output.empty()) {
+      const std::filesystem::path model = std::filesystem::weakly_canonical(o->model);
+      o->output = model.stem().string() + "-recipes";
+    }
+    bench_recipes(*o);
+  });
+}
+
 void add_kernels(CLI::App& parent) {
   const auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* c = parent.add_subcommand(
@@ -150,6 +202,7 @@ void add_bench(CLI::App& app) {
   add(*c, "proxies", "What cheap proxies say of a form, and what the model really loses with it",
       bench_proxies, options)
       .add_flag("--quick", options->quick, "fewer measurements");
+  add_recipes(*c);
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);
@@ -157,5 +210,6 @@ void add_bench(CLI::App& app) {
   c->footer(R"(Examples:
   pith bench                                 the list
   pith bench lossless --files 'lm-bf16*'     one data set
+  pith bench recipes lm --text book.txt --sizes 3.1,4.1
   PITH_ZIPNN="python3 tools/peer_zipnn.py" pith bench delta)");
 }

@@ -2,15 +2,12 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "bench_dense_model.h"
 #include "bench_report.h"
-#include "pith/audit/perplexity.h"
-#include "pith/model/language_model.h"
-#include "pith/model/session.h"
 
 namespace pith::bench {
 
@@ -18,28 +15,12 @@ struct TextSample {
   std::string name, text;
 };
 
-// What the uncompressed model predicts, kept in memory once it was asked for: every file is
-// compared with it.
-class KeptLogits {
- public:
-  KeptLogits(const model::LanguageModel& model, uint64_t context, int threads);
-  const audit::LogitSource& source() const { return source_; }
-
- private:
-  model::Session session_;
-  audit::LogitSource model_, source_;
-  std::map<std::vector<int32_t>, form::Matrix> kept_;  // by the ids of whole windows
-  uint64_t bytes_ = 0;
-};
-
 struct WeightFigures {
   audit::Measured kl, same_best;  // of the file's predictions from the model's
   double loss = 0, perplexity = 0, perplexity_error = 0;
 };
 
-// The first of `windows` windows of 512 predictions count, with bos in front of each. Every matrix
-// of a file is decoded to f32 first, so that all are multiplied in the same way and nothing but the
-// weights makes a difference: programs that round activations lose a little more.
+// Files beside the model as it was (bench_dense_model.h).
 class WeightMeasurer {
  public:
   // Results are kept in `folder`/figures.json, by the hashes of all that they depend on.
@@ -47,7 +28,7 @@ class WeightMeasurer {
                  uint64_t windows, const std::filesystem::path& folder);
 
   const std::vector<TextSample>& texts() const { return texts_; }
-  uint64_t weights() const { return weights_; }  // of the model
+  uint64_t weights() const { return dense_.weights(); }  // of the model
   // Of a model without losses.
   const audit::Loss& reference(size_t text) const { return reference_[text]; }
 
@@ -82,10 +63,7 @@ class WeightMeasurer {
   std::vector<std::vector<int32_t>> ids_;  // of the texts
   std::vector<std::string> text_hashes_;
   std::string model_hash_;
-  uint64_t weights_ = 0;
-  model::LanguageModel model_;
-  audit::PerplexityOptions options_;
-  KeptLogits logits_;
+  DenseModel dense_;
   std::vector<audit::Loss> reference_;
 };
 

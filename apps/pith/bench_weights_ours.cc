@@ -43,11 +43,7 @@ class Fitted : public WeightMethod {
   // Without candidates, and with several to choose from, at every size; one makes one file.
   struct Choice {
     std::string name;  // of the file
-    std::vector<weights::FormCandidate> candidates;
-    bool calibrated = true;
-    weights::Allocation allocation = {};
-    weights::CurvatureNeeds curvature = {};
-    std::vector<archive::FormRule> rules = {};
+    recipe::Plan plan;
   };
   Fitted(std::string name, WeightInputs inputs, std::vector<Choice> choices)
       : name_(std::move(name)), inputs_(std::move(inputs)), choices_(std::move(choices)) {}
@@ -60,14 +56,8 @@ class Fitted : public WeightMethod {
     const MappedFile text(inputs_.calibration);
     std::vector<MadeFile> files;
     for (const Choice& choice : choices_) {
-      weights::CompressModelOptions options;
-      options.candidates = choice.candidates;
-      options.calibrated = choice.calibrated;
-      options.allocation = choice.allocation;
-      options.curvature = choice.curvature;
-      options.rules = choice.rules;
       weights::ModelCompressor compressor(model, stored(), io::as_text(text.bytes()),
-                                          std::move(options));
+                                          recipe::model_options(choice.plan));
       const auto add = [&](const std::string& name, const weights::Limits& limits) {
         const fs::path file = folder / fmt::format("{}.pith", files.size());
         archive::WriteOptions write{.overwrite = true};
@@ -75,7 +65,7 @@ class Fitted : public WeightMethod {
         archive::write_archive(stored(), file, write);
         files.push_back({name, file});
       };
-      if (choice.candidates.size() == 1) {
+      if (choice.plan.candidates.size() == 1) {
         add(choice.name, {});
         continue;
       }
@@ -116,8 +106,7 @@ Fitted::Choice choice_of(const std::string& text, std::string& name) {
   if (plan.candidates.empty()) {
     fail(ErrorKind::kUsage, "--recipe {}: it is not one for the matrices of a model", text);
   }
-  return {text,           std::move(plan.candidates), plan.calibrated, std::move(plan.allocation),
-          plan.curvature, std::move(plan.write.forms)};
+  return {text, std::move(plan)};
 }
 
 // One expression at every size.
@@ -193,7 +182,7 @@ std::vector<std::unique_ptr<WeightMethod>> weight_methods(const Options& options
   const fs::path& model = inputs.bare;
   std::vector<std::unique_ptr<WeightMethod>> methods;
   methods.push_back(
-      std::make_unique<Fitted>("pith", inputs, std::vector<Fitted::Choice>{{"pith", {}, true}}));
+      std::make_unique<Fitted>("pith", inputs, std::vector<Fitted::Choice>{{"pith", {}}}));
   std::map<std::string, std::vector<Fitted::Choice>> fitted;
   for (const std::string& r : options.recipes) {
     std::string name;
@@ -202,8 +191,9 @@ std::vector<std::unique_ptr<WeightMethod>> weight_methods(const Options& options
   }
   for (const std::string& text : options.fitted) {
     const form::Expression e = form::parse(text);
-    fitted[first_word(text) + ", fitted"].push_back(
-        {text, {{form::to_string(e), fit::expression_fitter(e)}}, true});
+    recipe::Plan plan;
+    plan.candidates = {{form::to_string(e), fit::expression_fitter(e)}};
+    fitted[first_word(text) + ", fitted"].push_back({text, std::move(plan)});
   }
   for (auto& [name, choices] : fitted) {
     methods.push_back(std::make_unique<Fitted>(name, inputs, std::move(choices)));

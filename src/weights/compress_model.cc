@@ -458,4 +458,8 @@ uint64_t ModelCompressor::input_bytes() const { return state_->tensors.input_byt
 
 const Journal& ModelCompressor::journal() const { return state_->journal; }
 
+const std::optional<CalibrationStatistics>& ModelCompressor::statistics() const {
+  return state_->statistics;
+}
+
 }  // namespace pith::weights

@@ -145,6 +145,8 @@ class ModelCompressor {
   uint64_t input_bytes() const;
   // To be removed when the archive is written.
   const Journal& journal() const;
+  // Of the calibration, for others that compress the same model; none without one.
+  const std::optional<CalibrationStatistics>& statistics() const;
 
  private:
   struct State;
