@@ -6,37 +6,7 @@ import subprocess
 import time
 import unittest
 
-import numpy as np
-
-from command_support import LanguageModelTest, safetensors
-
-
-WIDTH, INNER, LAYERS, HEADS = 64, 96, 2, 4
-
-
-def random_model(folder, lm):
-    """A model so small that all of it is fitted at once, with the reference model's tokenizer."""
-    random = np.random.default_rng(1)
-    shapes = {"model.embed_tokens.weight": (4096, WIDTH), "model.norm.weight": (WIDTH,)}
-    for layer in range(LAYERS):
-        at = f"model.layers.{layer}."
-        shapes |= {at + f"self_attn.{name}_proj.weight": (WIDTH, WIDTH) for name in "qkvo"}
-        shapes |= {at + f"mlp.{name}_proj.weight": (INNER, WIDTH) for name in ("gate", "up")}
-        shapes[at + "mlp.down_proj.weight"] = (WIDTH, INNER)
-        shapes |= {at + f"{name}_layernorm.weight": (WIDTH,) for name in ("input", "post_attention")}
-    tensors = {}
-    for name, shape in shapes.items():
-        values = np.ones(shape) if len(shape) == 1 else random.standard_normal(shape) * 1.5 / np.sqrt(shape[1])
-        raw = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
-        tensors[name] = ("BF16", list(shape), raw)
-    config = {"model_type": "llama", "hidden_size": WIDTH, "intermediate_size": INNER, "num_hidden_layers": LAYERS,
-              "num_attention_heads": HEADS, "num_key_value_heads": HEADS, "vocab_size": 4096, "rms_norm_eps": 1e-5,
-              "rope_theta": 10000.0, "max_position_embeddings": 512, "tie_word_embeddings": True, "hidden_act": "silu",
-              "bos_token_id": 1, "eos_token_id": 2}
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "model.safetensors").write_bytes(safetensors(tensors))
-    os.symlink(lm / "tokenizer.model", folder / "tokenizer.model")
+from command_support import LanguageModelTest, random_model
 
 
 class Fit(LanguageModelTest):

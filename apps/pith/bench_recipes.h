@@ -43,7 +43,9 @@ using Stage = std::function<Progress(const std::string& stage)>;
 
 struct MadeArchive {
   uint64_t bytes = 0;
-  std::string setting;  // "bits=3 group=64"; empty: the limit alone decides
+  std::string setting;    // "bits=3 group=64"; empty: the limit alone decides
+  recipe::Values values;  // all that was said to the recipe
+  bool by_limit = true;   // the limit was said, too
   double seconds = 0;
 };
 
@@ -68,6 +70,10 @@ class ArchiveMaker {
 
  private:
   struct Current;
+  std::unique_ptr<weights::ModelCompressor> compressor(const recipe::Plan& plan,
+                                                       const std::string& key);
+  double make_one(uint64_t allowed, const std::filesystem::path& file, MadeArchive& out);
+
   std::filesystem::path model_path_, folder_;
   uint64_t tokens_, weights_;
   int threads_;

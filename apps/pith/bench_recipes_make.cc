@@ -50,8 +50,10 @@ std::vector<Contestant> contestants(const std::vector<std::string>& recipes) {
 }
 
 struct ArchiveMaker::Current {
+  Contestant contestant;
+  Stage stage;
+  std::optional<recipe::SizedPlan> sized;  // of a recipe
   std::unique_ptr<weights::ModelCompressor> compressor;
-  std::shared_ptr<std::string> setting;  // null: none
 };
 
 ArchiveMaker::ArchiveMaker(const RecipesOptions& o, const fs::path& folder, uint64_t weights,
@@ -94,14 +96,9 @@ ArchiveMaker::ArchiveMaker(const RecipesOptions& o, const fs::path& folder, uint
 
 ArchiveMaker::~ArchiveMaker() = default;
 
-void ArchiveMaker::begin(const Contestant& contestant, const Stage& stage) {
-  current_ = std::make_unique<Current>();
-  weights::CompressModelOptions options;
-  if (contestant.recipe) {
-    recipe::SizedPlan sized = recipe::at_sizes(*contestant.recipe, contestant.given);
-    options = recipe::model_options(sized.plan);
-    current_->setting = sized.setting;
-  }
+std::unique_ptr<weights::ModelCompressor> ArchiveMaker::compressor(const recipe::Plan& plan,
+                                                                   const std::string& key) {
+  weights::CompressModelOptions options = recipe::model_options(plan);
   if (options.calibrated) {
     options.statistics = statistics_;
     options.curvature.output_moments |= needs_moments_ && !statistics_;
@@ -109,39 +106,70 @@ void ArchiveMaker::begin(const Contestant& contestant, const Stage& stage) {
   if (tokens_ > 0) options.size.tokens = tokens_;
   options.threads = threads_;
   options.journal = folder_ / "journal";
-  options.journal_key = contestant.text;
-  options.progress = [stage](const char* name) { return stage(name); };
-  const auto inputs = archive::expand_inputs(std::span(&model_path_, 1));
-  current_->compressor =
-      std::make_unique<weights::ModelCompressor>(model_, inputs, text_, std::move(options));
-  const auto& made = current_->compressor->statistics();
+  options.journal_key = key;
+  options.progress = [stage = current_->stage](const char* name) { return stage(name); };
+  return std::make_unique<weights::ModelCompressor>(
+      model_, archive::expand_inputs(std::span(&model_path_, 1)), text_, std::move(options));
+}
+
+void ArchiveMaker::begin(const Contestant& contestant, const Stage& stage) {
+  current_ = std::make_unique<Current>(Current{contestant, stage, {}, {}});
+  Current& c = *current_;
+  if (contestant.recipe) c.sized = recipe::at_sizes(*contestant.recipe, contestant.given);
+  c.compressor = compressor(c.sized ? c.sized->plan : recipe::Plan(), contestant.text);
+  const auto& made = c.compressor->statistics();
   if (statistics_ || !made) return;
   statistics_ = made;
   weights::write_statistics(*made, kept_statistics_, true);
 }
 
+// Returns the bytes that were expected of it, at most `allowed`, or less than nothing where there
+// is no other choice.
+double ArchiveMaker::make_one(uint64_t allowed, const fs::path& file, MadeArchive& out) {
+  Current& c = *current_;
+  weights::ModelCompressor* maker = c.compressor.get();
+  std::unique_ptr<weights::ModelCompressor> of_setting;
+  weights::Limits limits = {.bytes = allowed};
+  double expected = static_cast<double>(allowed);
+  if (c.sized && c.sized->one_form) {
+    // What makes the archive is the recipe as anybody calls it.
+    expected = c.sized->settings > 1 ? maker->plan(limits).bytes : -1;
+    const recipe::Setting& setting = *c.sized->setting;
+    recipe::Plan plan;
+    recipe::apply(*c.contestant.recipe, setting.values, plan);
+    of_setting = compressor(plan, fmt::format("{} {}", c.contestant.text, setting.text));
+    maker = of_setting.get();
+    limits = {};
+    out.by_limit = false;
+  }
+  archive::WriteOptions write{.overwrite = true};
+  maker->store(maker->compress(limits), write);
+  archive::write_archive(maker->inputs(), file, write);
+  if (c.sized) {
+    out.setting = c.sized->setting->text;
+    out.values = c.sized->setting->values;
+  }
+  out.bytes = fs::file_size(file);
+  return expected;
+}
+
 MadeArchive ArchiveMaker::make(double bits, const fs::path& file) {
-  weights::ModelCompressor& compressor = *current_->compressor;
   const auto limit = static_cast<uint64_t>(bits * static_cast<double>(weights_) / 8);
   const double begin = now();
+  MadeArchive out;
   constexpr int kTries = 6;
-  uint64_t allowed = limit, last = 0;
+  double allowed = static_cast<double>(limit);
   // What matrices will take is known of some rows of them only.
-  for (int i = 0; i < kTries; ++i) {
-    archive::WriteOptions write{.overwrite = true};
-    compressor.store(compressor.compress({.bytes = allowed}), write);
-    archive::write_archive(compressor.inputs(), file, write);
-    const uint64_t size = fs::file_size(file);
-    if (size <= limit) {
-      return {size, current_->setting ? *current_->setting : std::string(), now() - begin};
-    }
+  for (int i = 0; i < kTries && allowed >= 1; ++i) {
+    const double expected = make_one(static_cast<uint64_t>(allowed), file, out);
+    out.seconds = now() - begin;
+    if (out.bytes <= limit) return out;
     fs::remove(file);
-    if (size == last || size - limit >= allowed) break;
-    last = size;
-    allowed -= size - limit;
+    // Less, and another setting than this.
+    allowed = std::min(allowed - static_cast<double>(out.bytes - limit), expected - 1);
   }
   fail(ErrorKind::kLimit, "{} bytes are asked for, and its archive has {} ({:.3f} bits a weight)",
-       limit, last, 8 * static_cast<double>(last) / static_cast<double>(weights_));
+       limit, out.bytes, 8 * static_cast<double>(out.bytes) / static_cast<double>(weights_));
 }
 
 void ArchiveMaker::end() {

@@ -37,23 +37,11 @@ Json confidence_json(const audit::Confidence& c) {
 
 // What makes the same archive.
 std::string command_of(const RecipesOptions& o, const Contestant& c, double bits,
-                       const std::string& setting) {
+                       const MadeArchive& made) {
   std::string command = fmt::format("pith compress {}", o.model);
-  bool one_form = false;
-  if (c.recipe) {
-    command += fmt::format(" --recipe {}", c.recipe->name);
-    recipe::Values values = c.given;
-    for (size_t at = 0; at < setting.size();) {
-      const size_t end = std::min(setting.find(' ', at), setting.size());
-      recipe::add_value(values, setting.substr(at, end - at));
-      at = end + 1;
-    }
-    for (const auto& [key, value] : values) command += fmt::format(" -O {}={}", key, value);
-    recipe::Plan plan;
-    recipe::apply(*c.recipe, values, plan);
-    one_form = plan.candidates.size() == 1;
-  }
-  if (!one_form) command += fmt::format(" --bits {:g}", bits);
+  if (c.recipe) command += fmt::format(" --recipe {}", c.recipe->name);
+  for (const auto& [key, value] : made.values) command += fmt::format(" -O {}={}", key, value);
+  if (made.by_limit) command += fmt::format(" --bits {:g}", bits);
   if (!o.calibration.empty()) command += fmt::format(" --calibrate {}", o.calibration);
   if (o.tokens > 0) command += fmt::format(" --tokens {}", o.tokens);
   return command;
@@ -72,7 +60,7 @@ void add_made(Json& row, const RecipesOptions& o, const Contestant& c, const Mad
   row["bytes"] = made.bytes;
   row["bits"] = 8 * static_cast<double>(made.bytes) / static_cast<double>(weights);
   row["setting"] = made.setting;
-  row["command"] = command_of(o, c, row.at("asked"), made.setting);
+  row["command"] = command_of(o, c, row.at("asked"), made);
   row["seconds"] = made.seconds;
 }
 

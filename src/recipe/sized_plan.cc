@@ -64,13 +64,12 @@ std::optional<Chosen> everywhere(const budget::Problem& problem, std::string_vie
 }
 
 // Of settings that are one form each.
-weights::Choose one_for_all(std::vector<std::string> settings,
-                            std::shared_ptr<std::string> setting) {
+weights::Choose one_for_all(std::vector<Setting> settings, std::shared_ptr<Setting> setting) {
   return [settings = std::move(settings), setting = std::move(setting)](const Choosing& c) {
     std::optional<Chosen> best;
     double least = 0, best_bytes = 0, smallest = std::numeric_limits<double>::infinity();
-    for (const std::string& name : settings) {
-      std::optional<Chosen> chosen = everywhere(c.problem, name);
+    for (const Setting& one : settings) {
+      std::optional<Chosen> chosen = everywhere(c.problem, one.text);
       if (!chosen) continue;
       const double bytes = bytes_of(c, *chosen);
       smallest = std::min(smallest, bytes);
@@ -80,7 +79,7 @@ weights::Choose one_for_all(std::vector<std::string> settings,
       best = std::move(chosen);
       least = loss;
       best_bytes = bytes;
-      *setting = name;
+      *setting = one;
     }
     if (!best) refuse(c, smallest);
     return std::move(*best);
@@ -88,8 +87,8 @@ weights::Choose one_for_all(std::vector<std::string> settings,
 }
 
 // Of settings that choose among the same forms.
-weights::Choose nearest_to_limit(std::vector<std::pair<std::string, weights::Choose>> settings,
-                                 std::shared_ptr<std::string> setting) {
+weights::Choose nearest_to_limit(std::vector<std::pair<Setting, weights::Choose>> settings,
+                                 std::shared_ptr<Setting> setting) {
   return [settings = std::move(settings), setting = std::move(setting)](const Choosing& c) {
     std::optional<Chosen> best;
     double most = 0;
@@ -114,7 +113,7 @@ weights::Choose nearest_to_limit(std::vector<std::pair<std::string, weights::Cho
 }
 
 struct Applied {
-  std::string text;
+  Setting setting;
   Plan plan;
 };
 
@@ -128,7 +127,7 @@ std::vector<Applied> applied_settings(const Recipe& recipe, const Values& given)
   std::optional<Error> refusal;
   for (const Setting& s : settings_of(recipe, given)) {
     try {
-      Applied applied{s.text, {}};
+      Applied applied{s, {}};
       apply(recipe, s.values, applied.plan);
       out.push_back(std::move(applied));
     } catch (const Error& e) {
@@ -163,29 +162,30 @@ SizedPlan at_sizes(const Recipe& recipe, const Values& given) {
   if (settings[0].plan.candidates.empty()) {
     fail(ErrorKind::kUsage, "recipe {} is not one for the matrices of a model", recipe.name);
   }
-  SizedPlan out{settings[0].plan, std::make_shared<std::string>(settings[0].text), settings.size()};
   const auto is_one_form = [](const Applied& a) { return a.plan.candidates.size() == 1; };
-  if (std::ranges::all_of(settings, is_one_form)) {
+  SizedPlan out{settings[0].plan, std::make_shared<Setting>(settings[0].setting), settings.size(),
+                std::ranges::all_of(settings, is_one_form)};
+  if (out.one_form) {
     out.plan.candidates.clear();
-    std::vector<std::string> names;
+    std::vector<Setting> all;
     for (Applied& a : settings) {
       FormCandidate c = a.plan.candidates[0];
-      c.name = a.text.empty() ? std::string(recipe.name) : a.text;
+      c.name = a.setting.text;
       c.trial = by_importance(c.trial ? c.trial : c.fitter);
-      names.push_back(c.name);
       out.plan.candidates.push_back(std::move(c));
+      all.push_back(std::move(a.setting));
     }
-    out.plan.allocation.choose = one_for_all(std::move(names), out.setting);
+    out.plan.allocation.choose = one_for_all(std::move(all), out.setting);
     return out;
   }
   if (settings.size() == 1) return out;
-  std::vector<std::pair<std::string, weights::Choose>> choices;
+  std::vector<std::pair<Setting, weights::Choose>> choices;
   for (Applied& a : settings) {
     if (!same_forms(a.plan, out.plan) || !a.plan.allocation.choose) {
       fail(ErrorKind::kUsage, "recipe {}: settings '{}' and '{}' choose among different forms",
-           recipe.name, *out.setting, a.text);
+           recipe.name, out.setting->text, a.setting.text);
     }
-    choices.emplace_back(a.text, std::move(a.plan.allocation.choose));
+    choices.emplace_back(std::move(a.setting), std::move(a.plan.allocation.choose));
   }
   out.plan.allocation.choose = nearest_to_limit(std::move(choices), out.setting);
   return out;

@@ -71,9 +71,10 @@ TEST(SizedPlan, OneFormForAllWithinTheLimit) {
   EXPECT_EQ(sized.settings, 6u);
   const auto compressor = compressor_of(sized);
   const auto smaller = compressor->compress({.bits = 9.5});
-  const std::string chosen = *sized.setting;
+  const Setting chosen = *sized.setting;
   const auto larger = compressor->compress({.bits = 10});
-  EXPECT_NE(chosen, *sized.setting);
+  EXPECT_NE(chosen.text, sized.setting->text);
+  EXPECT_TRUE(sized.one_form);
   EXPECT_LE(bits(smaller), 9.5);
   EXPECT_LE(bits(larger), 10);
   EXPECT_GT(bits(larger), bits(smaller));
@@ -82,10 +83,9 @@ TEST(SizedPlan, OneFormForAllWithinTheLimit) {
   for (const weights::PlannedTensor& t : smaller.plan.tensors) forms.insert(t.form);
   EXPECT_EQ(forms.size(), 1u);
 
-  const std::string value = chosen.substr(chosen.find('=') + 1);
   Plan plan;
-  apply(find_recipe("gptq"), {{"group", "32"}, {"order", "activation"}, {"bits", value}}, plan);
-  const auto alone = compressor_of({plan, nullptr, 1})->compress({});
+  apply(find_recipe("gptq"), chosen.values, plan);
+  const auto alone = compressor_of({plan, nullptr, 1, true})->compress({});
   for (const auto& [name, form] : smaller.tensors) {
     EXPECT_EQ(form::write(*form), form::write(*alone.tensors.at(name))) << name;
   }
@@ -102,7 +102,8 @@ TEST(SizedPlan, SettingsOfOneChoiceComeNearTheLimit) {
   EXPECT_GT(sized.settings, 10u);
   const auto compressor = compressor_of(sized);
   const auto made = compressor->compress({.bits = 9.6});
-  EXPECT_NE(sized.setting->find("reference="), std::string::npos);
+  EXPECT_NE(sized.setting->text.find("reference="), std::string::npos);
+  EXPECT_FALSE(sized.one_form);
   EXPECT_LE(bits(made), 9.6);
   EXPECT_GT(bits(made), 9.4);
 }

@@ -2,13 +2,14 @@
 //
 //   SizedPlan sized = at_sizes(find_recipe("gptq"));
 //   ModelCompressor compressor(model, inputs, text, model_options(sized.plan));
-//   CompressedModel small = compressor.compress({.bytes = 3'000'000});
-//   *sized.setting                                  // "bits=3 group=64"
+//   compressor.plan({.bytes = 3'000'000});
+//   sized.setting->text                             // "bits=3 group=64", which has that size
 //
 // Of options that set a size (Recipe::sizes) every combination is a setting. Where a setting is one
 // form, all matrices get that of one setting: of those within the limit the one of least expected
-// divergence. Where it is several forms which the recipe shares out, the limit is the recipe's; of
-// several such settings the one that comes nearest to the limit counts.
+// divergence; the recipe with its values makes the archive. Where it is several forms which the
+// recipe shares out, the limit is the recipe's; of several such settings the one that comes nearest
+// to the limit counts.
 #pragma once
 
 #include <memory>
@@ -32,8 +33,9 @@ std::vector<Setting> settings_of(const Recipe& recipe, const Values& given = {})
 struct SizedPlan {
   Plan plan;  // for any number of sizes, one after the other; it shares `setting`
   // What was chosen last; the same for all sizes where the limit alone decides.
-  std::shared_ptr<std::string> setting;
-  size_t settings = 0;  // that are tried
+  std::shared_ptr<Setting> setting;
+  size_t settings = 0;    // that are tried
+  bool one_form = false;  // each is one form for all matrices
 };
 
 // Throws ErrorKind::kUsage, with the recipe's own words, where no setting applies, and for recipes

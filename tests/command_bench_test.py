@@ -1,0 +1,103 @@
+"""pith bench recipes: equal bytes, rows that fail, interrupted runs; pith recipes --taxonomy."""
+import json
+import os
+import subprocess
+import time
+import unittest
+
+from command_support import REPOSITORY, LanguageModelTest, random_model
+
+
+class Recipes(LanguageModelTest):
+    FEW = ["--text", "long.txt", "--windows", "2", "--tokens", "256"]
+
+    def setUp(self):
+        super().setUp()
+        random_model(self.dir / "small", self.lm)
+        self.write("long.txt", (REPOSITORY / "LICENSE").read_bytes())
+
+    def bench(self, *args):
+        return self.ok("bench", "recipes", "small", *self.FEW, "-o", "out", *args)
+
+    def rows(self):
+        return json.loads(self.read("out/results.json"))["rows"]
+
+    def test_methods_at_equal_bytes(self):
+        out = self.bench("--sizes", "11,8", "--recipes", "gptq,hawq-v3:group=64,wanda", "--json", "j.json", "--svg", "p.svg",
+                         "--keep-archives")
+        result = json.loads(self.read("j.json"))
+        self.assertEqual(result["windows"], 2)
+        rows = {(r["recipe"], r["asked"]): r for r in result["rows"]}
+        self.assertEqual(list(rows), [(name, size) for name in ("pith", "gptq", "hawq-v3:group=64", "wanda")
+                                      for size in (8, 11)])
+        for (name, size), row in rows.items():
+            if "error" in row:
+                self.assertEqual((name, size), ("wanda", 8))
+                continue
+            archive = self.dir / "out" / f"{name.replace(':', '_')}-{size:g}.pith"
+            self.assertEqual(row["bytes"], os.path.getsize(archive))
+            self.assertAlmostEqual(row["bits"], 8 * row["bytes"] / result["weights"])
+            self.assertLessEqual(row["bits"], size)
+            for measured in (row["kl"], row["perplexity"], row["same_best"], row["harm"]["risen"]):
+                low, high = measured["interval"]
+                self.assertTrue(low <= measured["mean"] <= high, row)
+            self.assertEqual(sum(g["tokens"] for g in row["harm"]["by"]["class"]), row["tokens"])
+            self.assertEqual(sum(g["tokens"] for g in row["harm"]["by"]["frequency"]), row["tokens"])
+            self.assertTrue(0 < row["harm"]["confidence"]["error"] < 1)
+            if name == "pith" or size == 11:
+                continue
+            # What it says makes the same archive.
+            subprocess.run(row["command"].replace("pith", str(self.pith), 1).split() + ["-o", "again.pith", "-f", "-q"],
+                           cwd=self.dir, check=True)
+            self.assertEqual(self.read("again.pith"), archive.read_bytes(), row["command"])
+        self.assertIn("are asked for", rows["wanda", 8]["error"])
+        self.assertGreater(rows["gptq", 8]["kl"]["mean"], rows["gptq", 11]["kl"]["mean"])
+        self.assertLess(rows["pith", 8]["kl"]["mean"], rows["gptq", 8]["kl"]["mean"])
+        text = out.stdout.decode()
+        self.assertIn("### At most 8 bits a weight", text)
+        self.assertIn(f"| {rows['gptq', 8]['setting']} |", text)
+        self.assertIn("failed: ", text)
+        self.assertTrue(self.read("p.svg").startswith(b"<svg"))
+        self.assertIn("8 of 8", out.stderr.decode())
+
+    def test_killed_runs_go_on(self):
+        args = ["--sizes", "8,9", "--recipes", "quest"]
+        command = [self.pith, "bench", "recipes", "small", *self.FEW, "-o", "out", *args]
+        run = subprocess.Popen(command, cwd=self.dir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        results = self.dir / "out/results"
+        while not (os.path.isdir(results) and os.listdir(results)):
+            time.sleep(0.02)
+            self.assertIsNone(run.poll(), "ended before it could be killed")
+        run.kill()
+        run.wait()
+        self.assertRegex(self.bench(*args).stderr.decode(), r"[1-3] of 4 archives were measured before")
+        rows = self.rows()
+        self.assertEqual([(r["recipe"], r["asked"], "kl" in r) for r in rows],
+                         [(name, size, True) for name in ("pith", "quest") for size in (8, 9)])
+        self.assertFalse(os.path.exists(self.dir / "out/journal"))
+        # All is known now, and of another text nothing.
+        self.assertIn("4 of 4 archives", self.bench(*args).stderr.decode())
+        self.assertEqual(self.rows(), rows)
+        self.write("long.txt", self.read("long.txt") + b" More.")
+        self.assertNotIn("measured before", self.bench("--sizes", "9", "--recipes", "quest").stderr.decode())
+
+    def test_refuses_before_work(self):
+        for args, names in ((["--recipes", "nobody"], ["nobody"]), (["--recipes", "zipnn"], ["zipnn"]),
+                            (["--recipes", "gptq:bits=99"], ["bits"]), (["--recipes", "gptq,gptq"], ["twice"]),
+                            (["--sizes", "0"], ["--sizes"]), (["--sizes", "3,3"], ["twice"])):
+            self.fails("bench", "recipes", "small", *self.FEW, *args, code=2, names=names)
+        self.fails("bench", "recipes", "small", "--text", "none.txt", "-o", "out", names=["none.txt"])
+
+    def test_taxonomy(self):
+        out = json.loads(self.ok("recipes", "--taxonomy", "--json").stdout)
+        surveys = {s["survey"] for s in out["surveys"]}
+        self.assertEqual(surveys, {"S077", "S209", "S263"})
+        named = {name for s in out["surveys"] for row in s["cells"].values() for cell in row.values() for name in cell}
+        listed = {r["name"] for r in json.loads(self.ok("recipes", "--json").stdout) if r["area"] == "weights"}
+        self.assertLessEqual(listed, named)
+        self.assertTrue(any(cell == [] for s in out["surveys"] for row in s["cells"].values() for cell in row.values()))
+        self.assertIn("S209: ", self.ok("recipes", "--taxonomy").stdout.decode())
+
+
+if __name__ == "__main__":
+    unittest.main()
