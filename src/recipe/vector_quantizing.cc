@@ -49,11 +49,15 @@ void use_qtip(const Values& values, Plan& plan) {
   if (!std::has_single_bit(states)) {
     fail(ErrorKind::kUsage, "states must be a power of two, not {}", states);
   }
-  const auto e = form::parse(fmt::format("trellis({}, states={})", bits, states));
   const bool moments = yes(values, "hessian");
-  Fitter inner = moments ? fit::feedback_fitter(e, {.damping = 0.03}) : fit::nearest_fitter(e);
-  plan.candidates.push_back(
-      {"qtip", fit::in_basis(form::parse("hadamard(seed=1)"), std::move(inner))});
+  const auto with_states = [&](uint64_t n) {
+    const auto e = form::parse(fmt::format("trellis({}, states={})", bits, n));
+    return fit::in_basis(
+        form::parse("hadamard(seed=1)"),
+        moments ? fit::feedback_fitter(e, {.damping = 0.03}) : fit::nearest_fitter(e));
+  };
+  // How large it becomes shows with the fewest windows, too.
+  plan.candidates.push_back({"qtip", with_states(states), 0, with_states(uint64_t{16} << bits)});
   plan.calibrated = moments;
 }
 
@@ -133,6 +137,13 @@ Recipe qtip() {
   r.options = {{"bits", "2", "of an element, 1 to 6"},
                {"states", "4096", "windows there are: twice as many take twice the time; to 65536"},
                {"hessian", "yes", "no: paths of least squares, without a text"}};
+  r.place = {.acts = {Act::kQuantized, Act::kTransformed},
+             .patterns = {},
+             .criterion = Criterion::kSecondOrder,
+             .moment = Moment::kOneShot,
+             .data = Data::kText,
+             .adapts = Adapts::kNothing};
+  r.sizes = {{"bits", {"1", "2", "3", "4", "5", "6"}}};
   r.apply = use_qtip;
   return r;
 }
