@@ -23,6 +23,7 @@ Recipe pvq();
 Recipe q_vlm();
 Recipe qtip();
 Recipe quest();
+Recipe rtn();
 Recipe sparsegpt();
 Recipe spqr();
 Recipe wanda();
