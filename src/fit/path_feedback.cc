@@ -221,7 +221,6 @@ class PathStrip : public ScaledStrip {
 // weights. What suits some rows suits all.
 constexpr std::array kTimes = {0.94, 1.0, 1.06, 1.13, 1.25, 1.4};
 constexpr uint64_t kTrialRows = 8, kTrialStrips = 2;
-constexpr int kRounds = 2;
 
 template <class Factor>
 double best_times(const Factor& factor, const PathJob& job, int threads) {
@@ -291,10 +290,8 @@ ErrorFeedback::Result ErrorFeedback::encode_paths(form::FormPtr start, MatrixVie
   };
   Result best{std::move(start), pass(false, 1, 0)};
   const double times = job.group > 0 ? best_times(*factor_, job, threads) : 1;
-  for (int round = 0; round < kRounds; ++round) {
-    const double error = pass(true, round == 0 ? times : 1, round + 1 < kRounds ? 0 : sweeps);
-    if (error < best.error) best = {fit.form(), error};
-  }
+  const double error = pass(true, times, sweeps);
+  if (error < best.error) best = {fit.form(), error};
   return best;
 }
 

@@ -76,8 +76,9 @@ class ErrorFeedback {
 
   // `trellis(...)` (form/trellis_fit.h): the path of a row is the best for what its elements are to
   // be once errors before them have been fed back, for each path those that it leaves itself
-  // (form/path_search.h). Scales are tried in a few sizes, then become the least squares beside the
-  // path, and the path is searched anew. Takes the columns in their natural order.
+  // (form/path_search.h). Scales are tried in a few sizes on some rows, then become the least
+  // squares beside the path; sweeps search it anew in pieces, each beside all other columns. Takes
+  // the columns in their natural order.
   Result encode_paths(form::FormPtr start, form::MatrixView weights) const;
 
   // A byte for each element, 1 for those that are kept of a share of all or of n:m (SparseGPT:
