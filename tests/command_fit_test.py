@@ -80,6 +80,34 @@ class Fit(LanguageModelTest):
             kept = "layers.1." in name or "norm" in name or "embed" in name
             self.assertEqual(tensor["form"] is None, kept, name)
 
+    def test_rotated_models_run_and_are_near_to_what_they_were(self):
+        (self.dir / "t.txt").write_text("The quick brown fox jumps over the lazy dog. " * 40)
+        names = {}
+        for how, more in (("none", []), ("values", []), ("hadamard", []), ("learned", self.FEW)):
+            archive = how + ".pith"
+            self.ok("compress", "small", "--form", "uniform(8, group=32)", "--rotate", how, *more, "-o", archive)
+            found = json.loads(self.ok("inspect", archive, "--json").stdout)
+            names[how] = {t["name"] for t in found["tensors"]}
+            out = json.loads(self.ok("eval", archive, "--text", "t.txt", "--against", "small", "--json").stdout)
+            self.assertLess(out["divergence"]["kl"]["mean"], 0.05, how)
+        self.assertEqual(names["values"], names["none"])
+        for how in ("hadamard", "learned"):
+            self.assertEqual(names[how], names["none"] | {"lm_head.weight"})
+        self.ok("decompress", "hadamard.pith", "-o", "back")
+        self.assertFalse(json.loads(next((self.dir / "back").rglob("config.json")).read_text())["tie_word_embeddings"])
+
+    def test_limits_count_a_rotated_head(self):
+        self.ok("compress", "small", "--bits", "16", "--rotate", "hadamard", *self.FEW, "-o", "m.pith")
+        model = self.read("small/model.safetensors")  # of bf16
+        weights = len(model) - 8 - int.from_bytes(model[:8], "little")
+        self.assertLessEqual(os.path.getsize(self.dir / "m.pith"), weights)
+
+    def test_rotations_are_refused_where_nothing_is_rounded(self):
+        for arguments in (["small"], ["small", "small/config.json", "--form", "uniform(4)"]):
+            self.fails("compress", *arguments, "--rotate", "values", "-o", "m.pith", code=2, names=[])
+        self.fails("compress", "small", "--form", "uniform(4)", "--rotate", "x", "-o", "m.pith", code=2,
+                   names=["--rotate: 'x' is not one of none, values, hadamard, learned"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 void run(const CompressArguments& a) {
   CompressPlan plan = plan_compress(a);
+  rotate_inputs(a, plan);
   if (!a.frontier.empty()) return compress_frontier(a, plan);
   std::unique_ptr<ModelFit> fit;
   std::optional<FittedModel> fitted;
@@ -27,8 +28,9 @@ void run(const CompressArguments& a) {
   }
   ProgressBar bar(plan.label, a.quiet);
   plan.options.progress = bar.callback();
-  const archive::WriteReport report = write_plan(plan);
+  archive::WriteReport report = write_plan(plan);
   bar.clear();
+  if (plan.rotated) report.raw = plan.rotated->bytes;
   if (fit) fit->done();
   report_compress(a, plan, report, fitted ? &*fitted : nullptr);
   if (fitted) report_fit(a, *fitted, &report);
@@ -62,6 +64,7 @@ Examples:
   pith compress model --frontier 2.5,3,4,5 -o m.pith    m-2.5.pith to m-5.pith, and m.svg: what each loses
   pith compress model --forms-of q4_K_M.gguf -o m.pith  of the types that this file has, better fitted
   pith compress model --size 500MiB --dry-run           what each tensor would get
+  pith compress model --choose 'ggml(q4_0)' --rotate hadamard -o m.pith    no channel larger than all others
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
 
@@ -126,6 +129,10 @@ void add_how(CLI::App* c, CompressArguments& a) {
                  "[REGEX=]EXPR");
   add_repeatable(c, "--keep,--lossless", a.lossless,
                  "with --form or limits: keep tensors of matching names exact", "REGEX");
+  c->add_option("--rotate", a.rotate,
+                "with --form or limits: fold rotations into the model's weights first: none "
+                "(default), values, hadamard or learned (docs/rotations.md)")
+      ->type_name("HOW");
   add_threads(c, a.threads);
 }
 

@@ -16,6 +16,7 @@
 #include "pith/model/language_model.h"
 #include "pith/recipe/checkpoint_prediction.h"
 #include "pith/weights/compress_model.h"
+#include "pith/weights/rotated_model.h"
 
 namespace pith::command {
 
@@ -28,6 +29,7 @@ struct CompressArguments {
   std::vector<std::string> choices;   // expressions, "fast" or "gguf"
   std::string forms_of;               // a model whose matrices have the forms that are wanted
   std::string calibration;            // a text, or statistics; empty: the text that Pith comes with
+  std::string rotate;                 // empty: none
   uint64_t tokens = 0;                // of calibration; 0: by the size of the model
   int threads = 0;
   bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;
@@ -46,6 +48,8 @@ struct CompressPlan {
   weights::Allocation allocation = {};
   bool calibrated = true;
   weights::CurvatureNeeds curvature = {};
+  // With the inputs in place of those that were named; else nothing.
+  std::optional<weights::RotatedModel> rotated = {};
   Target target = Target::kFile;
   std::filesystem::path path;  // of kFile
 };
@@ -112,6 +116,11 @@ void compress_frontier(const CompressArguments& arguments, CompressPlan& plan);
 
 // Throws kUsage for arguments that do not go together.
 CompressPlan plan_compress(const CompressArguments& arguments);
+
+// --rotate: puts the rotated model in place of the inputs.
+void rotate_inputs(const CompressArguments& arguments, CompressPlan& plan);
+// Throws kUsage for what does not go with it.
+void check_rotation(const CompressArguments& arguments, const CompressPlan& plan);
 
 // --rm: removes what the archive holds, file by file, after reading the archive back and comparing
 // each file on disk with the hash recorded of it. Files that changed and links stay, with a

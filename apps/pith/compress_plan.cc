@@ -188,7 +188,7 @@ void keep_model_files(const CompressArguments& a, CompressPlan& plan) {
 
 void check_fit(const CompressArguments& a, const CompressPlan& plan) {
   if (!fits_model(a, plan)) {
-    if (!a.calibration.empty() || a.tokens > 0) {
+    if ((!a.calibration.empty() || a.tokens > 0) && a.rotate != "learned") {
       usage("--calibrate and --tokens belong to a limit: --bits, --size, --ratio, --kl, …");
     }
     return;
@@ -232,6 +232,7 @@ CompressPlan plan_compress(const CompressArguments& a) {
   choose_inputs(a, plan);
   if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
   check_fit(a, plan);
+  check_rotation(a, plan);
   if (fits_model(a, plan)) keep_model_files(a, plan);
   narrow_umask(a, plan);
   return plan;

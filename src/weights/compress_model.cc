@@ -85,6 +85,8 @@ struct ModelCompressor::State {
         journal(options.journal),
         fitter({.step = 1}),
         candidates(options.candidates, options.allocation.proxy, options.allocation.keep) {
+    if (options.input_size)
+      tensors.count_as(options.input_size->weights, options.input_size->bytes);
     if (options.calibrated) {
       text = calibration_text(model, calibration, options.size);
       calibrate_model();

@@ -24,6 +24,11 @@ class ModelTensors {
   // Throws ErrorKind::kUsage where rules leave nothing to fit.
   ModelTensors(const model::LanguageModel& model, std::vector<archive::Input> inputs,
                const std::vector<archive::FormRule>& rules, int threads);
+  // The whole input is of this size, whatever there is.
+  void count_as(uint64_t weights, uint64_t bytes) {
+    weights_ = weights;
+    input_bytes_ = bytes;
+  }
 
   // What is to be written: GGUF files with elements (f16) in place of the blocks of what is fitted.
   const std::vector<archive::Input>& inputs() const { return inputs_; }

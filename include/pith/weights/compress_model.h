@@ -63,6 +63,11 @@ struct CurvatureNeeds {
   double damping = 1e-3;        // as a share of the mean square of a gradient
 };
 
+// Of a whole input: elements of floats and of blocks of them, and bytes.
+struct InputSize {
+  uint64_t weights = 0, bytes = 0;
+};
+
 struct CompressModelOptions {
   CalibrationSize size;
   uint64_t gradient_tokens = 8192;
@@ -79,6 +84,9 @@ struct CompressModelOptions {
   CurvatureNeeds curvature = {};  // of the candidates
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
+  // What limits count by where the inputs are not those that were given (rotated_model.h); unset:
+  // the inputs' own.
+  std::optional<InputSize> input_size = {};
   // The folder where what is done is kept, so that the same work goes on if it was interrupted,
   // with the same result (weights/journal.h); empty: nowhere. Candidates of one name are to be the
   // same; what tells them apart otherwise is the key.

@@ -1,0 +1,59 @@
+// A model with rotations folded into its weights, as the files that an archive gets: what rounds
+// its matrices loses less where few channels are larger than all others, and it computes the same.
+//
+//   RotatedModel r = rotated_model("model", inputs, text, {.by = RotateBy::kHadamard});
+//   ModelCompressor compressor(r.model, r.inputs, text, options);
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "pith/archive/source.h"
+#include "pith/base/progress.h"
+#include "pith/form/expression.h"
+#include "pith/model/language_model.h"
+#include "pith/weights/calibration_text.h"
+
+namespace pith::weights {
+
+enum class RotateBy : uint8_t {
+  // Hadamard, in the heads of values alone: nothing else changes, embeddings stay tied.
+  kValues,
+  // Hadamard, the residual stream as well: norms become ones, and a tied head a tensor of its own.
+  kHadamard,
+  // From these on, so that rounding loses less of what the text shows to matter.
+  kLearned,
+};
+
+struct RotateOptions {
+  RotateBy by = RotateBy::kHadamard;
+  uint64_t seed = 1;  // of the Hadamard transforms' signs; not 0
+  // What learned rotations are to suit, its text, and steps of the descent.
+  form::Expression rounding = form::parse("uniform(4, group=32)");
+  CalibrationSize size = {.tokens = 8192};
+  uint64_t gradient_tokens = 4096;
+  int steps = 100;
+  int threads = 0;  // 0: as many as there are; the result is the same
+  std::function<Progress(const char* stage)> progress = {};
+};
+
+struct RotatedModel {
+  model::LanguageModel model;
+  // Those given, with the model's tensors in one file of safetensors, whose changed ones are f32,
+  // and a config that says so; they hold what they read.
+  std::vector<archive::Input> inputs;
+  // Of the input as it was given: elements of floats, and bytes.
+  uint64_t weights = 0, bytes = 0;
+};
+
+// path: of the model, inputs: what an archive of it would hold. Memory: all weights as f32; for
+// learned ones second moments of all inputs besides. Throws ErrorKind::kUsage where there is no
+// folder with safetensors, or, if embeddings are to be untied, no config.json among the inputs;
+// kData for weights that are not finite.
+RotatedModel rotated_model(const std::filesystem::path& path, std::vector<archive::Input> inputs,
+                           std::string_view text, const RotateOptions& options);
+
+}  // namespace pith::weights
