@@ -60,6 +60,21 @@ TEST(PruningQuality, NowagAgainstWanda) {
   }
 }
 
+TEST(PruningQuality, ArmorLosesLessThanItsStartsAndSparseGpt) {
+  double others = INFINITY;
+  for (const char* name : {"wanda", "nowag", "sparsegpt"}) {
+    const Outcome other = of_recipe(name, {{"keep", "2:4"}}, kButAttention);
+    others = std::min(others, other.divergence);
+  }
+  Outcome before{others, 0, {}};
+  for (const char* block : {"8", "16", "32"}) {
+    const Outcome ours = of_recipe("armor", {{"block", block}}, kButAttention);
+    EXPECT_LT(ours.divergence, before.divergence) << block;
+    EXPECT_GT(ours.bytes, before.bytes) << block;  // of the wrappers
+    before = ours;
+  }
+}
+
 TEST(PruningQuality, ObertLosesLessThanTheLargestWeights) {
   for (const char* keep : {"50%", "10%"}) {
     const Outcome ours = of_recipe("obert", {{"keep", keep}, {"tokens", "8"}}, kButAttention);
@@ -98,7 +113,7 @@ TEST(PruningQuality, TheSurgeonSharesOutRowsOfAllMatrices) {
 
 TEST(PruningRecipes, RefuseWhatTheyCannotDo) {
   Plan plan;
-  for (const char* name : {"obc", "nowag", "wanda", "sparsegpt", "obert", "llm-surgeon"}) {
+  for (const char* name : {"obc", "nowag", "wanda", "sparsegpt", "obert", "llm-surgeon", "armor"}) {
     for (const char* keep : {"", "50%+", "+", "x", "200%", "5:4", "0:4"}) {
       EXPECT_THROW(apply(find_recipe(name), {{"keep", keep}}, plan), Error) << name << keep;
     }
@@ -109,6 +124,8 @@ TEST(PruningRecipes, RefuseWhatTheyCannotDo) {
     }
   }
   EXPECT_THROW(apply(find_recipe("obc"), {{"keep", "all"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("armor"), {{"block", "0"}}, plan), Error);
+  EXPECT_THROW(apply(find_recipe("armor"), {{"wrap", "none"}}, plan), Error);
   EXPECT_THROW(apply(find_recipe("obert"), {{"block", "5"}}, plan), Error);
   EXPECT_THROW(apply(find_recipe("obert"), {{"keep", "2:4"}}, plan), Error);
   EXPECT_THROW(apply(find_recipe("obert"), {{"damping", "0"}}, plan), Error);

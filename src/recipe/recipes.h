@@ -6,6 +6,7 @@
 namespace pith::recipe {
 
 Recipe adaquant();
+Recipe armor();
 Recipe awq();
 Recipe checkpoint_prediction();
 Recipe eora();
