@@ -18,7 +18,8 @@ namespace pith::model::testing {
 using Ids = std::vector<int32_t>;
 
 inline std::filesystem::path source_root() {
-  return std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+  const auto here = std::filesystem::path(__FILE__).lexically_normal();
+  return here.parent_path().parent_path().parent_path();
 }
 inline std::filesystem::path golden(std::string_view name) {
   return source_root() / "tests/golden/tokenizers" / name;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "../weights/testing_reference.h"
 #include "pith/base/error.h"
 #include "pith/base/random.h"
 #include "pith/budget/solve.h"
@@ -14,23 +15,13 @@
 namespace pith::recipe {
 namespace {
 
-namespace fs = std::filesystem;
 using budget::Problem;
 using weights::Choose;
 using weights::Choosing;
 using weights::Limits;
 using weights::Proxy;
+using weights::testing::reference;
 using Chosen = std::vector<size_t>;
-
-struct Reference {
-  fs::path folder = fs::path(__FILE__).parent_path().parent_path().parent_path() / "data/lm";
-  model::LanguageModel model = model::load_model(folder);
-  std::vector<archive::Input> inputs = archive::expand_inputs(std::span(&folder, 1));
-};
-Reference& reference() {
-  static Reference r;
-  return r;
-}
 
 // A recipe whose forms are fitted once; its choice among them, or another in its place.
 class Bench {
@@ -203,6 +194,49 @@ TEST(AllocatingQuality, LevelsArePrunedSharesRanksAndNothingToo) {
   for (const auto& t : full.plan.tensors) bytes += t.bits * static_cast<double>(t.elements) / 8;
   const Limits limits{.bytes = static_cast<uint64_t>(full.plan.bytes - bytes / 5)};
   EXPECT_LT(bench.divergence(limits), bench.divergence(limits, same_everywhere(0)));
+}
+
+TEST(AllocatingQuality, EvolutionFindsTheLayersThatAreMissedLeast) {
+  Bench bench("evopress",
+              {{"levels", "drop+8"},
+               {"unit", "layer"},
+               {"generations", "6"},
+               {"offspring", "8"},
+               {"windows", "4"}},
+              "embed");
+  const auto full = bench.compress(Bench::kAny, same_everywhere(1));
+  double bytes = 0;
+  for (const auto& t : full.plan.tensors) {
+    if (t.name.find("layers.3.") != std::string::npos) {
+      bytes += t.bits * static_cast<double>(t.elements) / 8;
+    }
+  }
+  // Room for six layers of eight, and for a half.
+  const Limits limits{.bytes = static_cast<uint64_t>(full.plan.bytes - 1.5 * bytes)};
+  const auto ours = bench.compress(limits);
+  const Chosen evolved = bench.chosen;
+  bench.look([&](const Choosing& c) {
+    const auto dropping = [&](std::initializer_list<size_t> layers) {
+      Chosen chosen;
+      for (const auto& layer : c.layers) {
+        chosen.push_back(std::ranges::find(layers, *layer) == layers.end() ? 1 : 0);
+      }
+      return chosen;
+    };
+    const double loss = c.divergence(evolved, 4, 0);
+    size_t pairs = 0, better = 0, same = 0;
+    for (size_t a = 0; a < 8; ++a) {
+      for (size_t b = a + 1; b < 8; ++b) {
+        ++pairs;
+        const Chosen pair = dropping({a, b});
+        same += pair == evolved ? 1 : 0;
+        better += c.divergence(pair, 4, 0) < loss ? 1 : 0;
+      }
+    }
+    EXPECT_EQ(pairs, 28u);
+    EXPECT_EQ(same, 1u);
+    EXPECT_LE(better, 1u);
+  });
 }
 
 TEST(AllocatingQuality, GrecosTableIsAsGoodAsTryingAllAndNeverAboveTheReference) {

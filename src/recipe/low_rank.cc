@@ -14,10 +14,6 @@ namespace {
 
 using fit::Weighing;
 
-void leave_vocabulary(Plan& plan) {
-  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
-}
-
 form::Expression factors_of(const Values& values) {
   return form::parse(values.find("factors")->second);
 }

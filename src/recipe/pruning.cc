@@ -50,11 +50,6 @@ std::vector<Level> levels_of(const Values& values) {
   return out;
 }
 
-// Embeddings and heads stay as they are, as in the papers.
-void leave_vocabulary(Plan& plan) {
-  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
-}
-
 void add(std::string name, Fitter fitter, Plan& plan, Fitter trial = {}, bool whole = false) {
   plan.candidates.push_back({std::move(name), std::move(fitter), 0, std::move(trial), whole});
 }
@@ -139,6 +134,10 @@ void use_llm_surgeon(const Values& values, Plan& plan) {
 }
 
 }  // namespace
+
+void leave_vocabulary(Plan& plan) {
+  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
+}
 
 Recipe wanda() {
   Recipe r;

@@ -3,28 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 
 #include "pith/base/error.h"
-#include "pith/fit/quantizers.h"
-#include "pith/recipe/registry.h"
+#include "testing_matrix.h"
 
 namespace pith::recipe {
 namespace {
 
-using fit::Fitted;
-using fit::Metric;
 using form::Matrix;
+using testing::normal;
+using Outcome = testing::MatrixOutcome;
 
 constexpr uint64_t kRows = 96, kColumns = 256;
-
-Matrix normal(form::Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> draw;
-  Matrix m(shape);
-  for (float& v : m.values) v = draw(random);
-  return m;
-}
 
 Matrix weights() {
   Matrix w = normal({kRows, kColumns}, 1);
@@ -32,51 +22,15 @@ Matrix weights() {
   return w;
 }
 
-Metric inputs(uint32_t seed) {
-  constexpr uint64_t kTokens = 2000, kStrong = 24;
-  Matrix x = normal({kTokens, kColumns}, seed);
-  const Matrix hidden = normal({kTokens, kStrong}, seed + 1), mix = normal({kStrong, kColumns}, 99);
-  for (uint64_t t = 0; t < kTokens; ++t) {
-    for (uint64_t c = 0; c < kColumns; ++c) {
-      for (uint64_t k = 0; k < kStrong; ++k) {
-        x.row(t)[c] += 0.6f * hidden.view().row(t)[k] * mix.view().row(k)[c];
-      }
-      if (c % 60 == 7) x.row(t)[c] *= 12;
-    }
-  }
-  fit::SecondMoment moment(kColumns);
-  moment.add(x.view(), 1);
-  return Metric::of(std::move(moment));
-}
-
-struct Bench {
-  Matrix w = weights();
-  Metric seen = inputs(10), other = inputs(20);
-};
-const Bench& bench() {
-  static const Bench b;
+const testing::MatrixBench& bench() {
+  static const testing::MatrixBench b(weights(), {.shared = 0.6f, .large = 12});
   return b;
 }
 
-struct Outcome {
-  double error, bits;
-  std::string form;
-};
-
-Outcome outcome(const fit::Fitter& fitter) {
-  const Bench& b = bench();
-  const Fitted fitted = fitter({"w", b.w.view(), b.seen, {}, 1});
-  return {fit::error(b.other, b.w.view(), form::decode(*fitted.form).view(), 1),
-          static_cast<double>(form::bits(*fitted.form)) / static_cast<double>(b.w.shape.size()),
-          form::to_string(fitted.form->expression())};
-}
+Outcome outcome(const fit::Fitter& fitter) { return bench().of_fitter(fitter); }
 
 Outcome of_recipe(std::string_view name, const Values& values = {}) {
-  Plan plan;
-  apply(find_recipe(name), values, plan);
-  EXPECT_EQ(plan.candidates.size(), 1u);
-  EXPECT_EQ(plan.candidates[0].name, name);
-  return outcome(plan.candidates[0].fitter);
+  return bench().of_recipe(name, values);
 }
 
 Outcome nearest(std::string_view expression) {

@@ -30,4 +30,7 @@ Recipe spqr();
 Recipe wanda();
 Recipe zipnn();
 
+// Embeddings and heads stay as they are, as in papers that prune.
+void leave_vocabulary(Plan& plan);
+
 }  // namespace pith::recipe

@@ -4,37 +4,32 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "../weights/testing_reference.h"
 #include "pith/recipe/registry.h"
 #include "pith/weights/compress_model.h"
 
 namespace pith::recipe::testing {
 
-struct Reference {
-  std::filesystem::path folder =
-      std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() / "data/lm";
-  model::LanguageModel model = model::load_model(folder);
-  std::vector<archive::Input> inputs = archive::expand_inputs(std::span(&folder, 1));
-  weights::CompressModelOptions options;  // little text: what is shown needs no more
+using weights::testing::reference;
 
-  Reference() {
+// Little text: what is shown needs no more.
+inline const weights::CompressModelOptions& little_text() {
+  static const weights::CompressModelOptions made = [] {
+    weights::CompressModelOptions options;
     options.size = {.tokens = 1024, .window = 64};
     options.threads = 2;
-    const weights::CalibrationText text =
-        weights::calibration_text(model, weights::default_calibration_text(), options.size);
+    const weights::CalibrationText text = weights::calibration_text(
+        reference().model, weights::default_calibration_text(), options.size);
     options.statistics = weights::calibrate(
-        model, text.windows, text.length,
+        reference().model, text.windows, text.length,
         {.gradient_tokens = 1024, .gradient_moments = true, .threads = options.threads});
-  }
-};
-
-inline Reference& reference() {
-  static Reference r;
-  return r;
+    return options;
+  }();
+  return made;
 }
 
 struct Outcome {
@@ -45,7 +40,7 @@ struct Outcome {
 
 // Other matrices than those whose name matches stay as they are.
 inline Outcome outcome(Plan plan, std::string_view others, const weights::Limits& limits = {}) {
-  weights::CompressModelOptions options = reference().options;
+  weights::CompressModelOptions options = little_text();
   options.candidates = std::move(plan.candidates);
   options.curvature = plan.curvature;
   options.rules = plan.write.forms;

@@ -2,26 +2,16 @@
 #include <fmt/format.h>
 
 #include <bit>
-#include <charconv>
 
 #include "pith/base/error.h"
 #include "pith/fit/quantizers.h"
 #include "recipes.h"
+#include "values.h"
 
 namespace pith::recipe {
 namespace {
 
 using fit::Fitter;
-
-uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most) {
-  const std::string& text = values.find(key)->second;
-  uint64_t v = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v);
-  if (error != std::errc() || end != text.data() + text.size() || v < least || v > most) {
-    fail(ErrorKind::kUsage, "{} must be a number from {} to {}, not '{}'", key, least, most, text);
-  }
-  return v;
-}
 
 bool yes(const Values& values, std::string_view key) {
   const std::string& text = values.find(key)->second;

@@ -10,22 +10,14 @@
 #include "pith/budget/solve.h"
 #include "pith/fit/expression_fitter.h"
 #include "pith/weights/compress_model.h"
+#include "testing_reference.h"
 
 namespace pith::weights {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::reference;
 using Chosen = std::vector<size_t>;
-
-struct Reference {
-  fs::path folder = fs::path(__FILE__).parent_path().parent_path().parent_path() / "data/lm";
-  model::LanguageModel model = model::load_model(folder);
-  std::vector<archive::Input> inputs = archive::expand_inputs(std::span(&folder, 1));
-};
-Reference& reference() {
-  static Reference r;
-  return r;
-}
 
 CompressModelOptions small_options(Choose choose) {
   CompressModelOptions options;
@@ -86,7 +78,7 @@ TEST(AllocationQuality, WhatIsChosenIsWhatIsStored) {
     return chosen;
   };
   CompressModelOptions options = small_options(every_other);
-  const fs::path journal = fs::path(testing::TempDir()) / "allocation.journal";
+  const fs::path journal = fs::path(::testing::TempDir()) / "allocation.journal";
   fs::remove_all(journal);
   options.journal = journal;
   const CompressedModel made = compressor(options).compress(kAny);

@@ -9,23 +9,14 @@
 #include "pith/base/error.h"
 #include "pith/fit/expression_fitter.h"
 #include "pith/weights/layer_walk.h"
+#include "testing_reference.h"
 #include "testing_tiny.h"
 
 namespace pith::weights {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The reference model, and little text: what is shown needs no more.
-struct Reference {
-  fs::path folder = fs::path(__FILE__).parent_path().parent_path().parent_path() / "data/lm";
-  model::LanguageModel model = model::load_model(folder);
-  std::vector<archive::Input> inputs = archive::expand_inputs(std::span(&folder, 1));
-};
-Reference& reference() {
-  static Reference r;
-  return r;
-}
+using testing::reference;
 
 CompressModelOptions small_options() {
   CompressModelOptions options;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "../model/testing_model.h"
+#include "../model/tokenizer_testing.h"
 #include "pith/archive/writer.h"
 #include "pith/model/language_model.h"
 #include "pith/weights/compress_model.h"
@@ -27,12 +28,7 @@ inline model::DecoderConfig tiny_config() {
 
 struct TinyModel {
   TinyModel() {
-    const std::filesystem::path lm = std::filesystem::path(__FILE__)
-                                         .lexically_normal()
-                                         .parent_path()
-                                         .parent_path()
-                                         .parent_path() /
-                                     "data/lm";
+    const std::filesystem::path lm = model::testing::source_root() / "data/lm";
     std::filesystem::copy_file(lm / "tokenizer.model", folder.path() / "tokenizer.model");
     const model::DecoderConfig c = tiny_config();
     model::testing::write_hf(folder.path(), c, model::testing::random_tensors(c), DType::kBF16);
