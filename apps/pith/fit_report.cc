@@ -24,6 +24,7 @@ Json to_json(const FittedModel& f) {
               {"overhead", p.overhead},
               {"weights", p.weights},
               {"divergence", p.divergence}};
+  if (!p.note.empty()) out["note"] = p.note;
   if (f.measured) {
     out["held_out"] = {{"tokens", f.measured->tokens},
                        {"divergence", f.measured->divergence},
@@ -50,6 +51,7 @@ void report_fit(const CompressArguments& a, const FittedModel& f,
   note("{} bits a weight: {} for {} weights, {} of them beside the matrices",
        bits_of(8 * bytes / static_cast<double>(p.weights)), size_text(static_cast<uint64_t>(bytes)),
        p.weights, size_text(p.overhead));
+  if (!p.note.empty()) note("{}", p.note);
   if (f.calibrated) note("divergence to expect: {:.5f} nats a token", p.divergence);
   if (f.measured) {
     note(

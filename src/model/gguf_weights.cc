@@ -58,6 +58,7 @@ class GgufWeights final : public WeightSource {
   std::string where() const override { return where_; }
   uint64_t bytes() const override { return tensors_.bytes(); }
   uint64_t decoded_bytes() const override { return tensors_.decoded_bytes(); }
+  std::function<void()> releaser() const override { return tensors_.releaser(); }
 
   std::optional<Tokenizer> tokenizer() const override {
     const auto* kind = io::find_as<std::string>(metadata_, "tokenizer.ggml.model");

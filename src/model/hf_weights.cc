@@ -36,6 +36,7 @@ class HfWeights final : public WeightSource {
   std::string where() const override { return folder_->where(); }
   uint64_t bytes() const override { return tensors_.bytes(); }
   uint64_t decoded_bytes() const override { return tensors_.decoded_bytes(); }
+  std::function<void()> releaser() const override { return tensors_.releaser(); }
 
   std::optional<Tokenizer> tokenizer() const override {
     if (!folder_->has("tokenizer.json") && !folder_->has("tokenizer.model")) return std::nullopt;

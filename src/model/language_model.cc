@@ -132,6 +132,7 @@ LanguageModel make_model(const WeightSource& source, const LoadOptions& options)
   parts.config = source.config();
   parts.where = source.where();
   parts.weight_bytes = source.bytes();
+  parts.releaser = source.releaser();
   try {
     check(parts.config);
     parts.weights = Loader(source).load();

@@ -21,7 +21,14 @@ std::shared_ptr<const MappedFile> NamedTensors::add(const std::filesystem::path&
   for (io::TensorRegion& region : layout.tensors) {
     add({path.string(), std::move(region), file, nullptr, 0});
   }
+  files_.push_back(file);
   return file;
+}
+
+std::function<void()> NamedTensors::releaser() const {
+  return [files = files_] {
+    for (const auto& file : files) file->release(0, file->bytes().size());
+  };
 }
 
 void NamedTensors::add(std::shared_ptr<const archive::Archive> archive, size_t file,

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pith/archive/reader.h"
 #include "pith/base/file.h"
@@ -39,11 +41,14 @@ class NamedTensors {
   uint64_t bytes() const { return bytes_; }
   // Of tensors that archives hold losslessly.
   uint64_t decoded_bytes() const { return decoded_bytes_; }
+  // As WeightSource::releaser().
+  std::function<void()> releaser() const;
 
  private:
   void add(Tensor tensor);
 
   std::map<std::string, Tensor, std::less<>> tensors_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
   uint64_t bytes_ = 0, decoded_bytes_ = 0;
 };
 

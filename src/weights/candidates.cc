@@ -56,8 +56,7 @@ void CandidateTable::measure(const fit::Task& task, const Fit& fit) {
            .elements = elements,
            .divergence = fitted.error / 2 * times,
            .trace = squared * curvature / 2 * times,
-           .outputs =
-               keep_ ? fit::error(on.inputs, on.weights, decoded.view(), on.threads) : NAN,
+           .outputs = keep_ ? fit::error(on.inputs, on.weights, decoded.view(), on.threads) : NAN,
            .squared = squared * times});
       measured.candidates.push_back(
           {c.name, loss(proxy_, tried.back()), {bytes * times, c.nanoseconds * elements / 1e6}});

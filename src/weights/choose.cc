@@ -28,8 +28,8 @@ std::vector<std::optional<size_t>> layers_of(const budget::Problem& problem,
 
 }  // namespace
 
-std::vector<size_t> choose(const CandidateTable& table, const Allocation& allocation,
-                           const budget::Goal& goal, const ChooseContext& context) {
+Choice choose(const CandidateTable& table, const Allocation& allocation, const budget::Goal& goal,
+              const ChooseContext& context) {
   const budget::Problem& problem = table.problem();
   const auto on_loss = [](const budget::Limit& limit) { return limit.of == budget::kLoss; };
   if (allocation.proxy != Proxy::kDivergence && std::ranges::any_of(goal.within, on_loss)) {
@@ -38,7 +38,14 @@ std::vector<size_t> choose(const CandidateTable& table, const Allocation& alloca
          "limits on bytes and time",
          name(allocation.proxy));
   }
-  if (!allocation.choose) return budget::solve(problem, goal).chosen;
+  Choice choice;
+  const auto take = [&](std::string_view note) { choice.note = note; };
+  if (!allocation.choose) {
+    budget::Solution s = budget::solve(problem, goal);
+    if (!s.optimal()) take(s.note);
+    choice.chosen = std::move(s.chosen);
+    return choice;
+  }
   Choosing c{.problem = problem, .goal = goal, .loss = [&](Proxy proxy, size_t i, size_t j) {
                return table.loss(proxy, i, j);
              }};
@@ -46,6 +53,7 @@ std::vector<size_t> choose(const CandidateTable& table, const Allocation& alloca
   if (context.statistics) c.entropies = context.statistics->entropies;
   c.threads = context.threads;
   c.progress = context.progress;
+  c.note = take;
   std::map<std::string, size_t, std::less<>> part_of;
   for (size_t i = 0; i < problem.parts.size(); ++i) part_of.emplace(problem.parts[i].name, i);
   const auto forms = [&](std::span<const size_t> chosen) {
@@ -70,11 +78,11 @@ std::vector<size_t> choose(const CandidateTable& table, const Allocation& alloca
                                     std::clamp<uint64_t>(windows, 1, c.windows));
     };
   }
-  std::vector<size_t> chosen = allocation.choose(c);
-  if (!budget::meets(problem, budget::totals(problem, chosen), goal.within)) {
+  choice.chosen = allocation.choose(c);
+  if (!budget::meets(problem, budget::totals(problem, choice.chosen), goal.within)) {
     fail(ErrorKind::kUsage, "the forms that were chosen are beyond the limits");
   }
-  return chosen;
+  return choice;
 }
 
 }  // namespace pith::weights

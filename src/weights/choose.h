@@ -1,6 +1,7 @@
 // Has a form chosen for each matrix, by an allocation.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "candidates.h"
@@ -16,9 +17,14 @@ struct ChooseContext {
   Progress progress = {};
 };
 
+struct Choice {
+  std::vector<size_t> chosen;  // a candidate for each part
+  std::string note;            // what a user should know: time that ran out
+};
+
 // Throws what the allocation's function throws; ErrorKind::kUsage where what it chose is beyond
 // limits, or no choice.
-std::vector<size_t> choose(const CandidateTable& table, const Allocation& allocation,
-                           const budget::Goal& goal, const ChooseContext& context);
+Choice choose(const CandidateTable& table, const Allocation& allocation, const budget::Goal& goal,
+              const ChooseContext& context);
 
 }  // namespace pith::weights

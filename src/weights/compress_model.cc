@@ -26,6 +26,8 @@ namespace {
 constexpr std::string_view kFitters = "fitters 1";
 // Of which sizes of inputs are kept; the walks that fit see more.
 constexpr uint64_t kInputTokens = 2048;
+// Of models with more, gradients are made for fewer tokens.
+constexpr uint64_t kLarge = 500'000'000;
 
 Progress stage(const CompressModelOptions& options, const char* name) {
   return options.progress ? options.progress(name) : Progress();
@@ -76,6 +78,12 @@ class FittedInOrder {
 
 }  // namespace
 
+// A form for each matrix of the candidates' table.
+struct FormChoice {
+  std::vector<CandidateTable::Chosen> forms = {};
+  std::string note = {};
+};
+
 struct ModelCompressor::State {
   State(const LanguageModel& m, std::vector<archive::Input> in, std::string_view calibration,
         CompressModelOptions o)
@@ -116,13 +124,13 @@ struct ModelCompressor::State {
             .divergence = 0};
   }
   ModelPlan plan_of(double step) const;
-  ModelPlan plan_of(const std::vector<CandidateTable::Chosen>& chosen) const;
-  std::vector<CandidateTable::Chosen> choose(const Limits& limits) const;
+  ModelPlan plan_of(const FormChoice& choice) const;
+  FormChoice choose(const Limits& limits) const;
 
   using FitOne = std::function<Fitted(const Task&, FittedInOrder&)>;
   CompressedModel fit_all(const FitOne& fit_one);
   CompressedModel fit(std::optional<double> room, double step);
-  CompressedModel fit(const std::vector<CandidateTable::Chosen>& chosen);
+  CompressedModel fit(const FormChoice& choice);
   CompressedModel fit_within(const Limits& limits);
   std::optional<HeldOut> measure(const CompressedModel& compressed) const {
     return measure_held_out(model, compressed.tensors, text, options.threads,
@@ -150,13 +158,15 @@ void ModelCompressor::State::calibrate_model() {
     statistics = std::move(options.statistics);
     return;
   }
+  const uint64_t gradient_tokens = options.gradient_tokens.value_or(
+      tensors.weights() > kLarge ? kGradientTokens / 2 : kGradientTokens);
   const uint64_t some =
-      std::clamp<uint64_t>(options.gradient_tokens / text.length, 1, text.count()) * text.length;
+      std::clamp<uint64_t>(gradient_tokens / text.length, 1, text.count()) * text.length;
   const std::span<const int32_t> windows = std::span(text.windows).first(some);
   const auto make = [&] {
     return calibrate(model, windows, text.length,
                      {.input_tokens = kInputTokens,
-                      .gradient_tokens = options.gradient_tokens,
+                      .gradient_tokens = gradient_tokens,
                       .gradient_moments = options.curvature.output_moments,
                       .threads = options.threads,
                       .progress = stage(options, "calibrating")});
@@ -170,7 +180,7 @@ void ModelCompressor::State::calibrate_model() {
                        .add(kFitters)
                        .add(weights_hash(model))
                        .add(ids_hash(windows, text.length))
-                       .add(options.gradient_tokens)
+                       .add(gradient_tokens)
                        .add(uint64_t{options.curvature.output_moments})
                        .key());
   try {
@@ -230,8 +240,10 @@ ModelPlan ModelCompressor::State::plan_of(double step) const {
   return plan;
 }
 
-ModelPlan ModelCompressor::State::plan_of(const std::vector<CandidateTable::Chosen>& chosen) const {
+ModelPlan ModelCompressor::State::plan_of(const FormChoice& choice) const {
+  const auto& chosen = choice.forms;
   ModelPlan plan = empty_plan();
+  plan.note = choice.note;
   for (size_t i = 0; i < chosen.size(); ++i) {
     const std::string& name = candidates.names()[i];
     const uint64_t elements = tensors.elements(name);
@@ -244,7 +256,7 @@ ModelPlan ModelCompressor::State::plan_of(const std::vector<CandidateTable::Chos
   return plan;
 }
 
-std::vector<CandidateTable::Chosen> ModelCompressor::State::choose(const Limits& limits) const {
+FormChoice ModelCompressor::State::choose(const Limits& limits) const {
   const uint64_t most = limit_of_bytes(limits);
   std::optional<double> bytes;
   if (most != UINT64_MAX) {
@@ -252,14 +264,15 @@ std::vector<CandidateTable::Chosen> ModelCompressor::State::choose(const Limits&
     if (static_cast<double>(most) < smallest) refuse(most, smallest);
     bytes = static_cast<double>(most) - static_cast<double>(tensors.overhead());
   }
-  return candidates.chosen(
+  Choice choice =
       weights::choose(candidates, options.allocation,
                       CandidateTable::goal(bytes, limits.milliseconds, limits.divergence),
                       {.model = model,
                        .text = text,
                        .statistics = statistics ? &*statistics : nullptr,
                        .threads = options.threads,
-                       .progress = stage(options, "choosing")}));
+                       .progress = stage(options, "choosing")});
+  return {candidates.chosen(choice.chosen), std::move(choice.note)};
 }
 
 // UINT64_MAX: no limit on bytes.
@@ -331,16 +344,17 @@ const FormCandidate& ModelCompressor::State::form_of(std::string_view name) cons
   return found->second;
 }
 
-CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Chosen>& chosen) {
+CompressedModel ModelCompressor::State::fit(const FormChoice& choice) {
+  const auto& chosen = choice.forms;
   if (options.allocation.keep && !chosen.empty()) {
-    CompressedModel out{.tensors = {}, .plan = plan_of(chosen), .measured = {}};
+    CompressedModel out{.tensors = {}, .plan = plan_of(choice), .measured = {}};
     for (size_t i = 0; i < chosen.size(); ++i) {
       out.plan.tensors[i].form = form::to_string(chosen[i].form->expression());
       out.tensors[candidates.names()[i]] = chosen[i].form;
     }
     return out;
   }
-  return fit_all([&](const Task& task, FittedInOrder& in_order) {
+  CompressedModel out = fit_all([&](const Task& task, FittedInOrder& in_order) {
     const FormCandidate* candidate = is_choice() ? nullptr : &form_of(task.name);
     for (size_t i = 0; i < chosen.size(); ++i) {
       if (candidates.names()[i] == task.name) candidate = chosen[i].candidate;
@@ -348,6 +362,8 @@ CompressedModel ModelCompressor::State::fit(const std::vector<CandidateTable::Ch
     return in_order.fitted(task, KeyMaker().add(candidate->name),
                            [&] { return candidate->fitter(task); });
   });
+  out.plan.note = choice.note;
+  return out;
 }
 
 CompressedModel ModelCompressor::State::fit(std::optional<double> room, double step) {
@@ -437,7 +453,7 @@ CompressedModel ModelCompressor::compress(const Limits& limits) {
   State& s = *state_;
   CompressedModel out;
   if (!s.is_choice()) {
-    out = s.fit(std::vector<CandidateTable::Chosen>());
+    out = s.fit(FormChoice());
   } else if (s.options.candidates.empty()) {
     out = s.fit_within(limits);
   } else {

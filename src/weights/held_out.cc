@@ -12,7 +12,20 @@ using model::LanguageModel;
 
 namespace {
 
-constexpr uint64_t kWindows = 16;  // that are measured
+// Windows that are measured: of models that take long, fewer.
+constexpr uint64_t kMostWindows = 16, kFewestWindows = 4;
+constexpr double kWork = 2e12;  // products with weights
+
+uint64_t windows(const LanguageModel& model, uint64_t context) {
+  const model::DecoderWeights& w = model.weights();
+  uint64_t weights = w.head.weight->shape().size();
+  for (const model::DecoderLayer& layer : w.layers) {
+    for (const model::Linear* l : linears(layer)) weights += l->weight->shape().size();
+  }
+  const double affordable = kWork / (static_cast<double>(weights) * static_cast<double>(context));
+  return affordable >= kMostWindows ? kMostWindows
+                                    : std::max(static_cast<uint64_t>(affordable), kFewestWindows);
+}
 
 }  // namespace
 
@@ -22,7 +35,8 @@ LanguageModel with_weights(const LanguageModel& model, const FormsByName& forms)
                              .tokenizer = std::nullopt,
                              .tokenizer_error = {},
                              .where = model.where(),
-                             .weight_bytes = 0};
+                             .weight_bytes = 0,
+                             .releaser = [] {}};
   const auto replace = [&](std::string_view name, form::FormPtr& form) {
     const auto found = forms.find(name);
     if (found != forms.end()) form = found->second;
@@ -42,8 +56,9 @@ std::optional<HeldOut> measure_held_out(const LanguageModel& model, const FormsB
   const std::vector<int32_t>& ids = text.held_out;
   if (ids.size() < 2) return std::nullopt;
   const LanguageModel small = with_weights(model, forms);
-  audit::PerplexityOptions o{.context = std::min<uint64_t>(text.length, ids.size() - 1),
-                             .max_windows = kWindows,
+  const uint64_t context = std::min<uint64_t>(text.length, ids.size() - 1);
+  audit::PerplexityOptions o{.context = context,
+                             .max_windows = windows(model, context),
                              .changed = 0,
                              .threads = thread_count(threads),
                              .progress = progress};

@@ -114,9 +114,11 @@ class Walk {
       embedding = std::move(made);
     }
     Matrix stream = model::embed(*embedding, text_.windows);
+    model_.release();
     for (uint32_t l = 0; l < w.layers.size(); ++l) {
       try {
         layer(w.layers[l], l, stream);
+        model_.release();
       } catch (const Error& error) {
         throw error.in("layer " + std::to_string(l));
       }

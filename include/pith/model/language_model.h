@@ -65,6 +65,7 @@ class LanguageModel {
     std::optional<Tokenizer> tokenizer;
     std::string tokenizer_error, where;
     uint64_t weight_bytes = 0;
+    std::function<void()> releaser = [] {};  // WeightSource::releaser()
   };
   // Throws ErrorKind::kData for weights that are not as the config says.
   explicit LanguageModel(Parts parts);
@@ -77,6 +78,10 @@ class LanguageModel {
   const std::string& tokenizer_error() const { return parts_->tokenizer_error; }
   const std::string& where() const { return parts_->where; }      // the file or folder
   uint64_t weight_bytes() const { return parts_->weight_bytes; }  // of all tensors, as stored
+
+  // For whoever reads the weights once, layer after layer: what was read of files needs no memory
+  // until it is read again.
+  void release() const { parts_->releaser(); }
 
   // Bytes of memory that the first session will take for weights when it reads: GGML's blocks are
   // rearranged then. 0 once that has begun.

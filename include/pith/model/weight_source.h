@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,11 @@ class WeightSource {
   virtual uint64_t bytes() const = 0;
   // Of these, what form() takes memory of its own for: tensors that an archive holds losslessly.
   virtual uint64_t decoded_bytes() const { return 0; }
+  // Lets go of the memory of what was read from mapped files, which is read again when it is asked
+  // for: where a model is larger than memory, or should not seem to fill it.
+  virtual std::function<void()> releaser() const {
+    return [] {};
+  }
   // Null where there is no tensor of that name. Throws ErrorKind::kData, naming the tensor, where
   // it cannot be used. What it gives shares the source's memory and keeps it alive.
   virtual form::FormPtr form(std::string_view name) const = 0;

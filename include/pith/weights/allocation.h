@@ -63,6 +63,8 @@ struct Choosing {
 
   int threads = 0;
   Progress progress = {};
+  // What a user should know of the choice; the last one counts.
+  std::function<void(std::string_view)> note = [](std::string_view) {};
 };
 
 // A candidate for each part, within the goal's limits.

@@ -68,9 +68,13 @@ struct InputSize {
   uint64_t weights = 0, bytes = 0;
 };
 
+inline constexpr uint64_t kGradientTokens = 8192;
+
 struct CompressModelOptions {
   CalibrationSize size;
-  uint64_t gradient_tokens = 8192;
+  // Of the calibration text, that gradients are made for. Unset: kGradientTokens, and half of that
+  // for models of more than half a billion weights, where they take long.
+  std::optional<uint64_t> gradient_tokens = {};
   bool calibrated = true;  // false: nothing but the weights is looked at
   // Statistics made before, of this very model; unset: made here.
   std::optional<CalibrationStatistics> statistics = {};
@@ -111,6 +115,7 @@ struct ModelPlan {
   uint64_t weights = 0;   // elements of all tensors of the model
   double bytes = 0;       // of the archive
   double divergence = 0;  // nats a token, to expect
+  std::string note = {};  // of the choice: a solver that ran out of time; else empty
 
   // With its bytes and its loss.
   void add(PlannedTensor tensor);
