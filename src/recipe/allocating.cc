@@ -101,7 +101,9 @@ void use_hawq(const Values& values, Plan& plan) {
   add_levels(values, "", plan);
   plan.allocation.proxy = Proxy::kTrace;
   plan.allocation.choose = [](const Choosing& c) {
-    return budget::solve(c.problem, c.goal, {.solver = budget::Solver::kInteger}).chosen;
+    budget::Solution s = budget::solve(c.problem, c.goal, {.solver = budget::Solver::kInteger});
+    if (!s.optimal()) c.note(s.note);
+    return s.chosen;
   };
 }
 
@@ -137,25 +139,6 @@ void use_l_greco(const Values& values, Plan& plan) {
 
 void need_text(const Choosing& c) {
   if (!c.divergence) fail(ErrorKind::kUsage, "this method runs the model: it needs a text");
-}
-
-void use_evopress(const Values& values, Plan& plan) {
-  add_levels(values, ", zero=true", plan);
-  budget::EvolveOptions options;
-  options.offspring = number(values, "offspring", 4, 1000);
-  options.generations = number(values, "generations", 1, 100'000);
-  options.seed = number(values, "seed", 0, UINT32_MAX);
-  const uint64_t most = number(values, "windows", 1, 1 << 20);
-  options.stages = {{std::max<uint64_t>(most / 8, 1), std::max<size_t>(options.offspring / 4, 2)},
-                    {std::max<uint64_t>(most / 2, 1), 2},
-                    {most, 1}};
-  plan.allocation.keep = true;
-  plan.allocation.choose = [options](const Choosing& c) {
-    need_text(c);
-    budget::EvolveOptions o = options;
-    o.progress = c.progress;
-    return budget::evolve(c.problem, c.goal.within, c.divergence, o).chosen;
-  };
 }
 
 // A part for each layer, whose candidates give all its matrices the same form.
@@ -195,6 +178,85 @@ LayerProblem layer_problem(const Choosing& c, std::span<const std::string> names
   return out;
 }
 
+// The problem of matrices where these layers, from `first` on, have the candidates of their problem
+// that were chosen, and all others the last one.
+Chosen of_layers(const Choosing& c, const LayerProblem& p, std::span<const std::string> names,
+                 size_t first, std::span<const size_t> chosen) {
+  Chosen all = p.others;
+  for (size_t l = 0; l < chosen.size(); ++l) {
+    for (const size_t i : p.parts[first + l]) {
+      all[i] = candidate_named(c.problem.parts[i], names, chosen[l]);
+    }
+  }
+  return all;
+}
+
+// What limits leave to layers.
+std::vector<budget::Limit> layer_limits(const Choosing& c, const LayerProblem& p) {
+  if (std::isfinite(room(c, budget::kLoss))) {
+    fail(ErrorKind::kUsage,
+         "this method goes by losses that say nothing of divergence or perplexity beforehand: it "
+         "takes limits on bytes and time");
+  }
+  std::vector<budget::Limit> limits;
+  for (size_t k = 0; k < 2; ++k) {
+    const std::string& resource = p.problem.resources[k];
+    const double most = room(c, resource);
+    if (std::isinf(most)) continue;
+    if (most < p.apart.costs[k]) {
+      fail(ErrorKind::kLimit, "{}: at most {} cannot be met, embedding and head alone take {:.0f}",
+           resource, most, p.apart.costs[k]);
+    }
+    limits.push_back({resource, most - p.apart.costs[k]});
+  }
+  return limits;
+}
+
+// Layers instead of matrices evolve: whole ones may be dropped.
+Chosen evolve_layers(const Choosing& c, std::span<const std::string> names,
+                     const budget::EvolveOptions& options) {
+  LayerProblem p = layer_problem(c, names);
+  for (size_t l = 0; l < p.parts.size(); ++l) {
+    for (size_t j = 0; j < names.size(); ++j) {
+      double& loss = p.problem.parts[l].candidates[j].loss;
+      for (const size_t i : p.parts[l]) {
+        const budget::Part& part = c.problem.parts[i];
+        loss += part.candidates[candidate_named(part, names, j)].loss;
+      }
+    }
+  }
+  const auto loss = [&](std::span<const size_t> chosen, uint64_t windows, uint64_t round) {
+    return c.divergence(of_layers(c, p, names, 0, chosen), windows, round);
+  };
+  const budget::Evolved e = budget::evolve(p.problem, layer_limits(c, p), loss, options);
+  return of_layers(c, p, names, 0, e.chosen);
+}
+
+void use_evopress(const Values& values, Plan& plan) {
+  add_levels(values, ", zero=true", plan);
+  budget::EvolveOptions options;
+  options.offspring = number(values, "offspring", 4, 1000);
+  options.generations = number(values, "generations", 1, 100'000);
+  options.seed = number(values, "seed", 0, UINT32_MAX);
+  const uint64_t most = number(values, "windows", 1, 1 << 20);
+  options.stages = {{std::max<uint64_t>(most / 8, 1), std::max<size_t>(options.offspring / 4, 2)},
+                    {std::max<uint64_t>(most / 2, 1), 2},
+                    {most, 1}};
+  const std::string& unit = values.find("unit")->second;
+  if (unit != "matrix" && unit != "layer") {
+    fail(ErrorKind::kUsage, "unit must be matrix or layer, not '{}'", unit);
+  }
+  plan.allocation.keep = true;
+  plan.allocation.choose = [options, names = names_of(plan),
+                            by_layer = unit == "layer"](const Choosing& c) {
+    need_text(c);
+    budget::EvolveOptions o = options;
+    o.progress = c.progress;
+    if (by_layer) return evolve_layers(c, names, o);
+    return budget::evolve(c.problem, c.goal.within, c.divergence, o).chosen;
+  };
+}
+
 enum class Grouping : uint8_t { kEntropy, kFixed, kNone };
 
 struct BlockOptions {
@@ -226,24 +288,12 @@ std::vector<budget::Block> blocks_of(const Choosing& c, size_t layers, const Blo
 Chosen choose_by_blocks(const Choosing& c, std::span<const std::string> names,
                         const BlockOptions& o) {
   need_text(c);
-  if (std::isfinite(room(c, budget::kLoss))) {
-    fail(ErrorKind::kUsage,
-         "this method goes by errors of outputs, which say nothing of divergence or perplexity: it "
-         "takes limits on bytes and time");
-  }
   LayerProblem p = layer_problem(c, names);
+  const budget::Goal goal{.within = layer_limits(c, p)};
   const size_t layers = p.parts.size();
-  const auto in_layers = [&](size_t first, std::span<const size_t> chosen) {
-    Chosen all = p.others;
-    for (size_t l = 0; l < chosen.size(); ++l) {
-      for (const size_t i : p.parts[first + l]) {
-        all[i] = candidate_named(c.problem.parts[i], names, chosen[l]);
-      }
-    }
-    return all;
-  };
   const auto error = [&](const budget::Block& block, std::span<const size_t> chosen) {
-    return c.stream_error(block.first, block.last, in_layers(block.first, chosen), o.windows);
+    return c.stream_error(block.first, block.last, of_layers(c, p, names, block.first, chosen),
+                          o.windows);
   };
   for (size_t l = 0; l < layers; ++l) {
     for (size_t j = 0; j < names.size(); ++j) {
@@ -251,18 +301,7 @@ Chosen choose_by_blocks(const Choosing& c, std::span<const std::string> names,
     }
   }
   const budget::Blocks joined(p.problem, blocks_of(c, layers, o), error, 4096, c.progress);
-  budget::Goal goal;
-  for (size_t k = 0; k < 2; ++k) {
-    const std::string& resource = p.problem.resources[k];
-    const double most = room(c, resource);
-    if (std::isinf(most)) continue;
-    if (most < p.apart.costs[k]) {
-      fail(ErrorKind::kLimit, "{}: at most {} cannot be met, embedding and head alone take {:.0f}",
-           resource, most, p.apart.costs[k]);
-    }
-    goal.within.push_back({resource, most - p.apart.costs[k]});
-  }
-  return in_layers(0, joined.chosen(budget::solve(joined.problem(), goal).chosen));
+  return of_layers(c, p, names, 0, joined.chosen(budget::solve(joined.problem(), goal).chosen));
 }
 
 void use_q_vlm(const Values& values, Plan& plan) {
@@ -302,24 +341,25 @@ Recipe evopress() {
   r.compose = "uniform(2 … 5, group=128, zero=true), one of them for each matrix";
   r.differs =
       "the first parent is the choice of the least sum of expected divergences, not of equal "
-      "levels; "
-      "a limit counts bytes, so that several small matrices may pay for a large one; single "
-      "matrices "
-      "are dropped, not whole blocks; all forms of the model stay in memory while it evolves.";
+      "levels; a limit counts bytes, so that several small matrices may pay for a large one; "
+      "single matrices or whole layers are dropped, not attention apart from the rest; all forms "
+      "of the model stay in memory while it evolves.";
   r.verified =
       "recipe tests on the reference model, half of its layers at the bytes of 3 bits: less "
       "divergence on held-out text than equal bits and than dynamic programming over summed "
-      "squared "
-      "errors of matrices and of outputs, and two choices of which the one with more error loses "
-      "less. At 3.3 bits of the whole file (divergence): equal bits 0.052, summed squared errors "
+      "squared errors of matrices and of outputs, and two choices of which the one with more error "
+      "loses less; of the 28 pairs of layers that may be left out, it finds the best or the second "
+      "best. At 3.3 bits of the whole file (divergence): equal bits 0.052, summed squared errors "
       "0.052, evolution from equal bits 0.032 after 10 generations. Summed expected divergences "
-      "give "
-      "0.0255, and 10 generations from there found nothing better.";
+      "give 0.0255, and 10 generations from there found nothing better.";
   r.example = "pith compress lm --recipe evopress --bits 3.2";
   r.parts = {"budget/evolve.h", "weights/allocation.h", "fit/feedback.h"};
   r.options = {{"levels", "2+3+4+5",
                 "bits, pruned shares as 60%, ranks as rank25%, or drop, with + between them"},
                kGroup,
+               {"unit", "matrix",
+                "what gets a level: matrix, or layer, all of whose matrices get the "
+                "same (with drop among the levels: which layers to leave out)"},
                {"generations", "40", "of offspring, at most"},
                {"offspring", "16", "in each, at least 4"},
                {"windows", "8", "of calibration text that the last of a generation are run on"},
