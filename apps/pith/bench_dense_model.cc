@@ -97,7 +97,11 @@ audit::Loss DenseModel::loss(std::span<const int32_t> ids) {
 
 audit::Evaluation DenseModel::compare(const fs::path& file, std::span<const int32_t> ids,
                                       const Watch& watch) {
-  const model::LanguageModel subject = model::make_model(DecodedWeights(file));
+  return compare(model::make_model(DecodedWeights(file)), ids, watch);
+}
+
+audit::Evaluation DenseModel::compare(const model::LanguageModel& subject,
+                                      std::span<const int32_t> ids, const Watch& watch) {
   model::Session session(subject, protocol_.context, protocol_.threads);
   audit::PerplexityOptions options = protocol_;
   options.each = watch.each;

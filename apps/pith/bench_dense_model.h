@@ -54,6 +54,9 @@ class DenseModel {
 
   audit::Evaluation compare(const std::filesystem::path& file, std::span<const int32_t> ids,
                             const Watch& watch = {});
+  // A model as it runs, its inputs rounded as its products want them.
+  audit::Evaluation compare(const model::LanguageModel& subject, std::span<const int32_t> ids,
+                            const Watch& watch = {});
 
  private:
   uint64_t weights_;

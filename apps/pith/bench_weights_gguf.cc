@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include "bench_data.h"
+#include "bench_dense_model.h"
 #include "bench_weights_peer.h"
 #include "pith/archive/writer.h"
 #include "pith/base/error.h"
@@ -42,7 +43,8 @@ class GgufBench {
         peer_(inputs, importance_windows, folder_ / "llama.cpp"),
         model_(model::load_model(inputs.model)),
         calibration_(inputs.calibration),
-        text_(weights::calibration_text(model_, io::as_text(calibration_.bytes()))) {}
+        text_(weights::calibration_text(model_, io::as_text(calibration_.bytes()))),
+        dense_(inputs.model, options.windows) {}
 
   void run() {
     fs::create_directories(folder_ / "gguf");
@@ -84,23 +86,25 @@ class GgufBench {
 
   const weights::CalibrationStatistics& statistics() {
     if (!statistics_) {
-      const weights::CompressModelOptions usual;
       const uint64_t windows =
-          std::clamp<uint64_t>(usual.gradient_tokens / text_.length, 1, text_.count());
+          std::clamp<uint64_t>(weights::kGradientTokens / text_.length, 1, text_.count());
       statistics_ =
           weights::calibrate(model_, std::span(text_.windows).first(windows * text_.length),
-                             text_.length, {.gradient_tokens = usual.gradient_tokens});
+                             text_.length, {.gradient_tokens = weights::kGradientTokens});
     }
     return *statistics_;
   }
 
-  // Windows of the text for llama.cpp, bos in front of each.
-  fs::path ids_of(const std::string& name) const {
+  std::vector<int32_t> text_ids(const std::string& name) const {
     const MappedFile file(shared_data() / "text" / (name + ".txt"));
     // Of windows that nobody reads no ids are needed: few tokens have more than eight bytes.
-    const auto all = model::text_ids(
+    return model::text_ids(
         model_, io::as_text(file.bytes()).substr(0, 8 * kPredictions * (options_.windows + 1)),
         {.add_bos = false});
+  }
+
+  // Windows of the text for llama.cpp, bos in front of each.
+  fs::path ids_file(const std::string& name, std::span<const int32_t> all) const {
     std::vector<int32_t> ids;
     for (uint64_t w = 0; w < std::min(options_.windows, all.size() / kPredictions); ++w) {
       ids.push_back(model_.tokenizer()->bos().value_or(0));
@@ -116,13 +120,14 @@ class GgufBench {
 
   void measure(const std::string& text) {
     if (pairs_.empty()) return;
-    report_.section(fmt::format("GGUF files of the same types, run by llama.cpp: {}", text));
+    report_.section(fmt::format("GGUF files of the same types: {}", text));
     report_.note(
         fmt::format("KL from the model in f32; {} windows of {} predictions, bos in front of each; "
                     "llama.cpp's files with its importance matrix, pith's by pith compress "
-                    "--forms-of and pith export",
+                    "--forms-of and pith export, both run by llama.cpp, and pith's by pith run",
                     options_.windows, kPredictions));
-    const fs::path ids = ids_of(text), plain = folder_ / "gguf/f32.gguf",
+    const std::vector<int32_t> tokens = text_ids(text);
+    const fs::path ids = ids_file(text, tokens), plain = folder_ / "gguf/f32.gguf",
                    logits = folder_ / "gguf/logits.f32";
     if (!fs::exists(plain)) {
       model::export_gguf(inputs_.bare, plain, {.type = DType::kF32, .threads = 0});
@@ -133,17 +138,21 @@ class GgufBench {
     run.save.clear();
     run.reference = logits;
     Table table({"types", "llama.cpp bytes", "pith bytes", "llama.cpp KL", "pith KL",
-                 "KL, pith to llama.cpp", "llama.cpp perplexity", "pith perplexity",
+                 "KL, pith to llama.cpp", "pith KL, run by pith",
+                 "that to llama.cpp's by llama.cpp", "llama.cpp perplexity", "pith perplexity",
                  "llama.cpp same top %", "pith same top %"});
     for (const Pair& p : pairs_) {
       report_.status(fmt::format("llama.cpp runs {}", p.mix));
       const PeerScore theirs = peer_score(p.peer, run), ours = peer_score(p.own, run);
+      const double here = dense_.compare(model::load_model(p.own), tokens).divergence->kl.mean;
       table.add({bench::text(p.mix),
                  count(fs::file_size(p.peer)),
                  count(fs::file_size(p.own)),
                  {fmt::format("{:.3g}", theirs.kl), theirs.kl},
                  {fmt::format("{:.3g}", ours.kl), ours.kl},
                  number(ours.kl / theirs.kl, 3),
+                 {fmt::format("{:.3g}", here), here},
+                 number(here / theirs.kl, 3),
                  number(theirs.perplexity, 3),
                  number(ours.perplexity, 3),
                  number(100 * theirs.same_best, 2),
@@ -161,6 +170,7 @@ class GgufBench {
   model::LanguageModel model_;
   MappedFile calibration_;
   weights::CalibrationText text_;
+  DenseModel dense_;
   std::optional<weights::CalibrationStatistics> statistics_;
   std::vector<Pair> pairs_;
 };
