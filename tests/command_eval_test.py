@@ -66,9 +66,13 @@ class Eval(LanguageModelTest):
         self.assertEqual(result["reference"]["loss"], alone["loss"])
         self.assertAlmostEqual(divergence["loss_difference"]["mean"], result["loss"]["mean"] - alone["loss"]["mean"])
         self.assertEqual(len(divergence["changed"]), 4)
+        harm = result["harm"]
+        self.assertAlmostEqual(harm["all"]["kl"], divergence["kl"]["mean"])
+        self.assertAlmostEqual(harm["all"]["flips"], 1 - divergence["same_best"]["mean"])
+        self.assertEqual(sum(g["tokens"] for g in harm["by"]["class"]), harm["all"]["tokens"])
         self.assertEqual(divergence["changed"][0]["kl"], divergence["kl_max"])
         text = self.ok("eval", "other", "--against", "lm", "--text", "book.txt", *options).stdout.decode()
-        for word in ("KL divergence", "99.9%", "same most probable token", "2 windows of 64", "bos", "changed most"):
+        for word in ("KL divergence", "99.9%", "same most probable token", "2 windows of 64", "bos", "changed most", "Whom it hurt"):
             self.assertIn(word, text)
 
     def test_text_from_standard_input(self):

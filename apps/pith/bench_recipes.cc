@@ -150,7 +150,7 @@ class RecipesBench {
       const auto each = [&](const audit::ScoredToken& t) { tokens.push_back(t); };
       const audit::Evaluation e = dense_.compare(file, ids_, {each, stages(current_)("comparing")});
       const audit::HarmOptions harm{.risen = options_.risen};
-      add_measured(row, e, audit::find_harm(tokens, groupings_, harm), options_.risen);
+      add_measured(row, e, audit::find_harm(tokens, groupings_, harm), harm);
     });
     if (!options_.keep_archives) fs::remove(file);
     return refusal.empty() ? row : failed_row(w, refusal);

@@ -92,7 +92,7 @@ Json asked_row(const Contestant& contestant, double bits);
 void add_made(Json& row, const RecipesOptions& options, const Contestant& contestant,
               const MadeArchive& made, uint64_t weights);
 void add_measured(Json& row, const audit::Evaluation& evaluation, const audit::Harm& harm,
-                  double risen);
+                  const audit::HarmOptions& options);
 
 // Tables for people, and the picture.
 void report_rows(const RecipesOptions& options, const std::vector<Json>& rows, Report& report);

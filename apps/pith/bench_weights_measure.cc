@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "harm_report.h"
 #include "pith/base/file.h"
 #include "pith/base/hash.h"
 
@@ -9,12 +10,6 @@ namespace pith::bench {
 namespace {
 
 namespace fs = std::filesystem;
-
-Json measured_json(const audit::Measured& m) {
-  Json j = {{"mean", m.mean}};
-  if (m.interval) j["interval"] = {m.interval->low, m.interval->high};
-  return j;
-}
 
 audit::Measured measured_of(const Json& j) {
   audit::Measured m;
@@ -62,8 +57,8 @@ WeightFigures WeightMeasurer::recall(const std::string& hash, size_t text) const
 }
 
 void WeightMeasurer::remember(const std::string& hash, size_t text, const WeightFigures& f) {
-  results_[key(hash, text)] = {{"kl", measured_json(f.kl)},
-                               {"same_best", measured_json(f.same_best)},
+  results_[key(hash, text)] = {{"kl", command::mean_json(f.kl)},
+                               {"same_best", command::mean_json(f.same_best)},
                                {"loss", f.loss},
                                {"perplexity", f.perplexity},
                                {"perplexity_error", f.perplexity_error}};

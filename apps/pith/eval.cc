@@ -1,6 +1,9 @@
 // pith eval: how well a language model predicts a text, alone or beside another model.
 #include "eval.h"
 
+#include <array>
+#include <vector>
+
 #include "command.h"
 #include "message.h"
 #include "options.h"
@@ -40,10 +43,17 @@ Measurements measure(const EvalArguments& a) {
   options.progress = bar.callback();
   std::optional<bool> bos;
   if (a.bos || a.no_bos) bos = a.bos;
+  std::vector<audit::ScoredToken> tokens;
+  options.each = [&](const audit::ScoredToken& t) { tokens.push_back(t); };
   Measurements m{audit::evaluate_text(subject, text_of(a.text), options, bos,
-                                      reference ? &*reference : nullptr)};
+                                      reference ? &*reference : nullptr),
+                 {}};
   bar.clear();
   m.seconds = bar.seconds();
+  if (reference) {
+    const std::array groupings = {audit::groups_by_class(m.tokenizer)};
+    m.harm = audit::find_harm(tokens, groupings);
+  }
   return m;
 }
 

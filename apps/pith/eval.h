@@ -6,6 +6,7 @@
 
 #include "output.h"
 #include "pith/audit/evaluate_text.h"
+#include "pith/audit/harm.h"
 
 namespace pith::command {
 
@@ -17,6 +18,7 @@ struct EvalArguments {
 };
 
 struct Measurements : audit::TextEvaluation {
+  std::optional<audit::Harm> harm;  // beside a reference
   double seconds = 0;
 };
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "eval.h"
+#include "harm_report.h"
 #include "message.h"
 #include "pith/io/text.h"
 #include "table.h"
@@ -160,6 +161,7 @@ Json eval_json(const EvalArguments& a, const Measurements& m) {
                      {"probability_change_absolute", d.mean_absolute_change},
                      {"probability_change_rms", d.root_mean_square_change},
                      {"changed", changed_json(m)}};
+  if (m.harm) j["harm"] = harm_json(*m.harm, {});
   return j;
 }
 
@@ -172,6 +174,7 @@ std::string eval_text(const EvalArguments& a, const Measurements& m) {
   text += losses.text();
   if (e.divergence) {
     text += fmt::format("\n{}{}", divergence_text(*e.divergence), changed_text(m));
+    if (m.harm) text += fmt::format("\nWhom it hurt\n{}", harm_text(*m.harm, {}));
   }
   return text;
 }
