@@ -13,7 +13,7 @@ COMMANDS = ("compress", "calibrate", "decompress", "inspect", "verify", "recover
 LIMITS = re.compile(r"pith calibrate|--(bits|size|ratio|kl|perplexity|latency|choose|forms-of|frontier) ")
 RECIPES = re.compile(r"--recipe (?!zipnn|checkpoint-prediction)")
 # Of the reference model one layer, and little text.
-LITTLE = r" --keep 'layers\.[1-7]|embed' --tokens 128"
+LITTLE = r" --keep 'layers\.[1-7]|embed' --calibrate little.txt --tokens 128"
 
 
 def help_examples(text):
@@ -42,6 +42,7 @@ class Examples(LanguageModelTest):
         self.write("step-2000.safetensors", next_step(self.model))
         self.ok("compress", "step-1000.safetensors", "-o", "step-1000.pith")
         os.symlink(self.lm, self.dir / "small")
+        self.write("little.txt", (REPOSITORY / "docs/command.md").read_bytes()[:4000])
         if "compress" in command.replace("decompress", "") and "--rebase" not in command:
             return
         self.ok("compress", "model.safetensors")

@@ -67,7 +67,7 @@ TEST(PruningQuality, ArmorLosesLessThanItsStartsAndSparseGpt) {
     others = std::min(others, other.divergence);
   }
   Outcome before{others, 0, {}};
-  for (const char* block : {"8", "16", "32"}) {
+  for (const char* block : {"8", "32"}) {
     const Outcome ours = of_recipe("armor", {{"block", block}}, kButAttention);
     EXPECT_LT(ours.divergence, before.divergence) << block;
     EXPECT_GT(ours.bytes, before.bytes) << block;  // of the wrappers
