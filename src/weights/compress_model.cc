@@ -460,6 +460,7 @@ CompressedModel ModelCompressor::compress(const Limits& limits) {
     out = s.fit(s.choose(limits));
   }
   if (!out.measured) out.measured = s.measure(out);
+  s.model.release();  // whoever writes the archive reads the files by itself
   return out;
 }
 
