@@ -133,6 +133,12 @@ void add_how(CLI::App* c, CompressArguments& a) {
                 "with --form or limits: fold rotations into the model's weights first: none "
                 "(default), values, hadamard or learned (docs/rotations.md)")
       ->type_name("HOW");
+  c->add_option(
+       "--smooth", a.smooth,
+       "with --form or limits: even out the channels that norms give by their size to this "
+       "power (0.5 is good; 0: no), for what runs on inputs of 8 bits (docs/rotations.md)")
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("POWER");
   add_threads(c, a.threads);
 }
 

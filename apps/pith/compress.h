@@ -30,7 +30,8 @@ struct CompressArguments {
   std::string forms_of;               // a model whose matrices have the forms that are wanted
   std::string calibration;            // a text, or statistics; empty: the text that Pith comes with
   std::string rotate;                 // empty: none
-  uint64_t tokens = 0;                // of calibration; 0: by the size of the model
+  double smooth = 0;
+  uint64_t tokens = 0;  // of calibration; 0: by the size of the model
   int threads = 0;
   bool fast = false, max = false, force = false, keep = false, remove = false, to_stdout = false;
   bool quiet = false, verbose = false, json = false, rebase = false, dry_run = false;
@@ -117,7 +118,9 @@ void compress_frontier(const CompressArguments& arguments, CompressPlan& plan);
 // Throws kUsage for arguments that do not go together.
 CompressPlan plan_compress(const CompressArguments& arguments);
 
-// --rotate: puts the rotated model in place of the inputs.
+// Whether --rotate or --smooth read a text.
+bool reads_text(const CompressArguments& arguments);
+// --rotate, --smooth: puts the changed model in place of the inputs.
 void rotate_inputs(const CompressArguments& arguments, CompressPlan& plan);
 // Throws kUsage for what does not go with it.
 void check_rotation(const CompressArguments& arguments, const CompressPlan& plan);

@@ -188,7 +188,7 @@ void keep_model_files(const CompressArguments& a, CompressPlan& plan) {
 
 void check_fit(const CompressArguments& a, const CompressPlan& plan) {
   if (!fits_model(a, plan)) {
-    if ((!a.calibration.empty() || a.tokens > 0) && a.rotate != "learned") {
+    if ((!a.calibration.empty() || a.tokens > 0) && !reads_text(a)) {
       usage("--calibrate and --tokens belong to a limit: --bits, --size, --ratio, --kl, …");
     }
     return;

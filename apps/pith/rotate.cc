@@ -1,4 +1,4 @@
-// pith compress --rotate: a model's weights in coordinates that are better to round in.
+// pith compress --rotate, --smooth: a model's weights in coordinates that are better to round in.
 #include <memory>
 #include <utility>
 
@@ -12,12 +12,16 @@ namespace {
 
 using weights::RotateBy;
 
-std::optional<RotateBy> way_of(const CompressArguments& a) {
-  if (a.rotate.empty() || a.rotate == "none") return std::nullopt;
+RotateBy way_of(const CompressArguments& a) {
+  if (a.rotate.empty() || a.rotate == "none") return RotateBy::kNothing;
   if (a.rotate == "values") return RotateBy::kValues;
   if (a.rotate == "hadamard") return RotateBy::kHadamard;
   if (a.rotate == "learned") return RotateBy::kLearned;
   fail(ErrorKind::kUsage, "--rotate: '{}' is not one of none, values, hadamard, learned", a.rotate);
+}
+
+bool changes_coordinates(const CompressArguments& a) {
+  return way_of(a) != RotateBy::kNothing || a.smooth > 0;
 }
 
 // The form that a learned rotation is to suit, if one is named.
@@ -36,7 +40,8 @@ std::string text_of(const CompressArguments& a) {
   const MappedFile file(a.calibration);
   if (archive::Archive::is_archive(file.bytes())) {
     fail(ErrorKind::kUsage,
-         "{}: statistics are of the model as it was; --rotate changes it, and needs a text",
+         "{}: statistics are of the model as it was; --rotate and --smooth change it, and need a "
+         "text",
          a.calibration);
   }
   return {file.bytes().begin(), file.bytes().end()};
@@ -44,21 +49,33 @@ std::string text_of(const CompressArguments& a) {
 
 }  // namespace
 
+bool reads_text(const CompressArguments& a) {
+  return way_of(a) == RotateBy::kLearned || a.smooth > 0;
+}
+
 void check_rotation(const CompressArguments& a, const CompressPlan& plan) {
-  if (!way_of(a)) return;
+  if (!changes_coordinates(a)) return;
   const auto refuse = [](std::string_view text) { fail(ErrorKind::kUsage, "{}", text); };
   if (a.forms.empty() && !fits_model(a, plan)) {
-    refuse("--rotate goes with --form, a limit or a recipe for matrices: nothing is rounded else");
+    refuse(
+        "--rotate and --smooth go with --form, a limit or a recipe for matrices: nothing is "
+        "rounded "
+        "else");
   }
-  if (a.inputs.size() != 1 || a.inputs[0] == "-") refuse("--rotate is for one model, by its name");
-  if (a.rebase || !a.bases.empty()) refuse("--rotate does not go with --rebase or --base");
-  if (!a.forms_of.empty()) refuse("--rotate does not go with --forms-of");
+  if (a.inputs.size() != 1 || a.inputs[0] == "-") {
+    refuse("--rotate and --smooth are for one model, by its name");
+  }
+  if (a.rebase || !a.bases.empty()) {
+    refuse("--rotate and --smooth do not go with --rebase or --base");
+  }
+  if (!a.forms_of.empty() && way_of(a) > RotateBy::kValues) {
+    refuse("--rotate of the stream does not go with --forms-of, which has no type for a new head");
+  }
 }
 
 void rotate_inputs(const CompressArguments& a, CompressPlan& plan) {
-  const std::optional<RotateBy> by = way_of(a);
-  if (!by) return;
-  weights::RotateOptions options{.by = *by, .threads = a.threads};
+  if (!changes_coordinates(a)) return;
+  weights::RotateOptions options{.by = way_of(a), .smooth = a.smooth, .threads = a.threads};
   if (auto rounding = rounding_of(a)) options.rounding = *rounding;
   if (a.tokens > 0) options.size.tokens = a.tokens;
   std::unique_ptr<ProgressBar> bar;
@@ -67,7 +84,7 @@ void rotate_inputs(const CompressArguments& a, CompressPlan& plan) {
     bar = std::make_unique<ProgressBar>(stage, a.quiet, ProgressUnit::kOther);
     return bar->callback();
   };
-  const std::string text = *by == RotateBy::kLearned || fits_model(a, plan) ? text_of(a) : "";
+  const std::string text = reads_text(a) || fits_model(a, plan) ? text_of(a) : "";
   plan.rotated = weights::rotated_model(a.inputs[0], std::move(plan.inputs), text, options);
   plan.inputs = plan.rotated->inputs;
 }

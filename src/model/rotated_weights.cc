@@ -38,6 +38,21 @@ bool ends_with_any(std::string_view name, std::initializer_list<std::string_view
   return std::ranges::any_of(ends, [&](std::string_view end) { return name.ends_with(end); });
 }
 
+void require_scales(const std::vector<std::vector<float>>& all, const DecoderConfig& config) {
+  if (all.size() != uint64_t{config.layers} * 2) {
+    fail(ErrorKind::kUsage, "scales of {} norms for {} layers of two", all.size(), config.layers);
+  }
+  for (const std::vector<float>& scales : all) {
+    if (scales.size() != config.width) {
+      fail(ErrorKind::kUsage, "{} scales of {} channels", scales.size(), config.width);
+    }
+    for (const float s : scales) {
+      if (std::isnormal(s) && s > 0) continue;
+      fail(ErrorKind::kUsage, "a channel cannot be scaled by {}", s);
+    }
+  }
+}
+
 void require_rotation(const Matrix& m, uint64_t size, std::string_view what) {
   if (m.shape != Shape{size, size}) {
     fail(ErrorKind::kUsage, "a rotation of {} is {} x {}, not {} x {}", what, m.shape.rows,
@@ -50,6 +65,12 @@ void require_rotation(const Matrix& m, uint64_t size, std::string_view what) {
     if (!(std::abs(gram.values[i] - wanted) < kOrthogonal)) {
       fail(ErrorKind::kUsage, "a rotation of {} is not orthogonal", what);
     }
+  }
+}
+
+void scale_columns(Matrix& m, std::span<const float> scales) {
+  for (uint64_t r = 0; r < m.shape.rows; ++r) {
+    for (uint64_t c = 0; c < m.shape.cols; ++c) m.row(r)[c] *= scales[c];
   }
 }
 
@@ -77,7 +98,8 @@ struct RotatedWeights::Part {
   };
   Role role = Role::kOther;
   uint32_t layer = 0;
-  std::string norm = {};  // that a reader stands behind
+  std::string norm = {};                       // that a reader stands behind
+  const std::vector<float>* scales = nullptr;  // of that norm, or of this; null: none
 };
 
 RotatedWeights::Part RotatedWeights::part_of(std::string_view name) const {
@@ -96,12 +118,16 @@ RotatedWeights::Part RotatedWeights::part_of(std::string_view name) const {
   const std::string at = fmt::format("{}{}.", kLayers, layer);
   const std::string norm = at + "input_layernorm.weight";
   const std::string second = at + "post_attention_layernorm.weight";
-  if (name == norm || name == second) return {Role::kNorm, layer};
+  const auto scales = [&](size_t which) {
+    return rotation_.scales.empty() ? nullptr : &rotation_.scales[layer * 2 + which];
+  };
+  if (name == norm) return {Role::kNorm, layer, {}, scales(0)};
+  if (name == second) return {Role::kNorm, layer, {}, scales(1)};
   if (tail.starts_with(".self_attn.")) {
     if (ends_with_any(tail, {".q_proj.weight", ".k_proj.weight"})) {
-      return {Role::kReader, layer, norm};
+      return {Role::kReader, layer, norm, scales(0)};
     }
-    if (tail.ends_with(".v_proj.weight")) return {Role::kValues, layer, norm};
+    if (tail.ends_with(".v_proj.weight")) return {Role::kValues, layer, norm, scales(0)};
     if (tail.ends_with(".v_proj.bias")) return {Role::kValuesBias, layer};
     if (tail.ends_with(".o_proj.weight")) return {Role::kAttended, layer};
     if (tail.ends_with(".o_proj.bias")) return {Role::kWriterBias, layer};
@@ -110,7 +136,7 @@ RotatedWeights::Part RotatedWeights::part_of(std::string_view name) const {
   if (!tail.starts_with(".mlp.") && !tail.starts_with(".block_sparse_moe.")) return {};
   if (ends_with_any(tail, {".gate_proj.weight", ".up_proj.weight", ".w1.weight", ".w3.weight",
                            ".gate.weight", ".shared_expert_gate.weight"})) {
-    return {Role::kReader, layer, second};
+    return {Role::kReader, layer, second, scales(1)};
   }
   if (ends_with_any(tail, {".down_proj.weight", ".w2.weight"})) return {Role::kWriter, layer};
   if (tail.ends_with(".down_proj.bias")) return {Role::kWriterBias, layer};
@@ -132,6 +158,7 @@ RotatedWeights::RotatedWeights(const WeightSource& source, Rotation rotation, in
          rotation_.values.size(), config_.layers, config_.kv_heads);
   }
   for (const Matrix& m : rotation_.values) require_rotation(m, config_.head_size, "values");
+  if (!rotation_.scales.empty()) require_scales(rotation_.scales, config_);
 }
 
 std::vector<std::string> RotatedWeights::names() const {
@@ -151,16 +178,22 @@ uint64_t RotatedWeights::bytes() const {
 
 bool RotatedWeights::changes(std::string_view name) const {
   using Role = Part::Role;
-  const Role role = part_of(name).role;
+  const Part part = part_of(name);
+  const Role role = part.role;
   const bool values =
       !rotation_.values.empty() &&
       (role == Role::kValues || role == Role::kValuesBias || role == Role::kAttended);
   const bool of_stream = role != Role::kOther && role != Role::kValuesBias;
-  return values || (!rotation_.stream.values.empty() && of_stream);
+  return values || part.scales || (!rotation_.stream.values.empty() && of_stream);
+}
+
+FormPtr RotatedWeights::origin(std::string_view name) const {
+  const bool new_head = name == kHead && source_.config().tied_embeddings && changes(name);
+  return source_.form(new_head ? kEmbedding : name);
 }
 
 Matrix RotatedWeights::decode(std::string_view name) const {
-  const FormPtr form = source_.form(name);
+  const FormPtr form = origin(name);
   if (!form) fail(ErrorKind::kData, "{}: tensor {} is missing", where(), name);
   Matrix m = form::decode(*form);
   for (uint64_t i = 0; i < m.values.size(); ++i) {
@@ -171,15 +204,13 @@ Matrix RotatedWeights::decode(std::string_view name) const {
   return m;
 }
 
-void RotatedWeights::scale_columns(Matrix& m, const std::string& norm) const {
+void RotatedWeights::take_gain(Matrix& m, const std::string& norm) const {
   const Matrix gain = decode(norm);
   if (gain.values.size() != m.shape.cols) {
     fail(ErrorKind::kData, "{}: {} has {} elements for {} columns", where(), norm,
          gain.values.size(), m.shape.cols);
   }
-  for (uint64_t r = 0; r < m.shape.rows; ++r) {
-    for (uint64_t c = 0; c < m.shape.cols; ++c) m.row(r)[c] *= gain.values[c];
-  }
+  scale_columns(m, gain.values);
 }
 
 void RotatedWeights::rotate_columns(Matrix& m) const {
@@ -231,10 +262,9 @@ void RotatedWeights::rotate_value_bias(Matrix& m, uint32_t layer) const {
 FormPtr RotatedWeights::form(std::string_view name) const {
   using Role = Part::Role;
   if (!changes(name)) return source_.form(name);
-  const bool new_head = name == kHead && source_.config().tied_embeddings;
-  if (!new_head && !source_.form(name)) return nullptr;
+  if (!origin(name)) return nullptr;
   const Part part = part_of(name);
-  Matrix m = decode(new_head ? kEmbedding : name);
+  Matrix m = decode(name);
   const bool stream = !rotation_.stream.values.empty(), values = !rotation_.values.empty();
   const auto require = [&](uint64_t rows, uint64_t cols) {
     if (m.shape == Shape{rows, cols}) return;
@@ -246,7 +276,10 @@ FormPtr RotatedWeights::form(std::string_view name) const {
     case Role::kOther:
       break;
     case Role::kNorm:
-      std::ranges::fill(m.values, 1.0F);
+      if (stream) std::ranges::fill(m.values, 1.0F);
+      if (!part.scales) break;
+      require(1, width);
+      for (uint64_t c = 0; c < width; ++c) m.values[c] /= (*part.scales)[c];
       break;
     case Role::kWriterBias:  // a vector of the stream
     case Role::kEmbedding:
@@ -270,8 +303,9 @@ FormPtr RotatedWeights::form(std::string_view name) const {
     case Role::kReader:
     case Role::kValues:
       require(part.role == Role::kValues ? config_.kv_heads * size : m.shape.rows, width);
-      if (stream) scale_columns(m, part.norm);
+      if (stream) take_gain(m, part.norm);
       if (stream) rotate_columns(m);
+      if (part.scales) scale_columns(m, *part.scales);
       if (values && part.role == Role::kValues) rotate_value_rows(m, part.layer);
       break;
   }

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "pith/base/error.h"
 #include "pith/fit/rotation.h"
 #include "reference_decoder.h"
 #include "testing_model.h"
+#include "tokenizer_testing.h"
 
 namespace pith::model {
 namespace {
@@ -22,20 +22,15 @@ Rotation rotations(const DecoderConfig& c, bool stream, bool values) {
   return r;
 }
 
-double farthest(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(double{a[i]} - b[i]));
-  return worst;
-}
-
-std::string refusal(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const Error& e) {
-    return e.what();
+// From 0.4 to 2.4, each channel its own.
+std::vector<std::vector<float>> some_scales(const DecoderConfig& c) {
+  std::vector<std::vector<float>> all(c.layers * 2, std::vector<float>(c.width));
+  for (size_t n = 0; n < all.size(); ++n) {
+    for (size_t i = 0; i < c.width; ++i) {
+      all[n][i] = 0.4F + 2 * static_cast<float>((i * 7 + n * 5) % 11) / 10;
+    }
   }
-  return "";
+  return all;
 }
 
 TEST(RotatedWeights, ComputeTheSameInEveryArchitecture) {
@@ -48,12 +43,14 @@ TEST(RotatedWeights, ComputeTheSameInEveryArchitecture) {
       if (a == Architecture::kLlama) c.qkv_bias = c.output_bias = c.mlp_bias = true;
       const MemoryWeights weights(c, random_tensors(c));
       const auto wanted = logits_of(make_model(weights));
-      for (const auto& [stream, values] :
-           {std::pair{true, true}, std::pair{true, false}, std::pair{false, true}}) {
-        const RotatedWeights rotated(weights, rotations(c, stream, values));
+      for (const int what : {1, 2, 3, 4, 7}) {
+        const bool stream = what & 1, values = what & 2, scaled = what & 4;
+        Rotation rotation = rotations(c, stream, values);
+        if (scaled) rotation.scales = some_scales(c);
+        const RotatedWeights rotated(weights, std::move(rotation));
         EXPECT_EQ(rotated.config().tied_embeddings, tied && !stream);
         EXPECT_LT(farthest(logits_of(make_model(rotated)), wanted), 1e-4)
-            << hf_name(a) << tied << stream << values;
+            << hf_name(a) << tied << what;
       }
     }
   }
@@ -71,6 +68,15 @@ TEST(RotatedWeights, ChangeWhatTheyMustAndNothingElse) {
     if (!changes) {
       EXPECT_EQ(values.form(name), weights.form(name)) << name;
     }
+  }
+  const RotatedWeights scaled(weights, {.stream = {}, .values = {}, .scales = some_scales(c)});
+  EXPECT_EQ(scaled.names(), weights.names());
+  for (const std::string& name : scaled.names()) {
+    const bool changes = name.ends_with("layernorm.weight") || name.find("q_proj.w") != name.npos ||
+                         name.find("k_proj.w") != name.npos || name.find("v_proj.w") != name.npos ||
+                         name.find("gate_proj.w") != name.npos ||
+                         name.find("up_proj.w") != name.npos;
+    EXPECT_EQ(scaled.changes(name), changes) << name;
   }
   const RotatedWeights all(weights, rotations(c, true, true));
   EXPECT_EQ(all.names().size(), weights.names().size() + 1);
@@ -108,7 +114,7 @@ TEST(RotatedWeights, RefuseWhatCannotBe) {
   Tensors tensors = random_tensors(c);
   const MemoryWeights weights(c, tensors);
   const auto with = [&](Rotation r) {
-    return refusal([&] { RotatedWeights(weights, std::move(r)); });
+    return message_of([&] { RotatedWeights(weights, std::move(r)); });
   };
   EXPECT_EQ(with({.stream = hadamard_rotation(32, 1), .values = {}}),
             "a rotation of the residual stream is 32 x 32, not 44 x 44");
@@ -120,13 +126,23 @@ TEST(RotatedWeights, RefuseWhatCannotBe) {
             "1 rotations of values for 3 layers of 2 heads");
   EXPECT_NE(with({.stream = {}, .values = std::vector<form::Matrix>(6)}), "");
 
+  auto scales = some_scales(c);
+  scales[5][43] = 0;
+  EXPECT_EQ(with({.stream = {}, .values = {}, .scales = scales}),
+            "a channel cannot be scaled by 0");
+  scales[5].pop_back();
+  EXPECT_EQ(with({.stream = {}, .values = {}, .scales = scales}), "43 scales of 44 channels");
+  scales.pop_back();
+  EXPECT_EQ(with({.stream = {}, .values = {}, .scales = scales}),
+            "scales of 5 norms for 3 layers of two");
+
   tensors["model.layers.1.mlp.up_proj.weight"].values[5] = NAN;
   tensors["model.layers.2.input_layernorm.weight"].values[1] = INFINITY;
   const MemoryWeights damaged(c, tensors);
   const RotatedWeights rotated(damaged, rotations(c, true, true));
-  EXPECT_EQ(refusal([&] { rotated.form("model.layers.1.mlp.up_proj.weight"); }),
+  EXPECT_EQ(message_of([&] { rotated.form("model.layers.1.mlp.up_proj.weight"); }),
             "memory: tensor model.layers.1.mlp.up_proj.weight cannot be rotated: element 5 is nan");
-  EXPECT_EQ(refusal([&] { rotated.form("model.layers.2.self_attn.k_proj.weight"); }),
+  EXPECT_EQ(message_of([&] { rotated.form("model.layers.2.self_attn.k_proj.weight"); }),
             "memory: tensor model.layers.2.input_layernorm.weight cannot be rotated: element 1 is "
             "inf");
 }

@@ -351,4 +351,12 @@ inline std::vector<float> logits_of(const LanguageModel& model) {
   return {m.data, m.data + m.shape.size()};
 }
 
+// The largest difference of two lists of one length.
+inline double farthest(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(double{a[i]} - b[i]));
+  return worst;
+}
+
 }  // namespace pith::model::testing

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "input_scales.h"
 #include "learned_rotation.h"
 #include "pith/base/error.h"
 #include "pith/base/float_elements.h"
@@ -27,7 +28,7 @@ struct Rotated {
   std::unique_ptr<RotatedWeights> weights;
 };
 
-// What a tensor is stored as: floats, or as it was.
+// What a tensor that is not changed is stored as: floats, or as it was.
 DType type_of(const form::Form& form) {
   const form::Expression expression = form.expression();
   for (const DType type : {DType::kF16, DType::kBF16}) {
@@ -49,8 +50,9 @@ class RotatedFile final : public Source {
       : rotated_(std::move(rotated)), mode_(mode) {
     std::vector<io::TensorInfo> all;
     for (const std::string& name : rotated_->weights->names()) {
-      const form::FormPtr form = form_of(name);
-      all.push_back({name, type_of(*form), shape_of(name, form->shape())});
+      const form::FormPtr origin = rotated_->weights->origin(name);
+      const DType type = rotated_->weights->changes(name) ? DType::kF32 : type_of(*origin);
+      all.push_back({name, type, shape_of(name, origin->shape())});
     }
     std::vector<io::TensorInfo> ordered;
     for (const size_t i : io::safetensors_order(all)) ordered.push_back(all[i]);
@@ -92,16 +94,10 @@ class RotatedFile final : public Source {
   }
 
  private:
-  form::FormPtr form_of(const std::string& name) const {
-    form::FormPtr form = rotated_->weights->form(name);
-    if (!form) fail(ErrorKind::kData, "{}: tensor {} is missing", rotated_->weights->where(), name);
-    return form;
-  }
-
   // The one that was asked for last is at hand.
   ByteView tensor(const io::TensorRegion& region) {
     if (made_ == region.name) return bytes_;
-    const std::vector<float> values = form::decode(*form_of(region.name)).values;
+    const std::vector<float> values = form::decode(*rotated_->weights->form(region.name)).values;
     bytes_.resize(region.size);
     elements_from(values, region.dtype, false, bytes_);
     made_ = region.name;
@@ -219,21 +215,39 @@ class Inputs {
   uint64_t bytes_ = 0, weights_ = 0;
 };
 
+model::Rotation rotation_of(const WeightSource& source, std::string_view text,
+                            const RotateOptions& options) {
+  switch (options.by) {
+    case RotateBy::kNothing:
+      break;
+    case RotateBy::kValues:
+    case RotateBy::kHadamard:
+      return hadamard_rotations(source.config(), options.by == RotateBy::kHadamard, options.seed);
+    case RotateBy::kLearned:
+      return learned_rotation(source, text, options);
+  }
+  return {};
+}
+
 }  // namespace
 
 RotatedModel rotated_model(const std::filesystem::path& path, std::vector<Input> inputs,
                            std::string_view text, const RotateOptions& options) {
   if (options.seed == 0) fail(ErrorKind::kUsage, "a rotation needs a seed that is not 0");
+  if (!(options.smooth >= 0 && options.smooth <= 1)) {
+    fail(ErrorKind::kUsage, "channels are scaled by a power of 0 to 1, not {}", options.smooth);
+  }
   auto rotated = std::make_shared<Rotated>();
   rotated->source = model::open_weights(path);
   const WeightSource& source = *rotated->source;
   Inputs files(std::move(inputs), source.names());
-  const bool stream = options.by != RotateBy::kValues;
-  rotated->weights = std::make_unique<RotatedWeights>(
-      source,
-      options.by == RotateBy::kLearned ? learned_rotation(source, text, options)
-                                       : hadamard_rotations(source.config(), stream, options.seed),
-      options.threads);
+  model::Rotation rotation = rotation_of(source, text, options);
+  if (options.smooth > 0) {
+    const RotatedWeights turned(source, rotation, options.threads);
+    rotation.scales = input_scales(model::make_model(turned), text, options);
+  }
+  const bool stream = !rotation.stream.values.empty();
+  rotated->weights = std::make_unique<RotatedWeights>(source, std::move(rotation), options.threads);
   model::LanguageModel model = model::make_model(*rotated->weights);
   const uint64_t weights = files.weights(), bytes = files.bytes();
   return {.model = std::move(model),

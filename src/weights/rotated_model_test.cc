@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "input_scales.h"
 #include "learned_rotation.h"
-#include "pith/base/error.h"
 #include "pith/fit/expression_fitter.h"
 #include "pith/fit/rotation.h"
 #include "testing_tiny.h"
@@ -11,8 +11,10 @@
 namespace pith::weights {
 namespace {
 
+using model::testing::farthest;
 using model::testing::Folder;
 using model::testing::logits_of;
+using model::testing::message_of;
 using testing::tiny;
 
 RotateOptions small(RotateBy by) {
@@ -23,24 +25,14 @@ RotateOptions small(RotateBy by) {
   return options;
 }
 
+RotateOptions smooth(double power) {
+  RotateOptions options = small(RotateBy::kNothing);
+  options.smooth = power;
+  return options;
+}
+
 std::vector<archive::Input> folder_inputs(const std::filesystem::path& folder) {
   return archive::expand_inputs(std::span(&folder, 1));
-}
-
-double farthest(const std::vector<float>& a, const std::vector<float>& b) {
-  EXPECT_EQ(a.size(), b.size());
-  double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(double{a[i]} - b[i]));
-  return worst;
-}
-
-std::string refusal(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 TEST(RotatedModel, AnArchiveOfItComputesTheSame) {
@@ -90,6 +82,29 @@ TEST(RotatedModel, LimitsCountTheModelAsItWas) {
   EXPECT_LT(farthest(logits_of(model::load_model(path)), logits_of(*tiny().model)), 0.1 * size);
 }
 
+// Channels of the attention's inputs that are all made as large by a power of one.
+TEST(RotatedModel, ScalesEvenTheChannelsOut) {
+  const std::filesystem::path folder = tiny().folder.path();
+  const auto spread = [](const model::LanguageModel& model) {
+    const auto scales = input_scales(model, default_calibration_text(), smooth(1));
+    double most = 1;
+    for (const auto& norm : scales) {
+      for (const float s : norm) most = std::max({most, double{s}, 1 / double{s}});
+    }
+    return most;
+  };
+  const RotatedModel before =
+      rotated_model(folder, folder_inputs(folder), default_calibration_text(), smooth(0));
+  const RotatedModel after =
+      rotated_model(folder, folder_inputs(folder), default_calibration_text(), smooth(1));
+  EXPECT_GT(spread(before.model), 1.2);
+  EXPECT_LT(spread(after.model), 1.01);
+  EXPECT_TRUE(after.model.config().tied_embeddings);
+  EXPECT_LT(farthest(logits_of(after.model), logits_of(*tiny().model)), 1e-3);
+  EXPECT_SAYS([&] { rotated_model(folder, folder_inputs(folder), "", smooth(1.5)); },
+              "by a power of 0 to 1, not 1.5");
+}
+
 TEST(RotatedModel, ShardsBecomeOneFile) {
   const Folder folder;
   model::DecoderConfig c = testing::tiny_config();
@@ -130,13 +145,12 @@ TEST(RotatedModel, RefusesWhatItCannotFold) {
   const std::filesystem::path folder = tiny().folder.path(), file = folder / "model.safetensors";
   // Without its config, which would have to say that the head is untied.
   EXPECT_EQ(
-      refusal([&] { rotated_model(file, folder_inputs(file), "", small(RotateBy::kHadamard)); }),
+      message_of([&] { rotated_model(file, folder_inputs(file), "", small(RotateBy::kHadamard)); }),
       "a rotation of the residual stream changes config.json too: name the model's folder");
-  EXPECT_EQ(
-      refusal([&] { rotated_model(file, folder_inputs(file), "", small(RotateBy::kValues)); }), "");
+  rotated_model(file, folder_inputs(file), "", small(RotateBy::kValues));  // need not say so
   const auto none = folder / "config.json";
   EXPECT_EQ(
-      refusal([&] { rotated_model(folder, folder_inputs(none), "", small(RotateBy::kValues)); }),
+      message_of([&] { rotated_model(folder, folder_inputs(none), "", small(RotateBy::kValues)); }),
       "there are no safetensors of a model to fold rotations into");
   const Folder other;
   const model::DecoderConfig c = testing::tiny_config();
@@ -144,7 +158,7 @@ TEST(RotatedModel, RefusesWhatItCannotFold) {
   model::testing::write_gguf(gguf, model::testing::gguf_metadata(c),
                              model::testing::gguf_tensors(c, model::testing::random_tensors(c)));
   EXPECT_EQ(
-      refusal([&] { rotated_model(gguf, folder_inputs(gguf), "", small(RotateBy::kValues)); }),
+      message_of([&] { rotated_model(gguf, folder_inputs(gguf), "", small(RotateBy::kValues)); }),
       "m.gguf: rotations are folded into models of safetensors; of a GGUF file they are not");
 }
 

@@ -1,5 +1,6 @@
-// A model with rotations folded into its weights, as the files that an archive gets: what rounds
-// its matrices loses less where few channels are larger than all others, and it computes the same.
+// A model with rotations, or scales of channels, folded into its weights, as the files that an
+// archive gets: what rounds its matrices or their inputs loses less where few channels are larger
+// than all others, and it computes the same.
 //
 //   RotatedModel r = rotated_model("model", inputs, text, {.by = RotateBy::kHadamard});
 //   ModelCompressor compressor(r.model, r.inputs, text, options);
@@ -20,6 +21,7 @@
 namespace pith::weights {
 
 enum class RotateBy : uint8_t {
+  kNothing,
   // Hadamard, in the heads of values alone: nothing else changes, embeddings stay tied.
   kValues,
   // Hadamard, the residual stream as well: norms become ones, and a tied head a tensor of its own.
@@ -30,10 +32,14 @@ enum class RotateBy : uint8_t {
 
 struct RotateOptions {
   RotateBy by = RotateBy::kHadamard;
+  // Channels of what the norms of layers give are scaled by their root mean square to this power,
+  // after the rotation; 0 to 1, 0: none.
+  double smooth = 0;
   uint64_t seed = 1;  // of the Hadamard transforms' signs; not 0
-  // What learned rotations are to suit, its text, and steps of the descent.
-  form::Expression rounding = form::parse("uniform(4, group=32)");
+  // What is read of the text, for learned rotations and for scales.
   CalibrationSize size = {.tokens = 8192};
+  // What learned rotations are to suit, and steps of the descent.
+  form::Expression rounding = form::parse("uniform(4, group=32)");
   uint64_t gradient_tokens = 4096;
   int steps = 100;
   int threads = 0;  // 0: as many as there are; the result is the same
