@@ -9,13 +9,18 @@
 namespace pith::io {
 namespace {
 
-const GgufMetadata kMetadata = {{"general.architecture", std::string("llama")},
-                                {"tokens", std::vector<std::string>{"a", "bc", ""}},
-                                {"scores", std::vector<float>{1, 2}},
-                                {"flag", true}};
+// Not a constant: GCC would try for minutes to compute it.
+GgufMetadata metadata() {
+  GgufMetadata m;
+  m.emplace_back("general.architecture", std::string("llama"));
+  m.emplace_back("tokens", std::vector<std::string>{"a", "bc", ""});
+  m.emplace_back("scores", std::vector<float>{1, 2});
+  m.emplace_back("flag", true);
+  return m;
+}
 
 Bytes sample(uint32_t alignment = 32) {
-  Bytes file = gguf_header(kMetadata,
+  Bytes file = gguf_header(metadata(),
                            std::vector<TensorInfo>{{"norm", DType::kF32, {3}},
                                                    {"a", DType::kQ8_0, {5, 32}},
                                                    {"b", DType::kQ4_K, {2, 3, 256}}},
