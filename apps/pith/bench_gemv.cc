@@ -79,9 +79,7 @@ Bytes stored_form(const fs::path& folder, const std::string& expression, form::S
   for (float& v : m.values) v = 0.02f * heavy(random);
   Bytes stored = form::write(*form::encode(form::parse(expression), m.view()));
   fs::create_directories(folder);
-  AtomicFile out(file, true);
-  out.write(stored);
-  out.commit();
+  write_file(file, stored, true);
   return stored;
 }
 

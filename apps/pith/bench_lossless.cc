@@ -91,9 +91,7 @@ class LosslessRun {
     split(tensors, rest);
     if (tensors.empty()) return;
     const auto path = scratch_ / "tensors.bin";
-    AtomicFile file(path, true);
-    file.write(tensors);
-    file.commit();
+    write_file(path, tensors, true);
     Measurement m =
         zipnn("ZipNN, tensors", set_.zipnn, path.string(), "", options_.runs, options_.clock);
     m.raw = raw_.size();

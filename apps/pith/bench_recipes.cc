@@ -211,12 +211,6 @@ class RecipesBench {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-void write(const fs::path& path, const std::string& content) {
-  AtomicFile out(path, true);
-  out.write(as_bytes(content));
-  out.commit();
-}
-
 }  // namespace
 
 void bench_recipes(const RecipesOptions& given) {
@@ -250,7 +244,7 @@ void bench_recipes(const RecipesOptions& given) {
   report_rows(o, rows, report);
   std::string left_out;
   const fs::path svg = o.svg.empty() ? folder / "frontier.svg" : fs::path(o.svg);
-  write(svg, recipes_svg(o, rows, left_out));
+  write_file(svg, as_bytes(recipes_svg(o, rows, left_out)), true);
   report.section("Files");
   report.note("plot: " + svg.string() + (left_out.empty() ? "" : ", without " + left_out));
   const fs::path json = o.json.empty() ? folder / "results.json" : fs::path(o.json);
@@ -263,7 +257,7 @@ void bench_recipes(const RecipesOptions& given) {
                     {"windows", o.windows},
                     {"context", bench.context()},
                     {"rows", rows}};
-  write(json, all.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_file(json, as_bytes(all.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"), true);
   report.note("everything: " + json.string());
   report.finish();
 }

@@ -254,9 +254,7 @@ class WeightsBench {
     const fs::path file = fs::path(options_.plots.empty() ? folder_.string() : options_.plots) /
                           fmt::format("weights-{}.svg", measurer_.texts()[text].name);
     fs::create_directories(file.parent_path());
-    AtomicFile out(file, true);
-    out.write(as_bytes(audit::to_svg(plot)));
-    out.commit();
+    write_file(file, as_bytes(audit::to_svg(plot)), true);
     report_.note("plot: " + file.string());
   }
 

@@ -82,9 +82,8 @@ void bench_gaussian(const Options& options, const fs::path& folder, Report& repo
   if (has_llama()) {
     report.status("llama.cpp");
     const fs::path file = folder / "gaussian.f32";
-    AtomicFile out(file, true);
-    out.write({reinterpret_cast<const uint8_t*>(m.values.data()), m.values.size() * 4});
-    out.commit();
+    write_file(file, {reinterpret_cast<const uint8_t*>(m.values.data()), m.values.size() * 4},
+               true);
     const auto peers = peer_matrices(file, kColumns, kPeerTypes);
     for (size_t i = 0; i < peers.size(); ++i) add(table, "llama.cpp", kPeerTypes[i], peers[i]);
     fs::remove(file);

@@ -95,14 +95,6 @@ class GgufBench {
     return *statistics_;
   }
 
-  std::vector<int32_t> text_ids(const std::string& name) const {
-    const MappedFile file(shared_data() / "text" / (name + ".txt"));
-    // Of windows that nobody reads no ids are needed: few tokens have more than eight bytes.
-    return model::text_ids(
-        model_, io::as_text(file.bytes()).substr(0, 8 * kPredictions * (options_.windows + 1)),
-        {.add_bos = false});
-  }
-
   // Windows of the text for llama.cpp, bos in front of each.
   fs::path ids_file(const std::string& name, std::span<const int32_t> all) const {
     std::vector<int32_t> ids;
@@ -112,9 +104,7 @@ class GgufBench {
       ids.insert(ids.end(), from, from + kPredictions);
     }
     fs::path path = folder_ / "gguf" / (name + ".ids");
-    AtomicFile out(path, true);
-    out.write(as_bytes(fmt::format("{}\n", fmt::join(ids, " "))));
-    out.commit();
+    write_file(path, as_bytes(fmt::format("{}\n", fmt::join(ids, " "))), true);
     return path;
   }
 
@@ -126,7 +116,8 @@ class GgufBench {
                     "llama.cpp's files with its importance matrix, pith's by pith compress "
                     "--forms-of and pith export, both run by llama.cpp, and pith's by pith run",
                     options_.windows, kPredictions));
-    const std::vector<int32_t> tokens = text_ids(text);
+    const MappedFile file(shared_data() / "text" / (text + ".txt"));
+    const std::vector<int32_t> tokens = dense_.ids(io::as_text(file.bytes()));
     const fs::path ids = ids_file(text, tokens), plain = folder_ / "gguf/f32.gguf",
                    logits = folder_ / "gguf/logits.f32";
     if (!fs::exists(plain)) {

@@ -62,9 +62,7 @@ void WeightMeasurer::remember(const std::string& hash, size_t text, const Weight
                                {"loss", f.loss},
                                {"perplexity", f.perplexity},
                                {"perplexity_error", f.perplexity_error}};
-  AtomicFile out(kept_, true);
-  out.write(as_bytes(results_.dump(1)));
-  out.commit();
+  write_file(kept_, as_bytes(results_.dump(1)), true);
 }
 
 WeightFigures WeightMeasurer::measure_now(const fs::path& file, size_t text) {

@@ -66,12 +66,6 @@ std::vector<int32_t> spread_windows(const std::vector<int32_t>& ids, uint64_t wi
   return out;
 }
 
-void write_text(const fs::path& path, const std::string& text) {
-  AtomicFile out(path, true);
-  out.write(as_bytes(text));
-  out.commit();
-}
-
 }  // namespace
 
 std::string PeerMix::name() const {
@@ -116,7 +110,7 @@ fs::path PeerQuantizer::importance() {
   // Rows of the embedding are looked up: its columns matter alike. llama.cpp has no figures for it
   // and refuses its smallest types without.
   squares["token_embd.weight"] = std::vector<double>(model.config().width, 1.0);
-  write_text(file, squares.dump());
+  write_file(file, as_bytes(squares.dump()), true);
   return file;
 }
 

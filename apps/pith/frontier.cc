@@ -79,9 +79,7 @@ void write_plot(const std::string& model, const std::vector<Point>& points, cons
                    .lines = {}};
   if (!measured.points.empty()) plot.lines.push_back(std::move(measured));
   plot.lines.push_back(std::move(expected));
-  AtomicFile file(path, force);
-  file.write(as_bytes(audit::to_svg(plot)));
-  file.commit();
+  write_file(path, as_bytes(audit::to_svg(plot)), force);
 }
 
 }  // namespace

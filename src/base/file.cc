@@ -162,4 +162,10 @@ void AtomicFile::commit() {
   if (d.fd >= 0) ::fsync(d.fd);  // the name itself; some file systems cannot, the data are safe
 }
 
+void write_file(const std::filesystem::path& path, ByteView data, bool overwrite) {
+  AtomicFile file(path, overwrite);
+  file.write(data);
+  file.commit();
+}
+
 }  // namespace pith

@@ -55,5 +55,7 @@ class AtomicFile {
   uint64_t size_ = 0;
   bool overwrite_;
 };
+// All of a file at once, through one.
+void write_file(const std::filesystem::path& path, ByteView data, bool overwrite);
 
 }  // namespace pith
