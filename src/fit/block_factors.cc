@@ -1,17 +1,17 @@
 #include "pith/fit/block_factors.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <optional>
 
+#include "diagonal_blocks.h"
+#include "group_choice.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/fit/masks.h"
 #include "pith/form/arguments.h"
 #include "pith/form/compose.h"
 #include "pith/form/sparse_fit.h"
-#include "pith/math/cholesky.h"
 #include "pith/math/matrix_product.h"
 #include "whitening.h"
 
@@ -22,13 +22,10 @@ using form::Expression;
 using form::Matrix;
 using form::Shape;
 using math::ProductInto;
-using Numbers = std::vector<double>;
 
 constexpr double kWorthwhile = 0.9995;
 // Of what a solution is divided by, so that it exists.
 constexpr double kLittle = 1e-7;
-// Masks of a group are counted up to so many neighbours; longer groups keep theirs.
-constexpr uint64_t kLongestGroup = 8;
 // Elements of S that get their values together where their mask stays.
 constexpr uint64_t kTogether = 4;
 
@@ -62,137 +59,6 @@ struct Factors {
   }
 };
 
-// A square matrix of blocks on the diagonal, one below the other.
-class Blocks {
- public:
-  Blocks() = default;
-  // The identity of n x n.
-  Blocks(uint64_t n, uint64_t size) : n_(n), size_(std::max<uint64_t>(1, std::min(size, n))) {
-    values_.resize(n_ * size_);
-    for (uint64_t i = 0; i < n_; ++i) values_[i * size_ + i % size_] = 1;
-  }
-  uint64_t count() const { return n_ == 0 ? 0 : (n_ + size_ - 1) / size_; }
-  uint64_t first(uint64_t block) const { return block * size_; }
-  uint64_t length(uint64_t block) const { return std::min(size_, n_ - first(block)); }
-  math::StridedDoubles block(uint64_t b) const {
-    return {values_.data() + first(b) * size_, length(b), length(b), size_, 1};
-  }
-  void add(uint64_t b, const Numbers& change) {
-    const uint64_t n = length(b);
-    for (uint64_t r = 0; r < n; ++r) {
-      for (uint64_t c = 0; c < n; ++c) values_[(first(b) + r) * size_ + c] += change[r * n + c];
-    }
-  }
-  Matrix dense() const {
-    Matrix out({n_, n_});
-    for (uint64_t b = 0; b < count(); ++b) {
-      for (uint64_t r = 0; r < length(b); ++r) {
-        for (uint64_t c = 0; c < length(b); ++c) {
-          out.row(first(b) + r)[first(b) + c] =
-              static_cast<float>(values_[(first(b) + r) * size_ + c]);
-        }
-      }
-    }
-    return out;
-  }
-
- private:
-  uint64_t n_ = 0, size_ = 1;
-  Numbers values_;
-};
-
-math::StridedDoubles view(const Numbers& m, uint64_t rows, uint64_t cols) {
-  return math::row_major(m.data(), rows, cols);
-}
-math::StridedDoubles rows_of(const Numbers& m, uint64_t cols, uint64_t first, uint64_t count) {
-  return math::row_major(m.data() + first * cols, count, cols);
-}
-math::StridedDoubles columns_of(const Numbers& m, uint64_t rows, uint64_t cols, uint64_t first,
-                                uint64_t count) {
-  return {m.data() + first, rows, count, cols, 1};
-}
-
-Numbers product(const math::StridedDoubles& a, const math::StridedDoubles& b, int threads) {
-  Numbers out(a.rows * b.cols);
-  math::matrix_product(a, b, out.data(), b.cols, ProductInto::kReplace, threads);
-  return out;
-}
-
-// (a + a little)⁻¹ of a symmetric a.
-Numbers inverse(Numbers a, uint64_t n) {
-  double mean = 0;
-  for (uint64_t i = 0; i < n; ++i) mean += a[i * n + i] / static_cast<double>(n);
-  if (!(mean > 0) || !std::isfinite(mean)) return Numbers(n * n);
-  for (double& v : a) v /= mean;
-  for (uint64_t i = 0; i < n; ++i) a[i * n + i] += kLittle;
-  factor(a, n, 1);
-  Numbers out(n * n);
-  math::inverse_of_factored(a.data(), n, out.data());
-  for (double& v : out) v /= mean;
-  return out;
-}
-
-// The best values of one group of a row of S beside all others, and their mask.
-class Group {
- public:
-  // q: curvature, t: half of the fall of the loss by each element, both size x size or size.
-  Group(uint64_t size, const double* q, const double* t, const double* values)
-      : n_(size), q_(q), aim_(size), values_(values) {
-    for (uint64_t i = 0; i < n_; ++i) {
-      aim_[i] = t[i];
-      for (uint64_t j = 0; j < n_; ++j) aim_[i] += q_[i * n_ + j] * values[j];
-    }
-  }
-
-  // Of the elements of a mask: those that leave least loss. Returns by how much more than at the
-  // values that the group has.
-  double solve(uint32_t mask, Numbers& out) {
-    uint64_t k = 0;
-    for (uint64_t i = 0; i < n_; ++i) {
-      if (mask >> i & 1) at_[k++] = i;
-    }
-    double a[kMost][kMost + 1];
-    for (uint64_t i = 0; i < k; ++i) {
-      for (uint64_t j = 0; j < k; ++j) a[i][j] = q_[at_[i] * n_ + at_[j]];
-      a[i][i] *= 1 + kLittle;
-      a[i][k] = aim_[at_[i]];
-    }
-    for (uint64_t i = 0; i < k; ++i) {
-      if (!(a[i][i] > 0)) return INFINITY;
-      for (uint64_t r = i + 1; r < k; ++r) {
-        const double f = a[r][i] / a[i][i];
-        for (uint64_t j = i; j <= k; ++j) a[r][j] -= f * a[i][j];
-      }
-    }
-    out.assign(n_, 0);
-    for (uint64_t i = k; i-- > 0;) {
-      double v = a[i][k];
-      for (uint64_t j = i + 1; j < k; ++j) v -= a[i][j] * out[at_[j]];
-      out[at_[i]] = v / a[i][i];
-    }
-    return loss(out) - loss({values_, values_ + n_});
-  }
-
- private:
-  static constexpr uint64_t kMost = kLongestGroup;
-
-  double loss(const Numbers& v) const {
-    double sum = 0;
-    for (uint64_t i = 0; i < n_; ++i) {
-      double qv = 0;
-      for (uint64_t j = 0; j < n_; ++j) qv += q_[i * n_ + j] * v[j];
-      sum += v[i] * (qv - 2 * aim_[i]);
-    }
-    return sum;
-  }
-
-  uint64_t n_;
-  const double* q_;
-  Numbers aim_;
-  const double* values_;
-  uint64_t at_[kMost] = {};
-};
-
 class Turns {
  public:
   Turns(const Task& task, const Factors& factors, const BlockFactorOptions& options)
@@ -203,14 +69,14 @@ class Turns {
         threads_(thread_count(task.threads)),
         rows_(task.weights.shape.rows),
         cols_(task.weights.shape.cols),
-        weights_(task.weights.data, task.weights.data + task.weights.shape.size()),
+        weights_(numbers(task.weights)),
         inputs_(damped_moments(task.inputs, cols_, options.damping).matrix),
         outputs_(rows_, 1.0) {
     if (!task.outputs.empty()) outputs_.assign(task.outputs.begin(), task.outputs.end());
     const double most = outputs_.empty() ? 0 : *std::ranges::max_element(outputs_);
     for (double& g : outputs_) g = most > 0 ? std::max(g / most, 1e-9) : 1;
-    left_ = Blocks(rows_, block_of(factors.left, rows_));
-    right_ = Blocks(cols_, block_of(factors.right, cols_));
+    left_ = DiagonalBlocks(rows_, block_of(factors.left, rows_));
+    right_ = DiagonalBlocks(cols_, block_of(factors.right, cols_));
     begin();
   }
 
@@ -264,9 +130,7 @@ class Turns {
   }
 
   Fitted made() const {
-    Matrix middle(task_.weights.shape);
-    std::ranges::transform(middle_, middle.values.begin(),
-                           [](double v) { return static_cast<float>(v); });
+    const Matrix middle = matrix(middle_, task_.weights.shape);
     std::vector<form::FormPtr> all;
     if (factors_.left) all.push_back(form::encode(*factors_.left, left_.dense().view()));
     all.push_back(form::SparseFit(factors_.middle, task_.weights.shape, keep_).form(middle.view()));
@@ -274,32 +138,16 @@ class Turns {
     return measured(task_, form::product_of(std::move(all)));
   }
 
-  Numbers times_left(const Numbers& m, bool transposed = false) const {
-    if (!factors_.left) return m;
-    Numbers out(m.size());
-    for (uint64_t b = 0; b < left_.count(); ++b) {
-      const auto block = transposed ? left_.block(b).transposed() : left_.block(b);
-      math::matrix_product(block, rows_of(m, cols_, left_.first(b), left_.length(b)),
-                           out.data() + left_.first(b) * cols_, cols_, ProductInto::kReplace,
-                           threads_);
-    }
-    return out;
+  Numbers times_left(const Numbers& m) const {
+    return factors_.left ? left_.times(m, cols_, threads_) : m;
   }
-
-  Numbers times_right(const Numbers& m, uint64_t rows, bool transposed = false) const {
-    if (!factors_.right) return m;
-    Numbers out(m.size());
-    for (uint64_t b = 0; b < right_.count(); ++b) {
-      const auto block = transposed ? right_.block(b).transposed() : right_.block(b);
-      math::matrix_product(columns_of(m, rows, cols_, right_.first(b), right_.length(b)), block,
-                           out.data() + right_.first(b), cols_, ProductInto::kReplace, threads_);
-    }
-    return out;
+  Numbers times_right(const Numbers& m) const {
+    return factors_.right ? right_.after(m, rows_, threads_) : m;
   }
 
   // What is left of the weights.
   void aim() {
-    errors_ = times_right(times_left(middle_), rows_);
+    errors_ = times_right(times_left(middle_));
     for (size_t i = 0; i < errors_.size(); ++i) errors_[i] = weights_[i] - errors_[i];
   }
 
@@ -320,14 +168,14 @@ class Turns {
 
   // Each block beside S B = Z: its rows' least squares, which outputs' importance does not change.
   void fit_left() {
-    const Numbers z = times_right(middle_, rows_), e = seen();
+    const Numbers z = times_right(middle_), e = seen();
     const Numbers zh = product(view(z, rows_, cols_), view(inputs_, cols_, cols_), threads_);
     for (uint64_t b = 0; b < left_.count(); ++b) {
       const uint64_t at = left_.first(b), n = left_.length(b);
       const auto zb = rows_of(z, cols_, at, n);
       const Numbers gram = product(rows_of(zh, cols_, at, n), zb.transposed(), threads_);
       const Numbers cross = product(rows_of(e, cols_, at, n), zb.transposed(), threads_);
-      const Numbers inverted = inverse(gram, n);
+      const Numbers inverted = damped_inverse(gram, n, kLittle, 1);
       const Numbers change = product(view(cross, n, n), view(inverted, n, n), threads_);
       left_.add(b, change);
     }
@@ -349,7 +197,8 @@ class Turns {
       for (uint64_t r = 0; r < n; ++r) {
         std::copy_n(inputs_.data() + (at + r) * cols_ + at, n, moments.data() + r * n);
       }
-      const Numbers left = inverse(gram, n), right = inverse(moments, n);
+      const Numbers left = damped_inverse(gram, n, kLittle, 1),
+                    right = damped_inverse(moments, n, kLittle, 1);
       const Numbers half = product(view(left, n, n), view(cross, n, n), threads_);
       const Numbers change = product(view(half, n, n), view(right, n, n), threads_);
       right_.add(b, change);
@@ -362,77 +211,83 @@ class Turns {
 
   // Rows of different blocks of A do not depend on each other.
   void fit_middle() {
-    const Numbers hb = times_right(inputs_, cols_, true);  // H Bᵀ
-    Numbers curvature(cols_ * cols_);                      // B H Bᵀ
-    for (uint64_t b = 0; b < right_.count(); ++b) {
-      math::matrix_product(right_.block(b), rows_of(hb, cols_, right_.first(b), right_.length(b)),
-                           curvature.data() + right_.first(b) * cols_, cols_, ProductInto::kReplace,
-                           threads_);
-    }
+    const bool turned = factors_.right.has_value();
+    const Numbers hb = turned ? right_.after(inputs_, cols_, threads_, true) : inputs_;  // H Bᵀ
+    const Numbers curvature = turned ? right_.times(hb, cols_, threads_) : hb;           // B H Bᵀ
     Numbers e = errors_;
     for (uint64_t i = 0; i < e.size(); ++i) e[i] *= outputs_[i / cols_];
-    Numbers fall =
-        times_left(product(view(e, rows_, cols_), view(hb, cols_, cols_), threads_), true);
+    Numbers fall = product(view(e, rows_, cols_), view(hb, cols_, cols_), threads_);
+    if (factors_.left) fall = left_.times(fall, cols_, threads_, true);
     parallel_for(threads_, left_.count(),
                  [&](size_t b) { fit_rows(b, curvature, fall.data() + left_.first(b) * cols_); });
     aim();
   }
 
-  // fall: half of how much the loss falls by each element of these rows of S.
-  void fit_rows(uint64_t b, const Numbers& curvature, double* fall) {
+  // Aᵀ G A of a block.
+  Numbers mixed(uint64_t b) const {
     const uint64_t at = left_.first(b), n = left_.length(b);
-    Numbers weighted(n * n);
     const auto block = left_.block(b);
+    Numbers weighted(n * n);
     for (uint64_t r = 0; r < n; ++r) {
       for (uint64_t c = 0; c < n; ++c) {
         weighted[r * n + c] = outputs_[at + r] * block.data[r * block.row_stride + c];
       }
     }
-    const Numbers mixed = product(block.transposed(), view(weighted, n, n), 1);  // Aᵀ G A
-    const bool choose = sparse_.is_ratio() && sparse_.m <= kLongestGroup;
+    return product(block.transposed(), view(weighted, n, n), 1);
+  }
+
+  // fall: half of how much the loss falls by each element of these rows of S.
+  void fit_rows(uint64_t b, const Numbers& curvature, double* fall) {
+    const uint64_t n = left_.length(b);
+    const Numbers mix = mixed(b);
+    const bool choose = sparse_.is_ratio() && sparse_.m <= GroupChoice::kMost;
     const uint64_t length = choose ? sparse_.m : kTogether;
-    Numbers q, best, tried, moved(cols_);
+    Numbers moved(cols_);
     for (uint64_t r = 0; r < n; ++r) {
       for (uint64_t c = 0; c < cols_; c += length) {
-        const uint64_t size = std::min(length, cols_ - c);
-        double* values = middle_.data() + (at + r) * cols_ + c;
-        uint8_t* keep = keep_.data() + (at + r) * cols_ + c;
-        q.resize(size * size);
-        for (uint64_t i = 0; i < size; ++i) {
-          for (uint64_t j = 0; j < size; ++j) {
-            q[i * size + j] = mixed[r * n + r] * curvature[(c + i) * cols_ + c + j];
-          }
-        }
-        uint32_t mask = 0;
-        for (uint64_t i = 0; i < size; ++i) mask |= keep[i] != 0 ? uint32_t{1} << i : 0;
-        Group group(size, q.data(), fall + r * cols_ + c, values);
-        double least = group.solve(mask, best);
-        uint32_t chosen = mask;
-        for (uint32_t other = 0; choose && other < uint32_t{1} << size; ++other) {
-          if (std::popcount(other) != std::popcount(mask)) continue;
-          const double change = group.solve(other, tried);
-          if (!(change < least)) continue;
-          least = change;
-          chosen = other;
-          std::swap(best, tried);
-        }
-        if (!(least < 0)) continue;
+        const uint64_t size = std::min(length, cols_ - c), at = (left_.first(b) + r) * cols_ + c;
         std::ranges::fill(moved, 0.0);
-        for (uint64_t i = 0; i < size; ++i) {
-          const double d = best[i] - values[i];
-          values[i] = best[i];
-          keep[i] = chosen >> i & 1;
-          if (d == 0) continue;
-          const double* row = curvature.data() + (c + i) * cols_;
-          for (uint64_t k = 0; k < cols_; ++k) moved[k] += d * row[k];
+        if (!fit_group({at, c, size}, mix[r * n + r], curvature, fall + r * cols_ + c, moved)) {
+          continue;
         }
         for (uint64_t i = 0; i < n; ++i) {
-          const double m = mixed[i * n + r];
+          const double m = mix[i * n + r];
           if (m == 0) continue;
           for (uint64_t k = 0; k < cols_; ++k) fall[i * cols_ + k] -= m * moved[k];
         }
       }
     }
+  }
+
+  // Neighbours in a row of S, from an element on that is in this column.
+  struct Neighbours {
+    uint64_t at, column, size;
+  };
+
+  // Adds to `moved` what their changes are, times the curvature. False where nothing changes.
+  bool fit_group(const Neighbours& group, double mix, const Numbers& curvature, const double* fall,
+                 Numbers& moved) {
+    const auto [at, column, size] = group;
+    double q[GroupChoice::kMost * GroupChoice::kMost];
+    uint32_t mask = 0;
+    for (uint64_t i = 0; i < size; ++i) {
+      mask |= keep_[at + i] != 0 ? uint32_t{1} << i : 0;
+      for (uint64_t j = 0; j < size; ++j) {
+        q[i * size + j] = mix * curvature[(column + i) * cols_ + column + j];
+      }
+    }
+    GroupChoice choice(size, q, fall, middle_.data() + at);
+    const bool choose = sparse_.is_ratio() && sparse_.m <= GroupChoice::kMost;
+    if (!((choose ? choice.choose(mask) : choice.solve(mask)) < 0)) return false;
+    for (uint64_t i = 0; i < size; ++i) {
+      const double d = choice.values()[i] - middle_[at + i];
+      middle_[at + i] = choice.values()[i];
+      keep_[at + i] = mask >> i & 1;
+      if (d == 0) continue;
+      const double* row = curvature.data() + (column + i) * cols_;
+      for (uint64_t k = 0; k < cols_; ++k) moved[k] += d * row[k];
+    }
+    return true;
   }
 
   const Task& task_;
@@ -442,7 +297,7 @@ class Turns {
   int threads_;
   uint64_t rows_, cols_;
   Numbers weights_, inputs_, outputs_;
-  Blocks left_, right_;
+  DiagonalBlocks left_, right_;
   Numbers middle_, errors_;  // S; W - A S B
   std::vector<uint8_t> keep_;
 };

@@ -190,7 +190,8 @@ ErrorFeedback::Result ErrorFeedback::encode_blocks(const form::Expression& expre
   const auto [order, pivots] = factor_->steps(weights.shape.cols);
   const int threads = thread_count(options_.threads);
   std::vector<float> matrix;
-  if (factor_->feeds_back() && options_.sweeps > 0) matrix = factor_->matrix(metric_, threads);
+  if (factor_->feeds_back() && options_.sweeps > 0)
+    matrix = factor_->curvature(metric_, weights.shape.cols, threads).matrix;
   BlockJob job{order, pivots, matrix, options_.sweeps, weights, fit, std::ranges::is_sorted(order)};
   std::vector<double> errors((weights.shape.rows + kTile - 1) / kTile);
   parallel_for(threads, errors.size(),

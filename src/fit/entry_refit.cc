@@ -4,8 +4,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "pith/math/matrix_product.h"
-
 namespace pith::fit {
 namespace {
 
@@ -73,15 +71,6 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 }  // namespace
-
-void Curvature::multiply(const float* rows, uint64_t count, float* to, int threads) const {
-  if (!matrix.empty()) {
-    math::matrix_product(math::row_major(rows, count, n), math::row_major(matrix.data(), n, n), to,
-                         n, math::ProductInto::kReplace, threads);
-    return;
-  }
-  for (uint64_t i = 0; i < count * n; ++i) to[i] = rows[i] * diagonal[i % n];
-}
 
 void refit_entries(const Curvature& h, form::MatrixView weights, std::span<const double> importance,
                    int threads, form::VectorFit& fit) {

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "numbers.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/fit/kronecker_removal.h"
 #include "pith/fit/low_rank.h"
 #include "pith/form/arguments.h"
 #include "pith/form/compose.h"
-#include "pith/math/cholesky.h"
-#include "pith/math/matrix_product.h"
 #include "whitening.h"
 
 namespace pith::fit {
@@ -20,22 +19,9 @@ using form::Expression;
 using form::Matrix;
 using form::MatrixView;
 using form::Shape;
-using Numbers = std::vector<double>;
 
 constexpr int64_t kMostRank = 1 << 20;
 constexpr double kWorthwhile = 0.999;
-
-math::StridedDoubles view(const Numbers& m, uint64_t rows, uint64_t cols) {
-  return math::row_major(m.data(), rows, cols);
-}
-
-Numbers numbers(MatrixView m) { return {m.data, m.data + m.shape.size()}; }
-
-Matrix matrix(const Numbers& m, Shape shape) {
-  Matrix out(shape);
-  std::ranges::transform(m, out.values.begin(), [](double v) { return static_cast<float>(v); });
-  return out;
-}
 
 // What stands in the expression.
 struct Factors {
@@ -102,10 +88,8 @@ class Turns {
   // The right factor nearest to its target by Lᵀ L and the inputs' second moments.
   void fit_right() {
     const Numbers l = numbers(form::decode(*left_).view());
-    Numbers gram(rank_ * rank_);
     const auto of = view(l, rows_, rank_);
-    math::matrix_product(of.transposed(), of, gram.data(), rank_, math::ProductInto::kReplace,
-                         threads_);
+    Numbers gram = product(of.transposed(), of, threads_);
     for (uint64_t r = 0; r < rank_; ++r) {
       for (uint64_t c = 0; c < r; ++c) gram[c * rank_ + r] = gram[r * rank_ + c];
     }
@@ -117,38 +101,21 @@ class Turns {
                  .form;
   }
 
-  // m a⁻¹ for a symmetric a of n x n, which is damped a little.
-  Numbers divided(const Numbers& m, Numbers a, uint64_t n, uint64_t rows) const {
-    double mean = 0;
-    for (uint64_t i = 0; i < n; ++i) mean += a[i * n + i] / static_cast<double>(n);
+  // m a⁻¹ for a symmetric a, which is damped a little.
+  Numbers divided(const Numbers& m, Numbers a, uint64_t rows) const {
     constexpr double kLittle = 1e-9;
-    if (!(mean > 0)) return {};
-    for (double& v : a) v /= mean;
-    for (uint64_t i = 0; i < n; ++i) a[i * n + i] += kLittle;
-    factor(a, n, threads_);
-    Numbers inverse(n * n), out(rows * n);
-    math::inverse_of_factored(a.data(), n, inverse.data(), threads_);
-    math::matrix_product(view(m, rows, n), view(inverse, n, n), out.data(), n,
-                         math::ProductInto::kReplace, threads_);
-    for (double& v : out) v /= mean;
-    return out;
+    const Numbers inverse = damped_inverse(std::move(a), rank_, kLittle, threads_);
+    return product(view(m, rows, rank_), view(inverse, rank_, rank_), threads_);
   }
 
   // L = W A Sᵀ (S A Sᵀ)⁻¹. False where there is none.
   bool fit_left() {
     const Numbers s = numbers(form::decode(*right_).view());
-    Numbers sa(rank_ * cols_), cross(rows_ * rank_), gram(rank_ * rank_);
-    math::matrix_product(view(s, rank_, cols_), view(inputs_.matrix, cols_, cols_), sa.data(),
-                         cols_, math::ProductInto::kReplace, threads_);
+    const Numbers sa = product(view(s, rank_, cols_), view(inputs_.matrix, cols_, cols_), threads_);
     const auto turned = view(sa, rank_, cols_).transposed();
-    math::matrix_product(view(weights_, rows_, cols_), turned, cross.data(), rank_,
-                         math::ProductInto::kReplace, threads_);
-    math::matrix_product(view(s, rank_, cols_), turned, gram.data(), rank_,
-                         math::ProductInto::kReplace, threads_);
-    const Numbers l = divided(cross, std::move(gram), rank_, rows_);
-    if (l.empty() || !std::ranges::all_of(l, [](double v) { return std::isfinite(v); })) {
-      return false;
-    }
+    const Numbers l = divided(product(view(weights_, rows_, cols_), turned, threads_),
+                              product(view(s, rank_, cols_), turned, threads_), rows_);
+    if (!std::ranges::all_of(l, [](double v) { return std::isfinite(v); })) return false;
     left_ = form::encode(factors_.left, matrix(l, {rows_, rank_}).view());
     return true;
   }
@@ -157,13 +124,8 @@ class Turns {
   void aim_right() {
     const Numbers l = numbers(form::decode(*left_).view());
     const auto of = view(l, rows_, rank_);
-    Numbers cross(cols_ * rank_), gram(rank_ * rank_);
-    math::matrix_product(view(weights_, rows_, cols_).transposed(), of, cross.data(), rank_,
-                         math::ProductInto::kReplace, threads_);
-    math::matrix_product(of.transposed(), of, gram.data(), rank_, math::ProductInto::kReplace,
-                         threads_);
-    const Numbers turned = divided(cross, std::move(gram), rank_, cols_);
-    if (turned.empty()) return;
+    const Numbers turned = divided(product(view(weights_, rows_, cols_).transposed(), of, threads_),
+                                   product(of.transposed(), of, threads_), cols_);
     for (uint64_t c = 0; c < cols_; ++c) {
       for (uint64_t k = 0; k < rank_; ++k) target_[k * cols_ + c] = turned[c * rank_ + k];
     }

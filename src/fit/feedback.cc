@@ -300,7 +300,8 @@ ErrorFeedback::Result ErrorFeedback::encode(const form::Expression& expression,
     beside = {kept, Matrix(weights.shape)};
   }
   std::vector<float> matrix;
-  if (factor_->feeds_back() && options_.sweeps > 0) matrix = factor_->matrix(metric_, threads);
+  if (factor_->feeds_back() && options_.sweeps > 0)
+    matrix = factor_->curvature(metric_, weights.shape.cols, threads).matrix;
   const bool scales_first = fit.scales_first() || !std::ranges::is_sorted(order);
   Job job{order, pivots, weights, fit, scales, beside, scales_first, matrix, options_.sweeps};
   double error = 0;

@@ -106,18 +106,25 @@ ErrorFeedback::ErrorFeedback(const Metric& metric, const FeedbackOptions& option
                [&](size_t i) { f.panels[i] = panel_of(lower, n, i * kTile); });
 }
 
-std::vector<float> ErrorFeedback::Factor::matrix(const Metric& metric, int threads) const {
-  const uint64_t n = order.size();
-  std::vector<float> to(n * n);
+Curvature ErrorFeedback::Factor::curvature(const Metric& metric, uint64_t columns,
+                                           int threads) const {
+  const uint64_t n = columns;
+  Curvature h{.n = n, .matrix = {}, .diagonal = std::vector<float>(n)};
+  if (!feeds_back()) {
+    std::ranges::copy(steps(n).pivots, h.diagonal.begin());
+    return h;
+  }
+  h.matrix.resize(n * n);
   parallel_for(threads, n, [&](size_t r) {
     const double own = metric.importance(r);
     for (uint64_t c = 0; c < n; ++c) {
       const bool known = own > 0 && metric.importance(c) > 0;
-      to[r * n + c] = known ? static_cast<float>(metric.matrix()[r * n + c] / mean) : 0.0f;
+      h.matrix[r * n + c] = known ? static_cast<float>(metric.matrix()[r * n + c] / mean) : 0.0f;
     }
-    to[r * n + r] = static_cast<float>((own > 0 ? own / mean : kDead) + damping);
+    h.diagonal[r] = static_cast<float>((own > 0 ? own / mean : kDead) + damping);
+    h.matrix[r * n + r] = h.diagonal[r];
   });
-  return to;
+  return h;
 }
 
 ErrorFeedback::~ErrorFeedback() = default;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "curvature.h"
 #include "pith/fit/feedback.h"
 #include "tile_product.h"
 
@@ -20,8 +21,9 @@ struct ErrorFeedback::Factor {
   double damping = 0;
   double mean = 0;  // importance of a column
 
-  // What was factored, over the mean, with the columns in their natural order.
-  std::vector<float> matrix(const Metric& metric, int threads) const;
+  // What was factored, over the mean, with the columns in their natural order; the pivots alone
+  // where no column depends on another. columns: their number, whether or not the metric knows it.
+  Curvature curvature(const Metric& metric, uint64_t columns, int threads) const;
 
   // The order and the pivots for so many columns, whether or not the metric knows their number.
   struct Order {

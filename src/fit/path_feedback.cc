@@ -5,7 +5,6 @@
 #include <numeric>
 #include <vector>
 
-#include "entry_refit.h"
 #include "feedback_factor.h"
 #include "owed_errors.h"
 #include "path_pieces.h"
@@ -260,11 +259,7 @@ ErrorFeedback::Result ErrorFeedback::encode_paths(form::FormPtr start, MatrixVie
   if (weights.shape.size() == 0) return {std::move(start), 0};
   const int threads = thread_count(options_.threads);
   const double mean = factor_->feeds_back() ? factor_->mean : 1;
-  Curvature h{weights.shape.cols, {}, {}};
-  if (factor_->feeds_back()) h.matrix = factor_->matrix(metric_, threads);
-  for (uint64_t c = 0; c < h.n; ++c) {
-    h.diagonal.push_back(h.matrix.empty() ? static_cast<float>(pivots[c]) : h.matrix[c * h.n + c]);
-  }
+  const Curvature h = factor_->curvature(metric_, weights.shape.cols, threads);
   const PathJob job{weights, fit, h, pivots, fit.group_length()};
 
   const uint64_t rows = weights.shape.rows, strips = (rows + kTile - 1) / kTile;

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "entry_refit.h"
+#include "curvature.h"
 
 namespace pith::fit {
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "numbers.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/form/compose.h"
@@ -17,7 +18,6 @@ using form::Matrix;
 using form::MatrixView;
 using form::Shape;
 using math::row_major;
-using Numbers = std::vector<double>;
 using Side = RotatedMatrix::Side;
 
 // Rows that are rounded at a time.
@@ -29,11 +29,7 @@ constexpr double kOrthogonal = 1e-3;
 
 math::StridedDoubles square(const Numbers& m, uint64_t n) { return row_major(m.data(), n, n); }
 
-Numbers product(const math::StridedDoubles& a, const math::StridedDoubles& b, int threads) {
-  Numbers out(a.rows * b.cols);
-  math::matrix_product(a, b, out.data(), b.cols, math::ProductInto::kReplace, threads);
-  return out;
-}
+using fit::product;
 
 Matrix product(const math::StridedMatrix& a, const math::StridedMatrix& b, int threads) {
   Matrix out({a.rows, b.cols});
@@ -42,14 +38,6 @@ Matrix product(const math::StridedMatrix& a, const math::StridedMatrix& b, int t
 }
 
 math::StridedMatrix strided(MatrixView m) { return row_major(m.data, m.shape.rows, m.shape.cols); }
-
-Numbers numbers(MatrixView m) { return {m.data, m.data + m.shape.size()}; }
-
-Matrix matrix(const Numbers& m, uint64_t n) {
-  Matrix out({n, n});
-  std::ranges::transform(m, out.values.begin(), [](double v) { return static_cast<float>(v); });
-  return out;
-}
 
 double norm(const Numbers& m) {
   double sum = 0;
@@ -128,7 +116,7 @@ class Problem {
 
   // With the gradient of turning R by R S, S skew; null: without.
   double error(const Numbers& rotation, Numbers* gradient) {
-    const Matrix r = matrix(rotation, n_);
+    const Matrix r = matrix(rotation, {n_, n_});
     if (gradient) gradient->assign(n_ * n_, 0);
     const double* seen = nullptr;
     double sum = 0;
@@ -346,7 +334,7 @@ LearnedRotation learn_rotation(MatrixView start, std::span<const RotatedMatrix> 
     for (double& v : skew) v *= scale;
     at = turned(at, skew, n, threads);
   }
-  out.rotation = matrix(best, n);
+  out.rotation = matrix(best, {n, n});
   return out;
 }
 

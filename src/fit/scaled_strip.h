@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "entry_refit.h"
+#include "curvature.h"
 #include "pith/form/matrix.h"
 #include "tile_product.h"
 

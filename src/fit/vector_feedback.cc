@@ -176,11 +176,7 @@ ErrorFeedback::Result ErrorFeedback::encode_vectors(form::FormPtr start, MatrixV
   if (weights.shape.size() == 0) return {std::move(start), 0};
   const int threads = thread_count(options_.threads);
   const double mean = factor_->feeds_back() ? factor_->mean : 1;
-  Curvature h{weights.shape.cols, {}, {}};
-  if (factor_->feeds_back()) h.matrix = factor_->matrix(metric_, threads);
-  for (uint64_t c = 0; c < h.n; ++c) {
-    h.diagonal.push_back(h.matrix.empty() ? static_cast<float>(pivots[c]) : h.matrix[c * h.n + c]);
-  }
+  const Curvature h = factor_->curvature(metric_, weights.shape.cols, threads);
   const RunMetrics metrics(*factor_, pivots, h.matrix, fit.dim());
   VectorJob job{weights, fit, h, metrics, fit.dim(), fit.group_length()};
 

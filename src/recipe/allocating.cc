@@ -170,6 +170,7 @@ LayerProblem layer_problem(const Choosing& c, std::span<const std::string> names
         const budget::Part& part = c.problem.parts[i];
         const budget::Candidate& one = part.candidates[candidate_named(part, names, j)];
         for (size_t k = 0; k < 2; ++k) all.costs[k] += one.costs[k];
+        all.loss += one.loss;
       }
       layer.candidates.push_back(std::move(all));
     }
@@ -215,16 +216,7 @@ std::vector<budget::Limit> layer_limits(const Choosing& c, const LayerProblem& p
 // Layers instead of matrices evolve: whole ones may be dropped.
 Chosen evolve_layers(const Choosing& c, std::span<const std::string> names,
                      const budget::EvolveOptions& options) {
-  LayerProblem p = layer_problem(c, names);
-  for (size_t l = 0; l < p.parts.size(); ++l) {
-    for (size_t j = 0; j < names.size(); ++j) {
-      double& loss = p.problem.parts[l].candidates[j].loss;
-      for (const size_t i : p.parts[l]) {
-        const budget::Part& part = c.problem.parts[i];
-        loss += part.candidates[candidate_named(part, names, j)].loss;
-      }
-    }
-  }
+  const LayerProblem p = layer_problem(c, names);
   const auto loss = [&](std::span<const size_t> chosen, uint64_t windows, uint64_t round) {
     return c.divergence(of_layers(c, p, names, 0, chosen), windows, round);
   };
