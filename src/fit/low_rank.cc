@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <numeric>
+#include <string>
 
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
@@ -98,7 +101,7 @@ class Weighed {
 
  private:
   const Metric& chosen(const Task& task, Weighing by) {
-    if (by == Weighing::kMetric) return task.inputs;
+    if (by == Weighing::kMetric || by == Weighing::kMoments) return task.inputs;
     if (by == Weighing::kInputs) {
       std::vector<double> importance;
       for (uint64_t c = 0; c < task.weights.shape.cols; ++c) {
@@ -134,19 +137,78 @@ struct LowRankCall {
   }
 };
 
-Fitted fit_low_rank(const LowRankCall& call, const form::Expression& expression, const Task& task,
-                    const TruncationOptions& options) {
-  require_finite(task);
-  const Truncation truncation(task, call.rank, options);
-  const uint64_t r = truncation.rank();
+Fitted fit_low_rank(const Truncation& truncation, uint64_t rank, const form::Expression& factors,
+                    const Task& task, const TruncationOptions& options) {
+  const uint64_t r = std::min(rank, truncation.rank());
   const Matrix left = truncation.left(r), right = truncation.right(r);
-  Fitted fitted = measured(task, form::lowrank_of(form::encode(call.factors, left.view()),
-                                                  form::encode(call.factors, right.view())));
+  Fitted fitted = measured(task, form::lowrank_of(form::encode(factors, left.view()),
+                                                  form::encode(factors, right.view())));
   // Without a metric this is it already, and with one it is seldom worse.
   const bool nothing = task.inputs.kind() == Metric::Kind::kSquared && task.outputs.empty();
   if (nothing || options.by != Weighing::kMetric) return fitted;
-  return better(std::move(fitted), measured(task, form::encode(expression, task.weights)));
+  const auto plain =
+      form::parse(fmt::format("lowrank({}, factors={})", rank, form::to_string(factors)));
+  return better(std::move(fitted), measured(task, form::encode(plain, task.weights)));
 }
+
+// What an error of each of its inputs does to outputs of this importance: diag(Lᵀ G L).
+std::vector<double> importance_of_columns(const Matrix& left, std::span<const double> outputs) {
+  std::vector<double> sums(left.shape.cols);
+  for (uint64_t r = 0; r < left.shape.rows; ++r) {
+    const double weight = outputs.empty() ? 1 : outputs[r];
+    for (uint64_t k = 0; k < sums.size(); ++k) {
+      const double v = left.view().row(r)[k];
+      sums[k] += weight * v * v;
+    }
+  }
+  return sums;
+}
+
+// Of the outputs m x: m A mᵀ.
+Metric moments_behind(const Matrix& m, const Metric& inputs, int threads) {
+  const uint64_t rows = m.shape.rows, n = m.shape.cols;
+  std::vector<double> wide(m.values.begin(), m.values.end()), through(rows * n), out(rows * rows);
+  if (inputs.kind() == Metric::Kind::kSecondMoments) {
+    math::matrix_product(math::row_major(wide.data(), rows, n),
+                         math::row_major(inputs.matrix().data(), n, n), through.data(), n,
+                         math::ProductInto::kReplace, thread_count(threads));
+  } else {
+    for (uint64_t i = 0; i < through.size(); ++i) through[i] = wide[i] * inputs.importance(i % n);
+  }
+  math::matrix_product(math::row_major(through.data(), rows, n),
+                       math::row_major(wide.data(), rows, n).transposed(), out.data(), rows,
+                       math::ProductInto::kReplace, thread_count(threads));
+  // Rounding leaves both halves a little apart, and may leave zeros below zero.
+  for (uint64_t r = 0; r < rows; ++r) {
+    for (uint64_t c = 0; c < r; ++c) out[r * rows + c] = out[c * rows + r];
+    out[r * rows + r] = std::max(out[r * rows + r], 0.0);
+  }
+  return Metric::second_moments(rows, std::move(out));
+}
+
+// The truncation of the matrix that was asked for last.
+class LastTruncation {
+ public:
+  std::shared_ptr<const Truncation> of(const Task& task, uint64_t rank,
+                                       const TruncationOptions& options) {
+    const std::lock_guard lock(mutex_);
+    // Second moments that are kept are at a place of their own.
+    const bool same = last_ && task.inputs.kind() == Metric::Kind::kSecondMoments &&
+                      name_ == task.name && metric_.matrix().data() == task.inputs.matrix().data();
+    if (!same) {
+      last_ = std::make_shared<Truncation>(task, rank, options);
+      name_ = task.name;
+      metric_ = task.inputs;
+    }
+    return last_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string name_;
+  Metric metric_;
+  std::shared_ptr<const Truncation> last_;
+};
 
 }  // namespace
 
@@ -235,8 +297,9 @@ uint64_t rank_of_share(Shape shape, double share) {
 
 Fitter low_rank_fitter(const form::Expression& expression, const TruncationOptions& options) {
   const LowRankCall call(expression);
-  return [call, expression, options](const Task& task) {
-    return fit_low_rank(call, expression, task, options);
+  return [call, options](const Task& task) {
+    return fit_low_rank(Truncation(task, call.rank, options), call.rank, call.factors, task,
+                        options);
   };
 }
 
@@ -245,10 +308,43 @@ Fitter low_rank_of_share(double share, const form::Expression& factors,
   rank_of_share({}, share);
   return [=](const Task& task) {
     const uint64_t rank = rank_of_share(task.weights.shape, share);
-    const form::Expression e =
-        form::parse(fmt::format("lowrank({}, factors={})", rank, form::to_string(factors)));
-    return fit_low_rank(LowRankCall(e), e, task, options);
+    return fit_low_rank(Truncation(task, rank, options), rank, factors, task, options);
   };
+}
+
+Fitter low_rank_of_share(double share, const Fitter& factor, const TruncationOptions& options) {
+  rank_of_share({}, share);
+  return [=](const Task& task) {
+    require_finite(task);
+    const uint64_t r = rank_of_share(task.weights.shape, share);
+    const Truncation truncation(task, r, options);
+    const Matrix left = truncation.left(r), right = truncation.right(r);
+    const std::vector<double> importance = importance_of_columns(left, task.outputs);
+    Task of_right = task;
+    of_right.weights = right.view();
+    of_right.outputs = importance;
+    const form::FormPtr second = factor(of_right).form;
+    const Metric given = moments_behind(form::decode(*second), task.inputs, task.threads);
+    const form::FormPtr first =
+        factor({task.name, left.view(), given, task.outputs, task.threads}).form;
+    return measured(task, form::lowrank_of(first, second));
+  };
+}
+
+std::vector<Fitter> nested_low_ranks(std::vector<RankOf> ranks, const form::Expression& factors,
+                                     const TruncationOptions& options) {
+  const auto all = std::make_shared<const std::vector<RankOf>>(std::move(ranks));
+  const auto last = std::make_shared<LastTruncation>();
+  std::vector<Fitter> out;
+  for (size_t i = 0; i < all->size(); ++i) {
+    out.emplace_back([=](const Task& task) {
+      uint64_t most = 0;
+      for (const RankOf& rank : *all) most = std::max(most, rank(task.weights.shape));
+      const auto truncation = last->of(task, most, options);
+      return fit_low_rank(*truncation, (*all)[i](task.weights.shape), factors, task, options);
+    });
+  }
+  return out;
 }
 
 Fitter compensated(Fitter fitter, const form::Expression& low_rank,

@@ -6,6 +6,8 @@
 
 #include "pith/base/error.h"
 #include "pith/fit/feedback.h"
+#include "pith/fit/quantizers.h"
+#include "pith/math/eigen.h"
 #include "testing.h"
 
 namespace pith::fit {
@@ -138,6 +140,70 @@ TEST(LowRank, RanksOfAShare) {
   EXPECT_EQ(rank_of_share({100, 300}, 9), 100u);
   EXPECT_EQ(rank_of_share({0, 300}, 0.5), 0u);
   EXPECT_NE(refusal([] { rank_of_share({1, 1}, NAN); }), "");
+}
+
+// LLM-ROM's mechanism: W' is the projection of the outputs onto the eigenvectors of their second
+// moments, which are those of the left factor.
+TEST(LowRank, MomentsGiveTheEigenvectorsOfTheOutputs) {
+  const Matrix w = falling({24, 40}, 4), x = correlated(300, 40, 5);
+  std::vector<double> unlike(24, 1.0);
+  unlike[3] = 1000;  // which says nothing of the outputs' sizes
+  const Metric seen = metric_of(x);
+  const Task task{"w", w.view(), seen, unlike, 1};
+  const Truncation kept(task, 6, {.damping = 0, .by = Weighing::kMoments});
+  const Matrix v = kept.left(6);
+  std::vector<float> outputs(300 * 24), moments(24 * 24);
+  for (uint64_t t = 0; t < 300; ++t) {
+    for (uint64_t r = 0; r < 24; ++r) {
+      for (uint64_t c = 0; c < 40; ++c)
+        outputs[t * 24 + r] += x.view().row(t)[c] * w.view().row(r)[c];
+    }
+  }
+  const auto gram = math::gram(outputs.data(), 300, 24, 24);
+  const auto axes = math::symmetric_eigen(gram.data(), 24);
+  for (uint64_t k = 0; k < 6; ++k) {
+    double along = 0, size = 0;
+    for (uint64_t r = 0; r < 24; ++r) {
+      along += double{v.view().row(r)[k]} * axes.vectors[k * 24 + r];
+      size += double{v.view().row(r)[k]} * v.view().row(r)[k];
+    }
+    EXPECT_NEAR(std::abs(along) / std::sqrt(size), 1, 1e-3) << k;
+  }
+}
+
+TEST(LowRank, NestedRanksAreThoseOfEachAlone) {
+  const Matrix w = falling({30, 50}, 2), other = falling({30, 50}, 9);
+  const Metric seen = metric_of(correlated(300, 50, 5)),
+               seen_later = metric_of(correlated(300, 50, 6));
+  const auto share = [](double s) -> RankOf {
+    return [s](form::Shape shape) { return rank_of_share(shape, s); };
+  };
+  const TruncationOptions options{.by = Weighing::kMoments};
+  const auto factors = parse("dense(f16)");
+  const std::vector<Fitter> nested = nested_low_ranks({share(0.2), share(0.6)}, factors, options);
+  for (const Metric* metric : {&seen, &seen_later}) {
+    for (const Matrix* m : {&w, &other}) {
+      const Task task{m == &w ? "w" : "other", m->view(), *metric, {}, 1};
+      EXPECT_EQ(form::write(*nested[0](task).form),
+                form::write(*low_rank_of_share(0.2, factors, options)(task).form));
+      EXPECT_EQ(form::write(*nested[1](task).form),
+                form::write(*low_rank_of_share(0.6, factors, options)(task).form));
+    }
+  }
+}
+
+TEST(LowRank, FactorsOfAFitterLoseLessThanRoundedOnes) {
+  const Matrix w = falling({96, 120}, 1);
+  const Metric seen = metric_of(correlated(2000, 120, 10)),
+               other = metric_of(correlated(500, 120, 20));
+  const auto codes = parse("uniform(3, group=24)");
+  const TruncationOptions options{1e-3};
+  const Task task{"w", w.view(), seen, {}, 1};
+  const Fitted rounded = low_rank_of_share(0.8, codes, options)(task);
+  const Fitted fed = low_rank_of_share(0.8, feedback_fitter(codes), options)(task);
+  EXPECT_EQ(fed.form->expression(), rounded.form->expression());
+  EXPECT_LT(error_of(other, w, *fed.form), 0.7 * error_of(other, w, *rounded.form));
+  EXPECT_NEAR(fed.error, error_of(seen, w, *fed.form), 1e-6 * fed.error);
 }
 
 // EoRA's mechanism.

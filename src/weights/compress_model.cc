@@ -103,8 +103,11 @@ struct ModelCompressor::State {
     if (is_choice()) measure_rates();
   }
 
-  // Whether limits decide what a weight gets.
-  bool is_choice() const { return options.candidates.size() != 1 && options.forms.empty(); }
+  // Whether what a weight gets is decided before it is fitted, or is fitted beforehand.
+  bool is_choice() const {
+    const bool several = options.candidates.size() != 1 || options.allocation.keep;
+    return several && options.forms.empty();
+  }
   const FormCandidate& form_of(std::string_view name) const;
 
   void calibrate_model();

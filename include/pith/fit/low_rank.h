@@ -3,10 +3,13 @@
 // With G the importance of outputs and A = l lᵀ the second moments of inputs, the error of W' is
 // |G^½ (W - W') l|², so that the best W' of a rank is the projection of W onto the first left
 // singular vectors of G^½ W l (SVD-LLM: Wang et al. 2024, whose right factor, divided by l again,
-// is the same; with G alone FWSVD: Hsu et al. 2022).
+// is the same; with G alone FWSVD: Hsu et al. 2022). With A alone these are the eigenvectors V of
+// the outputs' second moments W A Wᵀ, and W' = V Vᵀ W the projection of the outputs onto them
+// (LLM-ROM: Chavan et al. 2023; LoRD: Kaushal et al. 2023).
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "pith/fit/fitter.h"
@@ -16,6 +19,7 @@ namespace pith::fit {
 // By what is decided which directions are kept.
 enum class Weighing : uint8_t {
   kMetric,   // all that the task knows
+  kMoments,  // the inputs' second moments alone: directions in which outputs vary most
   kOutputs,  // the importance of outputs alone
   kInputs,   // that of each input alone
   kNothing,  // plain singular vectors
@@ -59,6 +63,18 @@ Fitter low_rank_fitter(const form::Expression& expression, const TruncationOptio
 // The same with the rank_of_share() of each matrix.
 Fitter low_rank_of_share(double share, const form::Expression& factors,
                          const TruncationOptions& options = {});
+
+// The same with factors that another fitter gives in place of rounding to nearest: the right one is
+// fitted to the inputs' second moments, its rows as important as the left one's columns make them,
+// and the left one to the second moments of what the right one gives. The fitter is to give forms
+// of one expression, whatever the shape.
+Fitter low_rank_of_share(double share, const Fitter& factor, const TruncationOptions& options = {});
+
+// Several ranks of each matrix, whose directions are found once where the fitters are asked one
+// after the other: as many as the largest rank has, so that the smaller ones are parts of it.
+using RankOf = std::function<uint64_t(form::Shape shape)>;
+std::vector<Fitter> nested_low_ranks(std::vector<RankOf> ranks, const form::Expression& factors,
+                                     const TruncationOptions& options = {});
 
 // What a fitter leaves, made up for by a low rank: `$any + lowrank(r, factors=…)` (EoRA: Liu et al.
 // 2024, whose eigenspace of the inputs is one root of A, as l is another).
