@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "gated_model.h"
 #include "linears.h"
 #include "pith/base/error.h"
 #include "stitched_model.h"
@@ -65,9 +66,24 @@ Choice choose(const CandidateTable& table, const Allocation& allocation, const b
     };
   };
   std::optional<StitchedModel> stitched;
-  if (allocation.keep && context.text.count() > 0) {
+  std::optional<GatedModel> gated;
+  c.windows = context.text.count();
+  if (c.windows > 0) {
+    const auto model = [&]() -> const GatedModel& {
+      if (gated) return *gated;
+      std::vector<std::string> names;
+      for (const budget::Part& part : problem.parts) names.push_back(part.name);
+      return gated.emplace(context.model, context.text, names, context.threads);
+    };
+    c.directions = [model](size_t part) { return model().directions(part); };
+    c.gated_loss = [model, all = c.windows](const budget::Gates& gates, uint64_t windows,
+                                            uint64_t round, GatedModel::Gradient& gradient) {
+      const uint64_t n = std::clamp<uint64_t>(windows, 1, all);
+      return model().loss(gates, round * n % all, n, gradient);
+    };
+  }
+  if (allocation.keep && c.windows > 0) {
     stitched.emplace(context.model, context.text, context.threads);
-    c.windows = context.text.count();
     c.divergence = [&](std::span<const size_t> chosen, uint64_t windows, uint64_t round) {
       const uint64_t all = c.windows, n = std::clamp<uint64_t>(windows, 1, all);
       return stitched->divergence(forms(chosen), round * n % all, n);

@@ -19,6 +19,7 @@
 #include "pith/budget/evolve.h"
 #include "pith/budget/problem.h"
 #include "pith/budget/proxy_record.h"
+#include "pith/budget/soft_positions.h"
 
 namespace pith::weights {
 
@@ -47,8 +48,8 @@ struct Choosing {
   budget::Goal goal;  // that follows from limits
   std::function<double(Proxy proxy, size_t part, size_t candidate)> loss;
 
-  // From here on only where forms are kept and there is a text.
   uint64_t windows = 0;  // of the calibration text
+  // From here on only where forms are kept and there is a text.
   // Of the model with these forms from the model as it was, nats a token, over so many windows,
   // which ones by the round; a candidate past a part's last one leaves the matrix as it was.
   budget::TrueLoss divergence = {};
@@ -60,6 +61,17 @@ struct Choosing {
   std::vector<std::optional<size_t>> layers = {};
   // Of the residual stream before each layer and behind the last, as CalibrationStatistics.
   std::vector<double> entropies = {};
+
+  // From here on only where there is a text.
+  //
+  // Each part's matrix as the sum of the directions in which its outputs vary on the text, the
+  // strongest first: their number, 0 of embedding and head, and the loss of the text's next tokens,
+  // in nats a token, if each is multiplied by a gate, with its derivatives; over so many windows,
+  // which ones by the round. Directions are found when it is first asked.
+  std::function<uint64_t(size_t part)> directions = {};
+  std::function<double(const budget::Gates& gates, uint64_t windows, uint64_t round,
+                       std::vector<std::vector<double>>& gradient)>
+      gated_loss = {};
 
   int threads = 0;
   Progress progress = {};
@@ -73,8 +85,8 @@ using Choose = std::function<std::vector<size_t>(const Choosing&)>;
 struct Allocation {
   Proxy proxy = Proxy::kDivergence;
   // Every matrix is fitted in every form beforehand, all of it and with inputs as they were, and
-  // all of these forms stay in memory: what is chosen of them is the result. Else they are tried on
-  // some rows, and what was chosen is fitted layer by layer.
+  // all of these forms stay in memory: what is chosen of them is the result, of a single form too.
+  // Else they are tried on some rows, and what was chosen is fitted layer by layer.
   bool keep = false;
   Choose choose = {};      // null: budget::solve()
   bool has_limit = false;  // of its own: none needs to be given
