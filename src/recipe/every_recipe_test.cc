@@ -21,6 +21,7 @@ Values quick(const Recipe& recipe) {
   for (const Option& o : recipe.options) {
     if (o.key == "generations") values.emplace(o.key, "1");
     if (o.key == "offspring") values.emplace(o.key, "4");
+    if (o.key == "steps") values.emplace(o.key, "2");
     if (o.key == "tokens") values.emplace(o.key, "8");
     if (o.key == "states") values.emplace(o.key, "64");
   }

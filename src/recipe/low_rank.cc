@@ -24,16 +24,13 @@ void use_fwsvd(const Values& values, Plan& plan) {
                                        .by = importance == "outputs"  ? Weighing::kOutputs
                                              : importance == "inputs" ? Weighing::kInputs
                                                                       : Weighing::kNothing};
-  for (const std::string_view share : list(values, "keep")) {
-    const double percent =
-        real({{"keep", std::string(share.substr(0, share.find('%')))}}, "keep", 0, 200);
-    if (!share.ends_with('%'))
-      fail(ErrorKind::kUsage, "keep must be a share as 50%, not '{}'", share);
-    plan.candidates.push_back({fmt::format("fwsvd {}", share),
-                               fit::low_rank_of_share(percent / 100, factors_of(values), options),
-                               0,
-                               {},
-                               true});
+  for (const std::string_view kept : list(values, "keep")) {
+    plan.candidates.push_back(
+        {fmt::format("fwsvd {}", kept),
+         fit::low_rank_of_share(share("keep", kept, 2), factors_of(values), options),
+         0,
+         {},
+         true});
   }
   leave_vocabulary(plan);
 }

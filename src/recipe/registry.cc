@@ -10,12 +10,12 @@ namespace pith::recipe {
 
 std::span<const Recipe> all_recipes() {
   static const std::vector<Recipe> recipes = {
-      adaquant(),  armor(),    awq(),         checkpoint_prediction(),
-      eora(),      evopress(), fwsvd(),       gptq(),
-      hawq(),      l_greco(),  llm_surgeon(), nowag(),
-      nowag_vq(),  obc(),      obert(),       pvq(),
-      q_vlm(),     qtip(),     quest(),       rtn(),
-      sparsegpt(), spqr(),     wanda(),       zipnn()};
+      adaquant(), armor(),    awq(),      casp(),        checkpoint_prediction(),
+      dobi_svd(), eora(),     evopress(), fwsvd(),       gptq(),
+      hawq(),     l_greco(),  llm_rom(),  llm_surgeon(), lord(),
+      nowag(),    nowag_vq(), obc(),      obert(),       pvq(),
+      q_vlm(),    qtip(),     quest(),    rtn(),         sparsegpt(),
+      spqr(),     wanda(),    zipnn()};
   return recipes;
 }
 

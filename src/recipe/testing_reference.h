@@ -42,6 +42,7 @@ struct Outcome {
 inline Outcome outcome(Plan plan, std::string_view others, const weights::Limits& limits = {}) {
   weights::CompressModelOptions options = little_text();
   options.candidates = std::move(plan.candidates);
+  options.allocation = std::move(plan.allocation);
   options.curvature = plan.curvature;
   options.rules = plan.write.forms;
   options.rules.push_back(archive::lossless_rule(others));

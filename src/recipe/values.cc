@@ -32,6 +32,13 @@ double real(const Values& values, std::string_view key, double least, double mos
   return parsed<double>(values, key, least, most);
 }
 
+double share(std::string_view key, std::string_view text, double most) {
+  if (!text.ends_with('%'))
+    fail(ErrorKind::kUsage, "{} must be a share as 50%, not '{}'", key, text);
+  const std::string percent(text.substr(0, text.size() - 1));
+  return real({{std::string(key), percent}}, key, 0, 100 * most) / 100;
+}
+
 std::string_view word(const Values& values, std::string_view key,
                       std::initializer_list<std::string_view> words) {
   const auto found = std::ranges::find(words, values.find(key)->second);

@@ -13,6 +13,8 @@ namespace pith::recipe {
 // Of the key, which is there. Throws ErrorKind::kUsage with what may be written.
 uint64_t number(const Values& values, std::string_view key, uint64_t least, uint64_t most);
 double real(const Values& values, std::string_view key, double least, double most);
+// "60%" as 0.6, of at most so much.
+double share(std::string_view key, std::string_view text, double most);
 // One of these words.
 std::string_view word(const Values& values, std::string_view key,
                       std::initializer_list<std::string_view> words);
