@@ -5,6 +5,9 @@
 #include <numeric>
 
 #include "pith/base/error.h"
+#include "pith/base/parallel.h"
+#include "pith/math/cholesky.h"
+#include "whitening.h"
 
 namespace pith::fit {
 namespace {
@@ -12,6 +15,8 @@ namespace {
 using form::Matrix;
 using form::Shape;
 using form::SparseOptions;
+
+constexpr double kRemovalDamping = 0.01;
 
 // Each column over its norm, then each row over its own.
 Matrix normalized(form::MatrixView w) {
@@ -35,6 +40,24 @@ Matrix normalized(form::MatrixView w) {
   return out;
 }
 
+// Of each column what an element is worth squared, in any unit.
+std::vector<double> column_worth(Score score, const Task& task) {
+  const uint64_t n = task.weights.shape.cols;
+  std::vector<double> worth(n, 1);
+  if (score == Score::kMagnitude) return worth;
+  if (score == Score::kRemoval && task.inputs.kind() == Metric::Kind::kSecondMoments) {
+    DampedMoments moments = damped_moments(task.inputs, n, kRemovalDamping);
+    const int threads = thread_count(task.threads);
+    factor(moments.matrix, n, threads);
+    std::vector<double> inverse(n * n);
+    math::inverse_of_factored(moments.matrix.data(), n, inverse.data(), threads);
+    for (uint64_t c = 0; c < n; ++c) worth[c] = 1 / inverse[c * n + c];
+    return worth;
+  }
+  for (uint64_t c = 0; c < n; ++c) worth[c] = task.inputs.importance(c);
+  return worth;
+}
+
 // Marks the n largest of a run of scores.
 class Largest {
  public:
@@ -54,6 +77,29 @@ class Largest {
   std::vector<uint64_t> order_;
 };
 
+std::vector<uint8_t> kept_blocks(const SparseOptions& options, Shape shape,
+                                 std::span<const float> scores, Among among) {
+  const uint64_t width = options.block;
+  if (shape.cols % width != 0) {
+    fail(ErrorKind::kUsage, "sparse: blocks of {} do not divide rows of {}", width, shape.cols);
+  }
+  std::vector<float> sums(shape.size() / width);
+  for (uint64_t b = 0; b < sums.size(); ++b) {
+    double sum = 0;
+    for (const float s : scores.subspan(b * width, width)) sum += s;
+    sums[b] = static_cast<float>(sum);
+  }
+  std::vector<uint8_t> chosen(sums.size()), keep(shape.size());
+  const uint64_t run = among == Among::kAll ? sums.size() : shape.cols / width;
+  Largest largest;
+  for (uint64_t at = 0; at < sums.size(); at += run) {
+    largest(std::span(sums).subspan(at, run), form::count_of(options.share, run),
+            chosen.data() + at);
+  }
+  for (uint64_t i = 0; i < keep.size(); ++i) keep[i] = chosen[i / width];
+  return keep;
+}
+
 }  // namespace
 
 std::vector<float> scores(Score score, const Task& task) {
@@ -62,12 +108,9 @@ std::vector<float> scores(Score score, const Task& task) {
   const Shape shape = task.weights.shape;
   const Matrix units = score == Score::kNormalized ? normalized(task.weights) : Matrix();
   const form::MatrixView w = score == Score::kNormalized ? units.view() : task.weights;
-  std::vector<double> importance(shape.cols, 1);
+  std::vector<double> importance = column_worth(score, task);
   double most = 0;
-  for (uint64_t c = 0; c < shape.cols; ++c) {
-    importance[c] = task.inputs.importance(c);
-    most = std::max(most, importance[c]);
-  }
+  for (const double h : importance) most = std::max(most, h);
   // Of channels that were never seen the largest go last.
   for (double& h : importance) h = most > 0 ? std::max(h / most, 1e-9) : 1;
   float largest = 0;
@@ -75,21 +118,22 @@ std::vector<float> scores(Score score, const Task& task) {
   std::vector<float> out(shape.size());
   for (uint64_t i = 0; i < out.size(); ++i) {
     const double v = largest > 0 ? w.data[i] / double{largest} : 0;
-    const double h = score == Score::kMagnitude ? 1 : importance[i % shape.cols];
-    out[i] = static_cast<float>(v * v * h);
+    out[i] = static_cast<float>(v * v * importance[i % shape.cols]);
   }
   return out;
 }
 
 std::vector<uint8_t> kept(const SparseOptions& options, Shape shape, std::span<const float> scores,
                           Among among) {
-  if (!options.is_ratio() && !options.is_free()) {
-    fail(ErrorKind::kUsage, "sparse: elements are chosen one by one, or n of m");
+  if (!options.is_ratio() && !options.is_free() && !is_row_blocks(options)) {
+    fail(ErrorKind::kUsage,
+         "sparse: elements are chosen one by one, n of m, or in blocks of a row");
   }
   if (scores.size() != shape.size()) {
     fail(ErrorKind::kUsage, "{} scores for a matrix of {} x {}", scores.size(), shape.rows,
          shape.cols);
   }
+  if (is_row_blocks(options)) return kept_blocks(options, shape, scores, among);
   std::vector<uint8_t> keep(shape.size());
   Largest largest;
   if (options.is_free() && among == Among::kAll) {

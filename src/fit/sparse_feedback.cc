@@ -304,6 +304,11 @@ Fitter sparse_fitter(const Expression& expression, const FeedbackOptions& option
       return measured(task, feedback.encode(expression, task.weights, keep).form);
     };
     const form::Shape shape = task.weights.shape;
+    if (is_row_blocks(sparse)) {
+      const auto by_removal = scores(Score::kRemoval, task);
+      return better(with(kept(sparse, shape, by_removal)),
+                    measured(task, form::encode(expression, task.weights)));
+    }
     const auto by_activation = scores(Score::kActivation, task);
     Fitted best = better(with(feedback.choose(sparse, task.weights)),
                          with(kept(sparse, shape, by_activation, Among::kRow)));

@@ -151,6 +151,55 @@ TEST(Masks, ScoresDecide) {
   EXPECT_EQ(keep("sparse(25%)", Score::kNormalized, Among::kAll), (Mask{1, 0, 0, 0, 1, 0, 0, 0}));
 }
 
+TEST(Masks, BlocksGoByTheirMean) {
+  Matrix w({2, 8});
+  w.values = {1, 1, 1, 1, 3, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2};
+  const Metric metric;
+  const Task task{"w", w.view(), metric, {}, 1};
+  const auto keep = [&](const char* text, Among among) {
+    return kept(form::sparse_options(parse(text)), w.shape, scores(Score::kRemoval, task), among);
+  };
+  using Mask = std::vector<uint8_t>;
+  EXPECT_EQ(keep("sparse(50%, block=4)", Among::kAll),
+            (Mask{0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1}));
+  EXPECT_EQ(keep("sparse(25%, block=4)", Among::kAll),
+            (Mask{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1}));
+  EXPECT_EQ(keep("sparse(50%, block=4)", Among::kRow),
+            (Mask{0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1}));
+}
+
+// What others can make up for goes first, however large.
+TEST(Masks, RemovalKnowsWhatOthersMakeUpFor) {
+  Matrix x({400, 8});
+  const Matrix from = noise({400, 7}, 4);
+  for (uint64_t t = 0; t < 400; ++t) {
+    for (uint64_t c = 0; c < 8; ++c) x.row(t)[c] = from.view().row(t)[c == 7 ? 6 : c];
+  }
+  Matrix w({1, 8});
+  std::ranges::fill(w.values, 1.0f);
+  w.values[7] = 1.2f;  // the same input as column 6
+  const Metric metric = metric_of(x);
+  const auto cost = scores(Score::kRemoval, {"w", w.view(), metric, {}, 1});
+  EXPECT_LT(cost[7], 0.2f * cost[0]);
+  const auto size = scores(Score::kActivation, {"w", w.view(), metric, {}, 1});
+  EXPECT_GT(size[7], size[0]);
+}
+
+TEST(SparseFitter, BlocksMakeUpForThoseThatGo) {
+  const Matrix w = noise({64, 96}, 1, 0.02f);
+  const Metric seen = metric_of(correlated(2000, 96, 10)),
+               other = metric_of(correlated(500, 96, 20));
+  const Task task{"w", w.view(), seen, {}, 1};
+  for (const char* text : {"sparse(50%, block=16)", "sparse(50%, block=8, values=f32)",
+                           "sparse(50%, block=16, values=uniform(4, group=16, zero=true))"}) {
+    const Fitted ours = sparse_fitter(parse(text), {.damping = 0.01})(task);
+    const Fitted masked = mask_fitter(parse(text), Score::kRemoval)(task);
+    EXPECT_EQ(bits(*ours.form), bits(*masked.form));
+    EXPECT_LT(error_of(other, w, *ours.form), 0.5 * error_of(other, w, *masked.form)) << text;
+    EXPECT_LE(ours.error, error_of(seen, w, *encode(parse(text), w.view())));
+  }
+}
+
 TEST(Masks, NormalizedKeepsSmallRowsAlive) {
   Matrix w = noise({40, 60}, 3, 0.02f);
   for (uint64_t r = 0; r < 20; ++r) {
@@ -219,7 +268,7 @@ TEST(Masks, RefusesWhatDoesNotFit) {
   const Metric metric;
   EXPECT_NE(
       refusal([&] {
-        mask_fitter(parse("sparse(50%, block=2)"), Score::kMagnitude)({"w", w.view(), metric});
+        mask_fitter(parse("sparse(50%, block=3)"), Score::kMagnitude)({"w", w.view(), metric});
       }),
       "");
   EXPECT_NE(refusal([&] { mask_fitter(parse("dense(f16)"), Score::kMagnitude); }), "");

@@ -9,6 +9,7 @@
 #include "quantized_vectors.h"
 #include "ref.h"
 #include "storage.h"
+#include "uneven_rows.h"
 
 namespace pith::form {
 namespace {
@@ -17,6 +18,24 @@ namespace {
 constexpr uint64_t kThreadRows = 64, kMostThreadRows = 1024;
 
 uint64_t round_up(uint64_t n, uint64_t to) { return std::max<uint64_t>(1, (n + to - 1) / to) * to; }
+
+// Rows that are multiplied at a time: as many in each run, or as much work.
+class Runs {
+ public:
+  Runs(const Form& form, uint64_t step)
+      : form_(form), uneven_(dynamic_cast<const UnevenRows*>(&form)), step_(step) {}
+
+  uint64_t count() const { return (form_.shape().rows + step_ - 1) / step_; }
+  uint64_t begin(const Activations& x, uint64_t run) const {
+    if (uneven_) return uneven_->part_begin(x, run, count());
+    return std::min(run * step_, form_.shape().rows);
+  }
+
+ private:
+  const Form& form_;
+  const UnevenRows* uneven_;
+  uint64_t step_;
+};
 
 }  // namespace
 
@@ -55,7 +74,8 @@ Activations& Activations::derive(const Form& form, const std::function<Matrix(Ma
 const Activations& Activations::derived(const Form& form) const { return *derived_.at(&form); }
 
 void Activations::quantize() {
-  if (!quantized_) quantized_ = std::make_shared<const QuantizedVectors>(quantize_vectors(vectors_));
+  if (!quantized_)
+    quantized_ = std::make_shared<const QuantizedVectors>(quantize_vectors(vectors_));
 }
 
 void apply(const Form& form, MatrixView x, Matrix& y, int threads) {
@@ -75,21 +95,21 @@ void apply_tile(std::span<const Form* const> forms, MatrixView x, std::span<floa
     if (f->shape().rows > 0) f->prepare(activations);
     rows += f->shape().rows;
   }
-  // Ranges of rows in whole tiles, the forms one after the other.
+  // Runs of rows, the forms one after the other.
   const uint64_t step =
       threads > 1 ? std::min(kMostThreadRows,
                              round_up(rows / (8 * static_cast<uint64_t>(threads)), kThreadRows))
                   : kMostThreadRows;
-  uint64_t ranges = 0;
-  for (const Form* f : forms) ranges += (f->shape().rows + step - 1) / step;
-  parallel_for(threads, ranges, [&](size_t range) {
+  std::vector<Runs> runs;
+  uint64_t count = 0;
+  for (const Form* f : forms) count += runs.emplace_back(*f, step).count();
+  parallel_for(threads, count, [&](size_t run) {
     size_t i = 0;
-    for (; range >= (forms[i]->shape().rows + step - 1) / step; ++i) {
-      range -= (forms[i]->shape().rows + step - 1) / step;
-    }
-    const uint64_t all = forms[i]->shape().rows, first = range * step,
-                   last = std::min(first + step, all);
-    forms[i]->multiply(activations, first, last, out[i] + first, all);
+    for (; run >= runs[i].count(); ++i) run -= runs[i].count();
+    const uint64_t first = runs[i].begin(activations, run),
+                   last = runs[i].begin(activations, run + 1);
+    if (first == last) return;
+    forms[i]->multiply(activations, first, last, out[i] + first, forms[i]->shape().rows);
   });
 }
 

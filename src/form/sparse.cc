@@ -176,9 +176,23 @@ SparseOptions sparse_options(const Expression& expression) {
 
 namespace {
 
+bool is_row_blocks(const SparseOptions& o) {
+  return o.pattern == SparsePattern::kBlocks && o.height == 1;
+}
+
 FormPtr made(const SparseOptions& o, Shape shape, std::span<const uint64_t> kept, FormPtr values) {
+  if (is_row_blocks(o)) return BlocksForm::make(o, shape, kept, std::move(values));
   return o.pattern == SparsePattern::kCsr ? CsrForm::make(o, shape, kept, std::move(values))
                                           : MaskForm::make(o, shape, kept, std::move(values));
+}
+
+// Whole blocks, which fill the rows.
+bool fits_blocks(const SparseOptions& o, Shape shape, std::span<const uint8_t> keep) {
+  if (shape.cols % o.block != 0) return false;
+  for (uint64_t i = 0; i < keep.size(); ++i) {
+    if ((keep[i] != 0) != (keep[i / o.block * o.block] != 0)) return false;
+  }
+  return true;
 }
 
 // n of every m neighbours, or all of fewer.
@@ -200,11 +214,12 @@ SparseFit::SparseFit(const Expression& expression, Shape shape, std::span<const 
     : options_(sparse_options(expression)),
       values_(values_argument(Arguments(expression, kParameters))),
       shape_(shape) {
-  if (!options_.is_ratio() && !options_.is_free()) {
-    throw expression.place().error(ErrorKind::kUsage,
-                                   "sparse: elements are chosen one by one, or n of m");
+  if (!options_.is_ratio() && !options_.is_free() && !is_row_blocks(options_)) {
+    throw expression.place().error(
+        ErrorKind::kUsage, "sparse: elements are chosen one by one, n of m, or in blocks of a row");
   }
-  if (keep.size() != shape.size() || (options_.is_ratio() && !fits(options_, shape, keep))) {
+  if (keep.size() != shape.size() || (options_.is_ratio() && !fits(options_, shape, keep)) ||
+      (is_row_blocks(options_) && !fits_blocks(options_, shape, keep))) {
     fail(ErrorKind::kUsage, "sparse: a choice of elements that does not fit `{}`",
          to_string(expression));
   }
@@ -214,6 +229,9 @@ SparseFit::SparseFit(const Expression& expression, Shape shape, std::span<const 
 }
 
 Shape SparseFit::values_shape() const {
+  if (is_row_blocks(options_)) {
+    return BlocksForm::values_shape(options_, shape_, kept_.size() / options_.block);
+  }
   if (!options_.is_ratio()) return folded(kept_.size());
   return {shape_.rows, kept_of_row(options_, shape_.cols)};
 }

@@ -13,6 +13,11 @@ namespace {
 
 // Blocks of more rows do not set the size of tiles.
 constexpr uint64_t kTallest = 64;
+// Values of a block that have no lines of their own: codes are stored in runs of 32 columns, of
+// which shorter rows would fill a part.
+constexpr uint64_t kLine = 256;
+// What a row costs beside its blocks, in sixteenths of a block.
+constexpr uint64_t kBlockCost = 16;
 
 struct Grid {
   uint64_t width, height, across, down;
@@ -30,6 +35,14 @@ struct Grid {
 };
 
 }  // namespace
+
+Shape BlocksForm::values_shape(const SparseOptions& options, Shape matrix, uint64_t blocks) {
+  const Grid grid(options, matrix);
+  const uint64_t size = grid.width * grid.height;
+  const bool rows = options.pattern == SparsePattern::kRows;
+  const bool lines = !rows && size < kLine && kLine % size == 0;
+  return lines ? folded(checked_mul(blocks, size)) : Shape{blocks, size};
+}
 
 BlocksForm::BlocksForm(Shape shape, const SparseOptions& options, Buffer mask, FormPtr values)
     : SparseForm(shape, options, std::move(values)), mask_(std::move(mask)) {
@@ -51,7 +64,9 @@ BlocksForm::BlocksForm(Shape shape, const SparseOptions& options, Buffer mask, F
     for (uint64_t i = 0; i < bytes; ++i) n += static_cast<uint64_t>(std::popcount(row[i]));
   }
   begins_.push_back(n);
-  check(this->values().shape() == Shape{n, width_ * height_});
+  // Earlier versions had a row for each block, however small.
+  const Shape there = this->values().shape();
+  check(there == values_shape(options, shape, n) || there == Shape{n, width_ * height_});
 }
 
 bool BlocksForm::kept(uint64_t block_row, uint64_t block) const {
@@ -66,8 +81,10 @@ void BlocksForm::for_each_band(uint64_t first, uint64_t last, Function&& f) cons
   for (uint64_t g = first / height_; g * height_ < last; ++g) {
     const uint64_t begin = begins_[g], end = begins_[g + 1];
     if (begin == end) continue;
-    lines.resize((end - begin) * width_ * height_);
-    values().decode(begin, end, lines.data());
+    const uint64_t size = width_ * height_, line = values().shape().cols;
+    const uint64_t top_line = begin * size / line, end_line = (end * size + line - 1) / line;
+    lines.resize((end_line - top_line) * line);
+    values().decode(top_line, end_line, lines.data());
     columns.clear();
     const uint64_t bytes = (across_ + 7) / 8;
     for (uint64_t i = 0; i < bytes; ++i) {
@@ -75,8 +92,8 @@ void BlocksForm::for_each_band(uint64_t first, uint64_t last, Function&& f) cons
         columns.push_back((8 * i + static_cast<uint64_t>(std::countr_zero(left))) * width_);
     }
     const uint64_t top = std::max(first, g * height_);
-    f(Band{top, std::min(last, (g + 1) * height_), lines.data() + (top - g * height_) * width_,
-           columns});
+    const float* own = lines.data() + (begin * size - top_line * line);
+    f(Band{top, std::min(last, (g + 1) * height_), own + (top - g * height_) * width_, columns});
   }
 }
 
@@ -122,6 +139,25 @@ void BlocksForm::multiply(const Activations& x, uint64_t first, uint64_t last, f
       out[r - first] = blocks_dot(band.values + (r - band.top) * width_, row, x.vectors().data);
     }
   });
+}
+
+// By blocks and not by rows (task-centric: GQSA, Zeng et al. 2024), as far as rows are not cut: a
+// row's sum is the same on any number of threads. Of several vectors all rows cost alike.
+uint64_t BlocksForm::part_begin(const Activations& x, uint64_t part, uint64_t parts) const {
+  const bool alike = x.batch() > 1 || across_ == 0;
+  const auto cost = [&](uint64_t g) { return alike ? g : kBlockCost * begins_[g] + g; };
+  const uint64_t wanted = cost(down_) / parts * part + cost(down_) % parts * part / parts;
+  uint64_t first = 0,
+           last = down_;  // the first row of blocks that costs as much is in [first, last]
+  while (first < last) {
+    const uint64_t middle = first + (last - first) / 2;
+    if (cost(middle) < wanted) {
+      first = middle + 1;
+    } else {
+      last = middle;
+    }
+  }
+  return part == parts ? shape().rows : std::min(first * height_, shape().rows);
 }
 
 // Tiles hold whole blocks where these are not taller than tiles, so that none is decoded twice.
@@ -176,9 +212,22 @@ FormPtr BlocksForm::encode(const SparseOptions& o, const Expression& values, Mat
     }
   }
   clamp_for(values, kept);
-  const MatrixView lines{kept.data(), {kept.size() / size, size}};
+  const Shape lines = values_shape(o, shape, kept.size() / size);
+  kept.resize(lines.size());
   return std::make_shared<BlocksForm>(shape, o, Buffer(std::move(mask)),
-                                      form::encode(values, lines));
+                                      form::encode(values, MatrixView{kept.data(), lines}));
+}
+
+FormPtr BlocksForm::make(const SparseOptions& o, Shape shape, std::span<const uint64_t> kept,
+                         FormPtr values) {
+  const Grid grid(o, shape);
+  Bytes mask(grid.down * grid.mask_bytes());
+  for (const uint64_t i : kept) {
+    const uint64_t block = i % shape.cols / grid.width;
+    uint8_t& byte = mask[i / shape.cols * grid.mask_bytes() + block / 8];
+    byte = static_cast<uint8_t>(byte | 1u << (block % 8));
+  }
+  return std::make_shared<BlocksForm>(shape, o, Buffer(std::move(mask)), std::move(values));
 }
 
 }  // namespace pith::form

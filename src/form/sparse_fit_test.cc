@@ -64,6 +64,25 @@ TEST(SparseFit, OfTheLargestIsWhatEncodeMakes) {
   }
 }
 
+TEST(SparseFit, KeepsWholeBlocks) {
+  const Matrix m = noise({13, 96}, 4);
+  std::vector<uint8_t> keep(m.shape.size());
+  for (uint64_t i = 0; i < keep.size(); ++i) keep[i] = i / 16 % 3 == 1;
+  // Groups of 16 codes are a block each, though several share a line.
+  for (const char* text : {"sparse(33%, block=16, values=f32)", "sparse(33%, block=8, values=f32)",
+                           "sparse(33%, block=16, values=uniform(8, group=16))"}) {
+    const SparseFit fit(parse(text), m.shape, keep);
+    const FormPtr form = fit.form(m.view());
+    const Matrix got = decode(*form);
+    for (size_t i = 0; i < keep.size(); ++i) {
+      EXPECT_NEAR(got.values[i], keep[i] ? m.values[i] : 0, 0.02) << text;
+    }
+    EXPECT_EQ(decode(*fit.form(encode(fit.values(), fit.gather(m.view()).view()))).values,
+              got.values);
+    EXPECT_EQ(decode(*read(write(*form), nullptr)).values, got.values);
+  }
+}
+
 TEST(SparseFit, RefusesChoicesThatDoNotFit) {
   const Matrix m = noise({4, 8}, 3);
   std::vector<uint8_t> keep = every_other(m.shape);
@@ -75,9 +94,14 @@ TEST(SparseFit, RefusesChoicesThatDoNotFit) {
   EXPECT_EQ(why([&] { SparseFit(parse("sparse(2:4)"), m.shape, keep); }),
             "sparse: a choice of elements that does not fit `sparse(2:4)`");
   EXPECT_EQ(why([&] { SparseFit(parse("sparse(50%)"), m.shape, keep); }), "");
-  EXPECT_NE(
-      why([&] { SparseFit(parse("sparse(50%, block=4)"), m.shape, keep); }).find("one by one"),
-      std::string::npos);
+  EXPECT_NE(why([&] {
+              SparseFit(parse("sparse(50%, block=4, height=2)"), m.shape, keep);
+            }).find("one by one"),
+            std::string::npos);
+  for (const char* text : {"sparse(50%, block=4)", "sparse(50%, block=3)"}) {
+    EXPECT_NE(why([&] { SparseFit(parse(text), m.shape, keep); }).find("does not fit"),
+              std::string::npos);
+  }
   EXPECT_NE(why([] { sparse_options(parse("dense(f16)")); }).find("`dense(f16)` is no sparse form"),
             std::string::npos);
   const SparseFit fit(parse("sparse(50%)"), m.shape, keep);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "test_matrices.h"
+#include "uneven_rows.h"
 
 namespace pith::form {
 namespace {
@@ -27,6 +28,44 @@ TEST(Sparse, SizesAreWhatTheyShouldBe) {
   EXPECT_NEAR(bits_each("sparse(25%, pattern=columns)", m), 4, 0.02);
   EXPECT_NEAR(bits_each("sparse(2:4, values=uniform(4, group=64))", m), 1 + 2.125, 0.01);
   EXPECT_NEAR(bits_each("sparse(50%, values=uniform(4, group=64))", m), 1 + 2.125, 0.02);
+}
+
+TEST(Sparse, SmallBlocksShareLines) {
+  const Matrix m = noise({64, 512}, 3);
+  // Codes lie in runs of 32 columns: a block of 16 by itself would leave half of each empty.
+  EXPECT_NEAR(bits_each("sparse(50%, block=16, values=uniform(4, group=16))", m),
+              1 / 16.0 + 0.5 * (4 + 1), 0.05);
+  for (const char* e :
+       {"sparse(40%, block=16, values=uniform(4, group=16))", "sparse(40%, block=4, height=8)",
+        "sparse(1%, block=16)", "sparse(40%, block=24, values=f32)"}) {
+    const FormPtr f = encoded(e, m);
+    expect_multiplies(*f);
+    expect_refuses_truncation(*f);
+    EXPECT_EQ(decode(*read(write(*f), nullptr)).values, decode(*f).values);
+  }
+}
+
+// Rows of very different work are cut where as many blocks are on either side.
+TEST(Sparse, BlocksAreSharedOutEvenly) {
+  Matrix m({512, 256});
+  for (uint64_t r = 0; r < 512; ++r) {
+    for (uint64_t c = 0; c < 256; ++c) m.row(r)[c] = r < 32 || c < 4 ? 1.0f + float(c) : 1e-6f;
+  }
+  const FormPtr f = encoded("sparse(10%, block=16, values=f32)", m);
+  const Matrix x = noise({1, 256}, 1);
+  const Activations in(x.view());
+  const auto* uneven = dynamic_cast<const UnevenRows*>(f.get());
+  ASSERT_NE(uneven, nullptr);
+  std::vector<uint64_t> begins;
+  for (uint64_t part = 0; part <= 4; ++part) begins.push_back(uneven->part_begin(in, part, 4));
+  EXPECT_EQ(begins.front(), 0u);
+  EXPECT_EQ(begins.back(), 512u);
+  EXPECT_TRUE(std::ranges::is_sorted(begins));
+  EXPECT_LT(begins[2], 40u);
+  Matrix one, two;
+  apply(*f, x.view(), one, 1);
+  apply(*f, x.view(), two, 2);
+  EXPECT_EQ(one.values, two.values);
 }
 
 TEST(Sparse, KeepsTheLargest) {

@@ -123,9 +123,9 @@ class ErrorFeedback {
   FeedbackOptions options_;
 };
 
-// `sparse(...)` of a share of the elements or n:m, with what prune() keeps or what scores best by
-// activation (masks.h), whichever leaves less. More damping than elsewhere: so much is lost of all
-// layers that their inputs are not what calibration saw.
+// `sparse(...)` of a share or n:m, the better of what prune() keeps and what scores best by
+// activation; of blocks of a row those dearest to remove (masks.h). More damping than elsewhere: so
+// much is lost of all layers that their inputs are not what calibration saw.
 Fitter sparse_fitter(const form::Expression& expression,
                      const FeedbackOptions& options = {ColumnOrder::kNatural, 0.1});
 

@@ -1,5 +1,5 @@
-// Which elements a sparse form keeps, by scores: those of largest score anywhere, in each row, or n
-// of every m neighbours.
+// Which elements a sparse form keeps, by scores: those of largest score anywhere, in each row, n of
+// every m neighbours, or blocks of neighbours of the largest mean.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,15 @@ enum class Score : uint8_t {
   // The same for weights in units of their column's and then their row's norm, so that no row or
   // column is emptied for being small (NoWag: Liu et al. 2025)
   kNormalized,
+  // w² / [A⁻¹]_cc: what is lost if all other elements of the row make up for it (Hassibi and Stork
+  // 1993), A damped by a hundredth of its mean
+  kRemoval,
 };
+
+// Blocks of neighbours in one row.
+inline bool is_row_blocks(const form::SparseOptions& options) {
+  return options.pattern == form::SparsePattern::kBlocks && options.height == 1;
+}
 
 // Of each element, row-major; never negative. Throws ErrorKind::kData for weights that are not
 // finite.
@@ -28,7 +36,7 @@ std::vector<float> scores(Score score, const Task& task);
 enum class Among : uint8_t { kAll, kRow };
 
 // A byte for each element, 1 where it is kept; ties go to the earlier one. Options of single
-// elements or n:m. Throws ErrorKind::kUsage for other patterns.
+// elements, n:m, or blocks of one row that divide it. Throws ErrorKind::kUsage for other patterns.
 std::vector<uint8_t> kept(const form::SparseOptions& options, form::Shape shape,
                           std::span<const float> scores, Among among = Among::kAll);
 
@@ -41,7 +49,7 @@ struct RefitOptions {
 form::Matrix refitted(const Task& task, std::span<const uint8_t> keep, form::MatrixView start,
                       const RefitOptions& options = {});
 
-// `sparse(...)` of single elements or n:m with what scores best; refit: with values that make up
+// `sparse(...)` of such a pattern with what scores best; refit: with values that make up
 // for what is not kept.
 Fitter mask_fitter(const form::Expression& expression, Score score, Among among = Among::kAll,
                    bool refit = false);

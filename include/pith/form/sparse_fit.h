@@ -38,9 +38,9 @@ uint64_t count_of(double share, uint64_t all);
 
 class SparseFit {
  public:
-  // keep: not zero for each element that is kept, row-major: any number of them for a share of
-  // elements, n of every m (or all, where fewer are left at the end of a row). Throws
-  // ErrorKind::kUsage for patterns of blocks, rows and columns, and a choice that does not fit.
+  // keep: not zero for each element that is kept, row-major: any number of them for a share, n of
+  // every m (or all, where fewer are left at the end of a row), whole blocks of one row where they
+  // divide it. Throws ErrorKind::kUsage for other patterns, and a choice that does not fit.
   SparseFit(const Expression& expression, Shape shape, std::span<const uint8_t> keep);
 
   const Expression& values() const { return values_; }  // what they are to be
