@@ -8,6 +8,7 @@
 #include "codebook.h"
 #include "kinds.h"
 #include "pith/form/arguments.h"
+#include "pith/form/compose.h"
 #include "pith/math/kmeans.h"
 
 namespace pith::form {
@@ -261,6 +262,26 @@ FormPtr CodebookForm::encode(const Expression& call, MatrixView matrix) {
   const CodebookParameters p = parameters_of(call);
   require_finite(matrix, "codebook");
   return Encoder(p, matrix).run();
+}
+
+FormPtr codebook_of(Shape shape, uint64_t dim, std::span<const float> entries,
+                    std::span<const uint16_t> codes) {
+  CodebookParameters p;
+  p.codebook.dim = dim;
+  if (dim == 0 || dim > 256 || entries.size() % dim != 0 || entries.size() / dim < 2 ||
+      entries.size() / dim > 65536) {
+    fail(ErrorKind::kUsage, "codebook: {} numbers are no codebook of {}", entries.size(), dim);
+  }
+  p.codebook.size = entries.size() / dim;
+  p.codebook.blocks = blocks_of(p, shape);
+  const bool fits = std::ranges::all_of(codes, [&](uint16_t c) { return c < p.codebook.size; });
+  if (!fits || codes.size() != checked_mul(shape.rows, runs_of(p, shape))) {
+    fail(ErrorKind::kUsage, "codebook: codes that do not fit the matrix");
+  }
+  require_finite({entries.data(), {p.codebook.size, dim}}, "codebook");
+  Tables tables(p.codebook.blocks, {entries.begin(), entries.end()});
+  return std::make_shared<CodebookForm>(shape, p, Codebook::rounded(p.codebook, tables), Buffer(),
+                                        Buffer(CodeStream::pack(codes, p.codebook.bits())));
 }
 
 Expression CodebookForm::expression() const {

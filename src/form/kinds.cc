@@ -16,6 +16,7 @@
 #include "permutation.h"
 #include "product.h"
 #include "ref.h"
+#include "repeated.h"
 #include "sparse.h"
 #include "sum.h"
 #include "tiles.h"
@@ -35,6 +36,7 @@ constexpr std::array kKinds = {
     Kind{"sparse", SparseForm::read, SparseForm::encode},
     Kind{"lowrank", ProductForm::read_lowrank, ProductForm::encode_lowrank},
     Kind{"blockdiag", BlockDiagForm::read, BlockDiagForm::encode},
+    Kind{"repeated", RepeatedForm::read, RepeatedForm::encode},
     Kind{"permutation", PermutationForm::read, PermutationForm::encode},
     Kind{"constant", ConstantForm::read, ConstantForm::encode},
     Kind{"zeros", ConstantForm::read, ConstantForm::encode_zeros},

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "pith/form/form.h"
@@ -31,6 +32,12 @@ FormPtr part_of_stack(const Form& stack, uint64_t part, uint64_t parts);
 // `scale | inner`: column c is that of inner times scales[c], which become f16. Throws
 // ErrorKind::kUsage unless there is one for each column, finite and not zero as f16.
 FormPtr scaled_columns(std::vector<float> scales, FormPtr inner);
+
+// `codebook(k, dim=…)`: entries, k of them with `dim` elements each, which become f16, and for each
+// run of `dim` columns of each row the number of its entry. Throws ErrorKind::kUsage unless k is 2
+// to 65536, dim 1 to 256, and there are as many codes as runs, all below k.
+FormPtr codebook_of(Shape shape, uint64_t dim, std::span<const float> entries,
+                    std::span<const uint16_t> codes);
 
 // `zeros`, of next to no bytes whatever the shape.
 FormPtr zeros(Shape shape);
