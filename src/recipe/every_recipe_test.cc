@@ -24,6 +24,8 @@ Values quick(const Recipe& recipe) {
     if (o.key == "steps") values.emplace(o.key, "2");
     if (o.key == "tokens") values.emplace(o.key, "8");
     if (o.key == "states") values.emplace(o.key, "64");
+    if (o.key == "rounds") values.emplace(o.key, "2");
+    if (o.key == "steps") values.emplace(o.key, "4");
   }
   return values;
 }

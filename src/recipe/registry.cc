@@ -9,13 +9,39 @@
 namespace pith::recipe {
 
 std::span<const Recipe> all_recipes() {
-  static const std::vector<Recipe> recipes = {
-      adaquant(), armor(),    awq(),      casp(),        checkpoint_prediction(),
-      dobi_svd(), eora(),     evopress(), fwsvd(),       gptq(),
-      hawq(),     l_greco(),  llm_rom(),  llm_surgeon(), lord(),
-      nowag(),    nowag_vq(), obc(),      obert(),       pvq(),
-      q_vlm(),    qtip(),     quest(),    rtn(),         sparsegpt(),
-      spqr(),     wanda(),    zipnn()};
+  static const std::vector<Recipe> recipes = {adaquant(),
+                                              armor(),
+                                              awq(),
+                                              casp(),
+                                              checkpoint_prediction(),
+                                              dobi_svd(),
+                                              dsformer(),
+                                              dynamical_clustering(),
+                                              edkm(),
+                                              eora(),
+                                              evopress(),
+                                              fwsvd(),
+                                              gptq(),
+                                              gqsa(),
+                                              hawq(),
+                                              l_greco(),
+                                              llm_rom(),
+                                              llm_surgeon(),
+                                              lord(),
+                                              lr2vq(),
+                                              nowag(),
+                                              nowag_vq(),
+                                              obc(),
+                                              obert(),
+                                              pvq(),
+                                              q_vlm(),
+                                              qtip(),
+                                              quest(),
+                                              rtn(),
+                                              sparsegpt(),
+                                              spqr(),
+                                              wanda(),
+                                              zipnn()};
   return recipes;
 }
 
