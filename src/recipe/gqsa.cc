@@ -52,9 +52,10 @@ Recipe gqsa() {
       "divergence 0.0053 with reconstruction, 0.0252 without, 0.0007 with 75% of the groups; "
       "sparsegpt at 2:4 in 4 bits, 0.03% larger, has 0.0008 and 0.0006 in 16 bits. All layers at "
       "50%: 1.4 with reconstruction, 2.1 without. That 4 bits and half of the groups lose less "
-      "than "
-      "2:4 is contradicted on a model this small, whose weights have no groups that matter little. "
-      "Speed on skewed matrices: a benchmark beside the form.";
+      "than 2:4 is contradicted on a model this small, whose weights have no groups that matter "
+      "little. Where an eighth of the rows, side by side, has nearly all groups, the longest of "
+      "eight parts takes 0.67 ms of a core when groups are shared out and 2.53 ms when rows are "
+      "(form_bench, 4096 x 4096).";
   r.example = "pith compress lm --recipe gqsa -O keep=60%";
   r.parts = {"fit/masks.h", "fit/feedback.h", "form/sparse_fit.h"};
   r.options = {{"keep", "50%", "the share of groups that is kept; several share out a limit"},
