@@ -15,6 +15,7 @@ constexpr std::array kArchitectures = {
     ArchitectureNames{Architecture::kLlama, "llama", "llama", "LlamaForCausalLM"},
     ArchitectureNames{Architecture::kMistral, "mistral", "llama", "MistralForCausalLM"},
     ArchitectureNames{Architecture::kMixtral, "mixtral", "llama", "MixtralForCausalLM"},
+    ArchitectureNames{Architecture::kDeci, "nemotron-nas", "deci", "DeciLMForCausalLM"},
     ArchitectureNames{Architecture::kQwen2, "qwen2", "qwen2", "Qwen2ForCausalLM"},
     ArchitectureNames{Architecture::kQwen3, "qwen3", "qwen3", "Qwen3ForCausalLM"},
     ArchitectureNames{Architecture::kQwen2Moe, "qwen2_moe", "qwen2moe", "Qwen2MoeForCausalLM"},
@@ -79,6 +80,21 @@ void check_experts(const DecoderConfig& c) {
   check_list(c.dense_layers.size(), c.layers, "the list of dense layers");
 }
 
+void check_sizes(const DecoderConfig& c) {
+  check_list(c.layer_sizes.size(), c.layers, "the list of layers' sizes");
+  for (uint32_t l = 0; l < c.layer_sizes.size(); ++l) {
+    const LayerSizes& s = c.layer_sizes[l];
+    const bool heads = s.heads == 0 ? s.kv_heads == 0 : s.kv_heads > 0 && s.heads % s.kv_heads == 0;
+    if (!heads) {
+      fail(ErrorKind::kData, "layer {}: {} heads cannot share {} key-value heads", l, s.heads,
+           s.kv_heads);
+    }
+    if (s.heads > c.heads || s.kv_heads > c.kv_heads || s.feed_forward > c.feed_forward) {
+      fail(ErrorKind::kData, "layer {} is larger than the model says", l);
+    }
+  }
+}
+
 }  // namespace
 
 std::span<const ArchitectureNames> architectures() { return kArchitectures; }
@@ -123,6 +139,7 @@ void check(const DecoderConfig& c) {
   require(c.context > 0 && c.context <= uint64_t{1} << 40, "the context length", c.context);
   check_list(c.windows.size(), c.layers, "the list of sliding windows");
   check_rope(c);
+  check_sizes(c);
   bool dense = c.experts == 0;
   if (c.experts != 0) {
     check_experts(c);

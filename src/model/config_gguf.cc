@@ -1,4 +1,5 @@
 // The keys of GGUF files that say what the model is.
+#include <algorithm>
 #include <cmath>
 
 #include "architectures.h"
@@ -76,6 +77,26 @@ class Keys {
       if (const auto v = one(std::get_if<std::vector<int32_t>>(found))) return *v;
     }
     return size(name, otherwise);
+  }
+
+  // A number for each layer, or one for all.
+  std::vector<uint32_t> of_layers(std::string_view name, uint32_t layers) const {
+    const GgufValue* found = find(name);
+    std::vector<uint32_t> all;
+    const auto take = [&]<class T>(const std::vector<T>& list) {
+      for (const T v : list) {
+        if (v < T{0}) fail(ErrorKind::kData, "{}.{} holds {}", prefix_, name, v);
+        all.push_back(static_cast<uint32_t>(v));
+      }
+    };
+    if (const auto* list = found ? std::get_if<std::vector<uint32_t>>(found) : nullptr) take(*list);
+    if (const auto* list = found ? std::get_if<std::vector<int32_t>>(found) : nullptr) take(*list);
+    if (all.empty()) all.assign(layers, size(name));
+    if (all.size() != layers) {
+      fail(ErrorKind::kData, "{}.{} has {} entries for {} layers", prefix_, name, all.size(),
+           layers);
+    }
+    return all;
   }
 
  private:
@@ -157,6 +178,22 @@ uint32_t vocabulary(const Keys& keys, const GgufMetadata& metadata) {
   return tokens ? static_cast<uint32_t>(std::min<size_t>(tokens->size(), UINT32_MAX)) : 0;
 }
 
+// Of files whose layers may differ: 0 heads where there is no attention, 0 of feed-forward.
+void take_layer_sizes(const Keys& keys, DecoderConfig& c) {
+  if (c.layers > 10'000) fail(ErrorKind::kData, "block_count is {}", c.layers);
+  const auto heads = keys.of_layers("attention.head_count", c.layers);
+  const auto kv_heads = keys.of_layers("attention.head_count_kv", c.layers);
+  const auto feed_forward = keys.of_layers("feed_forward_length", c.layers);
+  for (uint32_t l = 0; l < c.layers; ++l) {
+    c.layer_sizes.push_back({heads[l], heads[l] == 0 ? 0 : kv_heads[l], feed_forward[l]});
+    c.heads = std::max(c.heads, heads[l]);
+    c.kv_heads = std::max(c.kv_heads, c.layer_sizes.back().kv_heads);
+    c.feed_forward = std::max(c.feed_forward, feed_forward[l]);
+  }
+  c.kv_heads = std::max(c.kv_heads, 1U);
+  if (c.heads % c.kv_heads != 0) c.kv_heads = c.heads;
+}
+
 DecoderConfig read(const GgufMetadata& metadata) {
   const auto* name = io::find_as<std::string>(metadata, "general.architecture");
   if (!name) fail(ErrorKind::kData, "there is no general.architecture");
@@ -167,14 +204,19 @@ DecoderConfig read(const GgufMetadata& metadata) {
   c.vocabulary = vocabulary(keys, metadata);
   c.layers = keys.size("block_count");
   c.width = keys.size("embedding_length");
-  c.heads = keys.same_in_all("attention.head_count");
-  c.kv_heads = keys.same_in_all("attention.head_count_kv", c.heads);
+  const bool differ = c.architecture == Architecture::kDeci;
+  if (differ) {
+    take_layer_sizes(keys, c);
+  } else {
+    c.heads = keys.same_in_all("attention.head_count");
+    c.kv_heads = keys.same_in_all("attention.head_count_kv", c.heads);
+    c.feed_forward = keys.find("feed_forward_length") ? keys.same_in_all("feed_forward_length") : 0;
+  }
   if (c.heads == 0) fail(ErrorKind::kData, "{}.attention.head_count is 0", *name);
   c.head_size = keys.size("attention.key_length", c.width / c.heads);
   if (keys.size("attention.value_length", c.head_size) != c.head_size) {
     fail(ErrorKind::kData, "keys and values have different sizes, which does not run");
   }
-  c.feed_forward = keys.find("feed_forward_length") ? keys.same_in_all("feed_forward_length") : 0;
   c.norm_eps = static_cast<float>(keys.real("attention.layer_norm_rms_epsilon", {}));
   c.context = keys.integer("context_length", 2048, uint64_t{1} << 40);
   c.qk_norm = c.architecture == Architecture::kQwen3 || c.architecture == Architecture::kQwen3Moe;

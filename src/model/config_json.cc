@@ -219,10 +219,89 @@ void take_sizes(const Json& config, DecoderConfig& c) {
   c.kv_heads = size(config, "num_key_value_heads", c.heads);
   if (c.heads == 0) fail(ErrorKind::kData, "num_attention_heads is 0");
   c.head_size = size(config, "head_dim", c.width / c.heads);
-  c.feed_forward = size(config, "intermediate_size");
+  // What differs between layers stands with these alone.
+  const std::optional<uint64_t> differs =
+      member(config, "block_configs") ? std::optional<uint64_t>(0) : std::nullopt;
+  c.feed_forward = size(config, "intermediate_size", differs);
   c.norm_eps = static_cast<float>(real(config, "rms_norm_eps", 1e-6));
   c.context = integer(config, "max_position_embeddings", 2048, uint64_t{1} << 40);
   c.tied_embeddings = flag(config, "tie_word_embeddings", false);
+}
+
+const Json& part(const Json& block, std::string_view name) {
+  const Json* found = member(block, name);
+  if (!found || !found->object()) fail(ErrorKind::kData, "block_configs: there is no {}", name);
+  return *found;
+}
+
+// What takes the place of attention in some published layers does not run.
+void refuse_variants(const Json& attention) {
+  if (flag(attention, "replace_with_linear", false)) {
+    fail(ErrorKind::kData, "block_configs: replace_with_linear does not run");
+  }
+  for (const char* name : {"window_length", "num_sink_tokens"}) {
+    if (member(attention, name)) fail(ErrorKind::kData, "block_configs: {} does not run", name);
+  }
+}
+
+void take_attention(const Json& attention, const DecoderConfig& c, LayerSizes& sizes) {
+  refuse_variants(attention);
+  if (flag(attention, "no_op", false)) return;
+  sizes.heads = size(attention, "num_attention_heads", c.heads);
+  if (member(attention, "num_key_value_heads")) {
+    sizes.kv_heads = size(attention, "num_key_value_heads");
+    return;
+  }
+  const uint32_t group = size(attention, "n_heads_in_group");
+  if (group == 0 || sizes.heads % group != 0) {
+    fail(ErrorKind::kData, "block_configs: {} heads in groups of {}", sizes.heads, group);
+  }
+  sizes.kv_heads = sizes.heads / group;
+}
+
+// Deci's rule: a multiple of 256.
+uint32_t size_of_multiplier(double multiplier, uint32_t width) {
+  const double size = std::floor(2 * multiplier * width / 3);
+  if (!(size > 0 && size < 1e9)) fail(ErrorKind::kData, "ffn_mult is {}", multiplier);
+  return (static_cast<uint32_t>(size) + 255) / 256 * 256;
+}
+
+void take_feed_forward(const Json& ffn, const DecoderConfig& c, LayerSizes& sizes) {
+  if (flag(ffn, "replace_with_linear", false)) {
+    fail(ErrorKind::kData, "block_configs: replace_with_linear does not run");
+  }
+  if (flag(ffn, "no_op", false)) return;
+  const Json* multiplier = member(ffn, "ffn_mult");
+  if (member(ffn, "intermediate_size") || !multiplier) {
+    sizes.feed_forward = size(ffn, "intermediate_size");
+  } else {
+    sizes.feed_forward = size_of_multiplier(real(*multiplier, "ffn_mult"), c.width);
+  }
+}
+
+// The model's sizes become those of its largest layers.
+void take_blocks(const Json& config, DecoderConfig& c) {
+  const Json* blocks = member(config, "block_configs");
+  if (!blocks) {
+    if (c.architecture != Architecture::kDeci) return;
+    fail(ErrorKind::kData, "there is no block_configs");
+  }
+  if (!blocks->array() || blocks->array()->size() != c.layers) {
+    fail(ErrorKind::kData, "block_configs is not a list of {} entries", c.layers);
+  }
+  LayerSizes most;
+  for (const Json& block : *blocks->array()) {
+    if (!block.object()) fail(ErrorKind::kData, "block_configs holds what is no object");
+    LayerSizes& sizes = c.layer_sizes.emplace_back();
+    take_attention(part(block, "attention"), c, sizes);
+    take_feed_forward(part(block, "ffn"), c, sizes);
+    most = {std::max(most.heads, sizes.heads), std::max(most.kv_heads, sizes.kv_heads),
+            std::max(most.feed_forward, sizes.feed_forward)};
+  }
+  c.heads = std::max(most.heads, c.heads);
+  c.kv_heads = std::max(most.kv_heads, 1U);
+  c.feed_forward = std::max(most.feed_forward, 1U);
+  if (c.heads % c.kv_heads != 0) c.kv_heads = c.heads;
 }
 
 DecoderConfig read(const Json& config) {
@@ -240,6 +319,7 @@ DecoderConfig read(const Json& config) {
   c.qkv_bias = bias || (qwen2 && flag(config, "qkv_bias", true));
   c.output_bias = bias && !qwen2;
   c.mlp_bias = flag(config, "mlp_bias", false);
+  take_blocks(config, c);
   take_rope(config, c);
   take_windows(config, c);
   if (a == Architecture::kMixtral) take_mixtral(config, c);

@@ -165,6 +165,59 @@ TEST(Config, OfGguf) {
   }
 }
 
+// As nvidia/Llama-3_1-Nemotron-51B-Instruct has it, with smaller numbers.
+json with_blocks(const char* blocks) {
+  json j = with({{"num_key_value_heads", nullptr}, {"intermediate_size", nullptr}});
+  j["model_type"] = "nemotron-nas";
+  j["architectures"] = {"DeciLMForCausalLM"};
+  j["block_configs"] = json::parse(blocks);
+  return j;
+}
+
+TEST(Config, LayersMayDiffer) {
+  const DecoderConfig c = read(with_blocks(R"([
+      {"attention": {"n_heads_in_group": 3, "no_op": false, "replace_with_linear": false},
+       "ffn": {"ffn_mult": 2.625, "no_op": false, "replace_with_linear": false}},
+      {"attention": {"n_heads_in_group": null, "no_op": true, "replace_with_linear": false},
+       "ffn": {"ffn_mult": 10, "no_op": false, "replace_with_linear": false}},
+      {"attention": {"n_heads_in_group": 1, "num_attention_heads": 3, "no_op": false},
+       "ffn": {"intermediate_size": 11, "no_op": false}}])"));
+  EXPECT_EQ(c.architecture, Architecture::kDeci);
+  ASSERT_EQ(c.layer_sizes.size(), 3U);
+  // 2 / 3 of a multiple of the width, then a multiple of 256.
+  EXPECT_EQ(c.sizes(0), (LayerSizes{6, 2, 256}));
+  EXPECT_EQ(c.sizes(1), (LayerSizes{0, 0, 512}));
+  EXPECT_EQ(c.sizes(2), (LayerSizes{3, 3, 11}));
+  EXPECT_EQ(c.heads, 6U);
+  EXPECT_EQ(c.kv_heads, 3U);
+  EXPECT_EQ(c.feed_forward, 512U);
+  EXPECT_FALSE(c.has_attention(1));
+  EXPECT_EQ(config_from_gguf(gguf_metadata(c)).layer_sizes, c.layer_sizes);
+}
+
+TEST(Config, BlocksThatCannotBe) {
+  const auto blocks = [](const std::string& attention, const std::string& ffn) {
+    const std::string one = R"({"attention": )" + attention + R"(, "ffn": )" + ffn + "}";
+    const std::string all = "[" + one + "," + one + "," + one + "]";
+    read(with_blocks(all.c_str()));
+  };
+  const char* const attention = R"({"n_heads_in_group": 3})";
+  const char* const ffn = R"({"intermediate_size": 8})";
+  EXPECT_NO_THROW(blocks(attention, ffn));
+  EXPECT_SAYS([&] { blocks(R"({"n_heads_in_group": 4})", ffn); }, "6 heads in groups of 4");
+  EXPECT_SAYS([&] { blocks(R"({"n_heads_in_group": 0})", ffn); }, "groups of 0");
+  EXPECT_SAYS([&] { blocks(R"({"n_heads_in_group": 3, "window_length": 4})", ffn); },
+              "window_length does not run");
+  EXPECT_SAYS([&] { blocks(R"({"replace_with_linear": true})", ffn); }, "replace_with_linear");
+  EXPECT_SAYS([&] { blocks(attention, R"({"ffn_mult": -1})"); }, "ffn_mult");
+  EXPECT_SAYS([&] { blocks(attention, "[]"); }, "there is no ffn");
+  EXPECT_SAYS([&] { read(with_blocks("[]")); }, "block_configs");
+  json none = with_blocks("[]");
+  none.erase("block_configs");
+  none["intermediate_size"] = 8;
+  EXPECT_SAYS([&] { read(none); }, "block_configs");
+}
+
 TEST(TensorNames, GoBothWays) {
   for (const auto a : {Architecture::kLlama, Architecture::kMixtral, Architecture::kQwen2Moe,
                        Architecture::kQwen3}) {

@@ -97,6 +97,29 @@ void put_windows(const DecoderConfig& c, Keys& keys) {
   if (c.windows.front() != 0) keys.size("attention.sliding_window", c.windows.front());
 }
 
+// What each layer has, 0 for nothing; of these architectures one can say it.
+void put_sizes(const DecoderConfig& c, Keys& keys) {
+  if (c.layer_sizes.empty()) {
+    keys.size("feed_forward_length", c.feed_forward);
+    keys.size("attention.head_count", c.heads);
+    keys.size("attention.head_count_kv", c.kv_heads);
+    return;
+  }
+  if (c.architecture != Architecture::kDeci) {
+    fail(ErrorKind::kUsage, "GGUF cannot hold layers that differ for {}",
+         gguf_name(c.architecture));
+  }
+  std::vector<uint32_t> heads, kv_heads, feed_forward;
+  for (const LayerSizes& s : c.layer_sizes) {
+    heads.push_back(s.heads);
+    kv_heads.push_back(s.kv_heads);
+    feed_forward.push_back(s.feed_forward);
+  }
+  keys.set("feed_forward_length", std::move(feed_forward));
+  keys.set("attention.head_count", std::move(heads));
+  keys.set("attention.head_count_kv", std::move(kv_heads));
+}
+
 }  // namespace
 
 GgufMetadata gguf_metadata(const DecoderConfig& c) {
@@ -107,9 +130,7 @@ GgufMetadata gguf_metadata(const DecoderConfig& c) {
   keys.size("context_length", c.context);
   keys.size("embedding_length", c.width);
   keys.size("block_count", c.layers);
-  keys.size("feed_forward_length", c.feed_forward);
-  keys.size("attention.head_count", c.heads);
-  keys.size("attention.head_count_kv", c.kv_heads);
+  put_sizes(c, keys);
   keys.size("attention.key_length", c.head_size);
   keys.size("attention.value_length", c.head_size);
   keys.real("attention.layer_norm_rms_epsilon", c.norm_eps);

@@ -130,7 +130,7 @@ void expect_attention(const AttentionCase& c) {
   const auto keys = random_floats(c.positions * c.size, 1, 3);
   const auto values = random_floats(c.positions * c.size, 1, 4);
   const auto queries = random_floats(n * stride, 2 / std::sqrt(static_cast<float>(c.size)), 5);
-  KvCache cache(2, 2, c.size, c.positions);
+  KvCache cache({2, 2}, c.size, c.positions);
   for (uint64_t p = 0; p < c.positions; ++p) {
     cache.write(1, 1, p, keys.data() + p * c.size, values.data() + p * c.size);
   }
@@ -193,7 +193,7 @@ TEST(Attention, SlidingWindows) {
 TEST(Attention, ScoresOfAnySize) {
   // The first key is much longer than the others: the running maximum stays with it, or the sums
   // so far vanish.
-  KvCache cache(1, 1, 4, 300);
+  KvCache cache({1}, 4, 300);
   for (const bool ascending : {true, false}) {
     for (uint64_t p = 0; p < 300; ++p) {
       const float score = static_cast<float>(ascending ? p : 299 - p) * 10;

@@ -34,6 +34,7 @@ uint64_t logit_rows(const DecoderConfig& c) {
 MemoryNeeds needs_of(const LanguageModel& model, uint64_t tokens) {
   DecoderConfig one = model.config();
   one.layers = 1;
+  one.layer_sizes.clear();
   // No model has so many: from here on products do not overflow.
   if (tokens > uint64_t{1} << 32) {
     return {.rest = UINT64_MAX, .positions = tokens};
@@ -112,7 +113,7 @@ struct GradientPass::State {
         tokens(checked_tokens(model, length)),
         threads(thread_count(requested)),
         loss(with ? std::move(with) : sampled_loss(1, requested)),
-        cache(1, texts_of(tokens) * config.kv_heads, config.head_size, tokens),
+        cache({texts_of(tokens) * config.kv_heads}, config.head_size, tokens),
         pass(config, tokens, threads),
         layer(config, threads),
         linear(threads) {}

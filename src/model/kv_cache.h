@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "pith/base/error.h"
 
@@ -21,12 +22,13 @@ inline constexpr uint64_t kTile = 128;
 // Memory is taken from the machine as positions are written.
 class KvCache {
  public:
-  KvCache(uint64_t layers, uint64_t heads, uint64_t head_size, uint64_t capacity)
-      : heads_(heads),
-        head_size_(head_size),
+  // heads: of keys and values in each layer; layers without any take nothing.
+  KvCache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t capacity)
+      : head_size_(head_size),
         padded_((head_size + kKeyBlock - 1) / kKeyBlock * kKeyBlock),
         positions_((capacity + kTile - 1) / kTile * kTile),
-        size_(layers * heads * positions_ * (head_size_ + padded_)) {
+        first_(first_heads(heads)),
+        size_(first_.back() * positions_ * (head_size_ + padded_)) {
     // Zeros that are not touched take no memory.
     memory_.reset(static_cast<float*>(std::calloc(size_ + kKeyBlock, sizeof(float))));
     if (!memory_) fail(ErrorKind::kLimit, "no memory for {} bytes of keys and values", bytes());
@@ -37,8 +39,9 @@ class KvCache {
   uint64_t head_size() const { return head_size_; }
   uint64_t padded_size() const { return padded_; }
   uint64_t bytes() const { return size_ * sizeof(float); }
-  static uint64_t bytes(uint64_t layers, uint64_t heads, uint64_t head_size, uint64_t capacity) {
-    return layers * heads * (2 * head_size + kKeyBlock) * sizeof(float) * (capacity + kTile);
+  // Of so many heads in all layers.
+  static uint64_t bytes(uint64_t heads, uint64_t head_size, uint64_t capacity) {
+    return heads * (2 * head_size + kKeyBlock) * sizeof(float) * (capacity + kTile);
   }
 
   const float* keys(uint64_t layer, uint64_t head) const { return begin_ + at(layer, head); }
@@ -62,10 +65,19 @@ class KvCache {
   };
 
   uint64_t at(uint64_t layer, uint64_t head) const {
-    return (layer * heads_ + head) * positions_ * (head_size_ + padded_);
+    return (first_[layer] + head) * positions_ * (head_size_ + padded_);
   }
 
-  uint64_t heads_, head_size_, padded_, positions_, size_;
+  // Of each layer how many heads are before it; then of all.
+  static std::vector<uint64_t> first_heads(const std::vector<uint64_t>& heads) {
+    std::vector<uint64_t> first = {0};
+    for (const uint64_t h : heads) first.push_back(first.back() + h);
+    return first;
+  }
+
+  uint64_t head_size_, padded_, positions_;
+  std::vector<uint64_t> first_;
+  uint64_t size_;
   std::unique_ptr<float, Free> memory_;
   float* begin_ = nullptr;
 };

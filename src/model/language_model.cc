@@ -28,10 +28,22 @@ class Loader {
 
  private:
   DecoderLayer layer(uint32_t index) const {
-    const DecoderConfig& c = config_;
     const std::string at = fmt::format("model.layers.{}.", index);
-    const uint32_t all = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
     DecoderLayer layer;
+    if (config_.has_attention(index)) add_attention(at, config_.sizes(index), layer);
+    if (!config_.has_feed_forward(index)) return layer;
+    layer.feed_forward_norm = vector(at + "post_attention_layernorm.weight", config_.width);
+    if (config_.has_experts(index)) {
+      layer.experts = experts(at);
+    } else {
+      layer.feed_forward = feed_forward(at + "mlp.", config_.sizes(index).feed_forward);
+    }
+    return layer;
+  }
+
+  void add_attention(const std::string& at, const LayerSizes& sizes, DecoderLayer& layer) const {
+    const DecoderConfig& c = config_;
+    const uint32_t all = sizes.heads * c.head_size, kv = sizes.kv_heads * c.head_size;
     layer.attention_norm = vector(at + "input_layernorm.weight", c.width);
     layer.q = linear(at + "self_attn.q_proj", all, c.width, c.qkv_bias);
     layer.k = linear(at + "self_attn.k_proj", kv, c.width, c.qkv_bias);
@@ -41,13 +53,6 @@ class Loader {
       layer.q_norm = vector(at + "self_attn.q_norm.weight", c.head_size);
       layer.k_norm = vector(at + "self_attn.k_norm.weight", c.head_size);
     }
-    layer.feed_forward_norm = vector(at + "post_attention_layernorm.weight", c.width);
-    if (c.has_experts(index)) {
-      layer.experts = experts(at);
-    } else {
-      layer.feed_forward = feed_forward(at + "mlp.", c.feed_forward);
-    }
-    return layer;
   }
 
   FeedForward feed_forward(const std::string& at, uint32_t size) const {

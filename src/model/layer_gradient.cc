@@ -72,7 +72,8 @@ void LayerGradient::add_norm(MatrixView x, const std::vector<float>& weight, Mat
 }
 
 void LayerGradient::attention(uint32_t index, const PassRows& rows) {
-  const uint64_t size = config_.head_size, heads = config_.kv_heads, group = config_.heads / heads;
+  const LayerSizes sizes = config_.sizes(index);
+  const uint64_t size = config_.head_size, heads = sizes.kv_heads, group = sizes.heads / heads;
   reshape(d_q_, trace_.q.shape.rows, trace_.q.shape.cols);
   for (Matrix* m : {&d_k_, &d_v_}) {
     reshape(*m, trace_.k.shape.rows, trace_.k.shape.cols);
@@ -121,6 +122,12 @@ void LayerGradient::run(const DecoderLayer& layer, uint32_t index, MatrixView st
                         LayerPass& pass, KvCache& cache, Matrix& gradient,
                         const GradientObserver& observer) {
   pass.trace(layer, index, stream, cache, 0, trace_);
+  if (layer.has_feed_forward()) run_feed_forward(layer, gradient, observer);
+  if (layer.has_attention()) run_attention(layer, index, stream, pass, gradient, observer);
+}
+
+void LayerGradient::run_feed_forward(const DecoderLayer& layer, Matrix& gradient,
+                                     const GradientObserver& observer) {
   const MatrixView input = trace_.feed_forward_input.view();
   if (layer.experts) {
     experts_.run(*layer.experts, input, gradient.view(), d_normed_, observer);
@@ -129,15 +136,20 @@ void LayerGradient::run(const DecoderLayer& layer, uint32_t index, MatrixView st
     feed_forward_.backward(*layer.feed_forward, input, gradient.view(), d_normed_, observer);
   }
   add_norm(trace_.middle.view(), layer.feed_forward_norm, gradient);
+}
 
+void LayerGradient::run_attention(const DecoderLayer& layer, uint32_t index, MatrixView stream,
+                                  const LayerPass& pass, Matrix& gradient,
+                                  const GradientObserver& observer) {
+  const LayerSizes sizes = config_.sizes(index);
   linear_.run(layer.output, trace_.attended.view(), gradient.view(), d_attended_, false, observer);
   attention(index, pass.rows());
   // To turn back is to turn by the opposite angle, with the same magnitude.
   back_sines_.resize(pass.sines().size());
   std::ranges::transform(pass.sines(), back_sines_.begin(), std::negate<>());
-  turn_back(d_q_, config_.heads, layer.q_norm, trace_.plain_q,
+  turn_back(d_q_, sizes.heads, layer.q_norm, trace_.plain_q,
             1 / std::sqrt(static_cast<float>(config_.head_size)), pass);
-  turn_back(d_k_, config_.kv_heads, layer.k_norm, trace_.plain_k, 1, pass);
+  turn_back(d_k_, sizes.kv_heads, layer.k_norm, trace_.plain_k, 1, pass);
   const MatrixView normed = trace_.attention_input.view();
   linear_.run(layer.q, normed, d_q_.view(), d_normed_, false, observer);
   linear_.run(layer.k, normed, d_k_.view(), d_normed_, true, observer);

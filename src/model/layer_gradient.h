@@ -92,6 +92,12 @@ class LayerGradient {
            KvCache& cache, form::Matrix& gradient, const GradientObserver& observer);
 
  private:
+  // gradient: at the part's outputs, becomes that at its inputs.
+  void run_feed_forward(const DecoderLayer& layer, form::Matrix& gradient,
+                        const GradientObserver& observer);
+  void run_attention(const DecoderLayer& layer, uint32_t index, form::MatrixView stream,
+                     const LayerPass& pass, form::Matrix& gradient,
+                     const GradientObserver& observer);
   // gradient += that at x, where d_normed_ is that at the norm of x.
   void add_norm(form::MatrixView x, const std::vector<float>& weight, form::Matrix& gradient);
   void attention(uint32_t index, const PassRows& rows);

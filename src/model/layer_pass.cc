@@ -55,8 +55,8 @@ void LayerPass::rotate_heads(Matrix& heads, uint64_t count, const std::vector<fl
   });
 }
 
-void LayerPass::keep(KvCache& cache, uint64_t slot) {
-  const uint64_t size = config_.head_size, heads = config_.kv_heads;
+void LayerPass::keep(uint64_t heads, KvCache& cache, uint64_t slot) {
+  const uint64_t size = config_.head_size;
   for_rows(rows_.texts * heads, rows_.count * size * 4, threads_, [&](uint64_t kept) {
     const uint64_t row = kept / heads * rows_.count, at = kept % heads * size;
     for (uint64_t r = 0; r < rows_.count; ++r) {
@@ -67,7 +67,8 @@ void LayerPass::keep(KvCache& cache, uint64_t slot) {
 }
 
 void LayerPass::attend_all(uint32_t index, const KvCache& cache, uint64_t slot) {
-  const uint64_t size = config_.head_size, heads = config_.kv_heads, group = config_.heads / heads;
+  const LayerSizes sizes = config_.sizes(index);
+  const uint64_t size = config_.head_size, heads = sizes.kv_heads, group = sizes.heads / heads;
   const uint64_t rows = rows_.count * group, tasks = (rows + kAttendRows - 1) / kAttendRows;
   reshape(attended_, q_.shape.rows, q_.shape.cols);
   const uint64_t cost = std::min(rows, kAttendRows) * (rows_.first + rows_.count) * size;
@@ -99,16 +100,17 @@ void LayerPass::make_heads(const DecoderLayer& layer, const float* x,
 
 void LayerPass::attend_rotated(const DecoderLayer& layer, uint32_t index, KvCache& cache,
                                uint64_t slot) {
+  const LayerSizes sizes = config_.sizes(index);
   // Queries carry the scale of the scores.
-  rotate_heads(q_, config_.heads, layer.q_norm,
-               1 / std::sqrt(static_cast<float>(config_.head_size)));
-  rotate_heads(k_, config_.kv_heads, layer.k_norm, 1);
-  keep(cache, slot);
+  rotate_heads(q_, sizes.heads, layer.q_norm, 1 / std::sqrt(static_cast<float>(config_.head_size)));
+  rotate_heads(k_, sizes.kv_heads, layer.k_norm, 1);
+  keep(sizes.kv_heads, cache, slot);
   attend_all(index, cache, slot);
 }
 
 void LayerPass::attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
                        uint64_t slot, const InputObserver& observer) {
+  if (!layer.has_attention()) return;
   make_heads(layer, x, observer);
   attend_rotated(layer, index, cache, slot);
 }
@@ -129,7 +131,8 @@ void LayerPass::add_output(const DecoderLayer& layer, float* x, uint64_t count,
 
 void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
                        const InputObserver& observer) {
-  add_output(layer, x, count, observer);
+  if (layer.has_attention()) add_output(layer, x, count, observer);
+  if (!layer.has_feed_forward()) return;
   norm(x, count, layer.feed_forward_norm);
   if (layer.experts) {
     add_experts(*layer.experts, config_, h_.view(), x, threads_, expert_room_, observer);
@@ -141,16 +144,22 @@ void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
 
 void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, KvCache& cache,
                       uint64_t slot, LayerTrace& trace) {
+  reshape(trace.middle, x.shape.rows, x.shape.cols);
+  std::copy_n(x.data, x.shape.size(), trace.middle.values.data());
+  if (layer.has_attention()) trace_attention(layer, index, x, cache, slot, trace);
+  if (!layer.has_feed_forward()) return;
+  norm(trace.middle.values.data(), x.shape.rows, layer.feed_forward_norm);
+  std::swap(trace.feed_forward_input, h_);
+}
+
+void LayerPass::trace_attention(const DecoderLayer& layer, uint32_t index, MatrixView x,
+                                KvCache& cache, uint64_t slot, LayerTrace& trace) {
   make_heads(layer, x.data, {});
   std::swap(trace.attention_input, h_);
   if (!layer.q_norm.empty()) trace.plain_q = q_;
   if (!layer.k_norm.empty()) trace.plain_k = k_;
   attend_rotated(layer, index, cache, slot);
-  reshape(trace.middle, x.shape.rows, x.shape.cols);
-  std::copy_n(x.data, x.shape.size(), trace.middle.values.data());
   add_output(layer, trace.middle.values.data(), x.shape.rows, {});
-  norm(trace.middle.values.data(), x.shape.rows, layer.feed_forward_norm);
-  std::swap(trace.feed_forward_input, h_);
   std::swap(trace.q, q_);
   std::swap(trace.k, k_);
   std::swap(trace.v, v_);

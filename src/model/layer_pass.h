@@ -48,7 +48,7 @@ class LayerPass {
   // The rest of the layer for the last `count` of these rows, which begin at x and are changed.
   void finish(const DecoderLayer& layer, float* x, uint64_t count, const InputObserver& observer);
   // attend(), and the rest up to the inputs of the feed-forward part, whose results the trace
-  // takes.
+  // takes; of parts that the layer has not, nothing.
   void trace(const DecoderLayer& layer, uint32_t index, form::MatrixView x, KvCache& cache,
              uint64_t slot, LayerTrace& trace);
   // What follows the last layer.
@@ -69,7 +69,9 @@ class LayerPass {
                   const InputObserver& observer);
   void rotate_heads(form::Matrix& heads, uint64_t count, const std::vector<float>& weight,
                     float scale);
-  void keep(KvCache& cache, uint64_t slot);
+  void keep(uint64_t heads, KvCache& cache, uint64_t slot);
+  void trace_attention(const DecoderLayer& layer, uint32_t index, form::MatrixView x,
+                       KvCache& cache, uint64_t slot, LayerTrace& trace);
   void attend_all(uint32_t index, const KvCache& cache, uint64_t slot);
   void add_made(float* x);
 

@@ -23,6 +23,7 @@ uint64_t group_of(uint64_t tokens) {
 MemoryNeeds needs_of(const DecoderConfig& c, uint64_t tokens) {
   DecoderConfig one = c;
   one.layers = 1;
+  one.layer_sizes.clear();
   const uint64_t group = group_of(tokens), cache = cache_bytes(one, tokens);
   return {.cache = cache > UINT64_MAX / group ? UINT64_MAX : cache * group,
           .rest = activation_bytes(c, std::min(group * tokens, LayerRunner::kMostRows)),
@@ -78,7 +79,7 @@ struct LayerRunner::State {
   State(const DecoderConfig& of, uint64_t length, int requested)
       : config(of),
         tokens(checked_tokens(config, length)),
-        cache(1, group_of(tokens) * config.kv_heads, config.head_size, tokens),
+        cache({group_of(tokens) * config.kv_heads}, config.head_size, tokens),
         threads(thread_count(requested)),
         pass(config, tokens, threads) {}
 
@@ -126,11 +127,13 @@ std::vector<HeadAttention> LayerRunner::attention(const DecoderLayer& layer, uin
     fail(ErrorKind::kUsage, "a residual stream of {} x {} is no text of {} x {}", text.shape.rows,
          text.shape.cols, s.tokens, s.config.width);
   }
+  if (!layer.has_attention()) return {};
   LayerTrace trace;
   s.pass.place({.texts = 1, .first = 0, .count = s.tokens});
   s.pass.trace(layer, index, text, s.cache, 0, trace);
-  std::vector<HeadAttention> out(s.config.heads);
-  const uint64_t size = s.config.head_size, group = s.config.heads / s.config.kv_heads;
+  const LayerSizes sizes = s.config.sizes(index);
+  std::vector<HeadAttention> out(sizes.heads);
+  const uint64_t size = s.config.head_size, group = sizes.heads / sizes.kv_heads;
   parallel_for(s.threads, out.size(), [&](size_t h) {
     out[h] = attention_of(trace.q.view(), trace.k.view(), h * size, h / group * size, size,
                           s.config.window(index));

@@ -141,11 +141,14 @@ std::optional<uint64_t> available_memory() {
 }
 
 uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions) {
-  const uint64_t one = KvCache::bytes(1, 1, c.head_size, 1);
+  uint64_t heads = 0;
+  for (uint32_t l = 0; l < c.layers; ++l) heads += c.sizes(l).kv_heads;
+  if (heads == 0) return 0;
+  const uint64_t one = KvCache::bytes(1, c.head_size, 1);
   // Some positions more are counted for whole tiles, hence not up to the largest number.
-  const uint64_t most = (uint64_t{1} << 62) / one / c.kv_heads / c.layers;
+  const uint64_t most = (uint64_t{1} << 62) / one / heads;
   if (positions > most) return UINT64_MAX;
-  return KvCache::bytes(c.layers, c.kv_heads, c.head_size, positions);
+  return KvCache::bytes(heads, c.head_size, positions);
 }
 
 uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk) {

@@ -30,7 +30,10 @@ class ReferenceDecoder {
     Doubles x = row(embedding, static_cast<uint64_t>(id));
     for (uint32_t l = 0; l < c_.layers; ++l) {
       const std::string at = "model.layers." + std::to_string(l) + ".";
-      add(attention(l, at + "self_attn.", norm(x, at + "input_layernorm.weight")), 1, x);
+      if (c_.has_attention(l)) {
+        add(attention(l, at + "self_attn.", norm(x, at + "input_layernorm.weight")), 1, x);
+      }
+      if (!c_.has_feed_forward(l)) continue;
       const Doubles h = norm(x, at + "post_attention_layernorm.weight");
       add(c_.has_experts(l) ? experts(at, h) : feed_forward(at + "mlp.", h, false), 1, x);
     }
@@ -164,14 +167,15 @@ class ReferenceDecoder {
   }
 
   Doubles attention(uint32_t layer, const std::string& at, const Doubles& x) {
-    const Doubles q = heads(at, "q", c_.heads, x);
-    keys_[layer].push_back(heads(at, "k", c_.kv_heads, x));
+    const LayerSizes sizes = c_.sizes(layer);
+    const Doubles q = heads(at, "q", sizes.heads, x);
+    keys_[layer].push_back(heads(at, "k", sizes.kv_heads, x));
     values_[layer].push_back(linear(at + "v_proj", x));
     Doubles out(q.size());
     const uint64_t size = c_.head_size, seen = position_ + 1, window = c_.window(layer);
     const uint64_t begin = window && seen > window ? seen - window : 0;
-    for (uint32_t h = 0; h < c_.heads; ++h) {
-      const uint64_t shared = h / (c_.heads / c_.kv_heads) * size;
+    for (uint32_t h = 0; h < sizes.heads; ++h) {
+      const uint64_t shared = h / (sizes.heads / sizes.kv_heads) * size;
       Doubles weights;
       double sum = 0;
       for (uint64_t p = begin; p < seen; ++p) {

@@ -230,7 +230,7 @@ void RotatedWeights::rotate_rows(Matrix& m) const {
 void RotatedWeights::rotate_value_rows(Matrix& m, uint32_t layer) const {
   const uint64_t size = config_.head_size, cols = m.shape.cols;
   Matrix out(m.shape);
-  for (uint64_t h = 0; h < config_.kv_heads; ++h) {
+  for (uint64_t h = 0; h < config_.sizes(layer).kv_heads; ++h) {
     const Matrix& r = rotation_.values[layer * config_.kv_heads + h];
     const MatrixView head{m.row(h * size).data(), {size, cols}};
     math::matrix_product(strided(r.view()).transposed(), strided(head), out.row(h * size).data(),
@@ -240,9 +240,10 @@ void RotatedWeights::rotate_value_rows(Matrix& m, uint32_t layer) const {
 }
 
 void RotatedWeights::rotate_value_columns(Matrix& m, uint32_t layer) const {
-  const uint64_t size = config_.head_size, group = config_.heads / config_.kv_heads;
+  const LayerSizes sizes = config_.sizes(layer);
+  const uint64_t size = config_.head_size, group = sizes.heads / sizes.kv_heads;
   Matrix out(m.shape);
-  for (uint64_t h = 0; h < config_.heads; ++h) {
+  for (uint64_t h = 0; h < sizes.heads; ++h) {
     const Matrix& r = rotation_.values[layer * config_.kv_heads + h / group];
     math::matrix_product(columns(m, h * size, size), strided(r.view()),
                          out.values.data() + h * size, m.shape.cols, math::ProductInto::kReplace,
@@ -287,7 +288,7 @@ FormPtr RotatedWeights::form(std::string_view name) const {
       rotate_columns(m);
       break;
     case Role::kValuesBias:
-      require(1, config_.kv_heads * size);
+      require(1, config_.sizes(part.layer).kv_heads * size);
       rotate_value_bias(m, part.layer);
       break;
     case Role::kWriter:
@@ -295,14 +296,15 @@ FormPtr RotatedWeights::form(std::string_view name) const {
       rotate_rows(m);
       break;
     case Role::kAttended:
-      require(width, config_.heads * size);
+      require(width, config_.sizes(part.layer).heads * size);
       if (values) rotate_value_columns(m, part.layer);
       if (stream) rotate_rows(m);
       break;
     case Role::kHead:
     case Role::kReader:
     case Role::kValues:
-      require(part.role == Role::kValues ? config_.kv_heads * size : m.shape.rows, width);
+      require(part.role == Role::kValues ? config_.sizes(part.layer).kv_heads * size : m.shape.rows,
+              width);
       if (stream) take_gain(m, part.norm);
       if (stream) rotate_columns(m);
       if (part.scales) scale_columns(m, *part.scales);

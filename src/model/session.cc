@@ -29,6 +29,13 @@ MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity) {
           .positions = capacity};
 }
 
+// Of keys and values, in each layer.
+std::vector<uint64_t> heads_of(const DecoderConfig& c) {
+  std::vector<uint64_t> heads;
+  for (uint32_t l = 0; l < c.layers; ++l) heads.push_back(c.sizes(l).kv_heads);
+  return heads;
+}
+
 uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity, uint64_t others) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
   MemoryNeeds needs = needs_of(model, capacity);
@@ -45,7 +52,7 @@ struct Session::State {
         config(model.config()),
         weights(model.weights()),
         capacity(checked_capacity(model, positions, others)),
-        cache(config.layers, config.kv_heads, config.head_size, capacity),
+        cache(heads_of(config), config.head_size, capacity),
         pass(config, capacity, thread_count(requested)) {}
 
   // One chunk through all layers; logits of its last `rows` rows go to `logits` from `first` on.

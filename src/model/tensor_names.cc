@@ -173,7 +173,8 @@ std::vector<std::string> weights_in_gguf(std::string_view gguf_name, const Decod
 }
 
 bool has_paired_rows_in_gguf(std::string_view hf_name, Architecture architecture) {
-  if (gguf_name(architecture) != "llama") return false;
+  const std::string_view gguf = gguf_name(architecture);
+  if (gguf != "llama" && gguf != "deci") return false;
   take_ending(hf_name);
   return hf_name.ends_with(".self_attn.q_proj") || hf_name.ends_with(".self_attn.k_proj");
 }

@@ -219,11 +219,13 @@ class Calibration {
 // Bytes of the moments of all layers, and of those that are summed in doubles meanwhile.
 uint64_t moment_bytes(const DecoderConfig& c, const CalibrationOptions& options) {
   const auto square = [](uint64_t n) { return n * n; };
-  const uint64_t heads = uint64_t{c.heads} * c.head_size, kv = uint64_t{c.kv_heads} * c.head_size;
   uint64_t inputs = 0, gradients = 0, most = 0;
   for (uint32_t l = 0; l < c.layers; ++l) {
+    const model::LayerSizes sizes = c.sizes(l);
+    const uint64_t heads = uint64_t{sizes.heads} * c.head_size;
+    const uint64_t kv = uint64_t{sizes.kv_heads} * c.head_size;
     const bool mixes = c.has_experts(l);
-    const uint64_t inner = mixes ? c.expert_feed_forward : c.feed_forward;
+    const uint64_t inner = mixes ? c.expert_feed_forward : sizes.feed_forward;
     const uint64_t networks = mixes ? c.experts : 1, shared = mixes ? c.shared_feed_forward : 0;
     const uint64_t of_inputs = square(c.width) + square(heads) +
                                networks * (square(c.width) + square(inner)) +

@@ -105,8 +105,10 @@ class Learner {
     Shared shared(kLines * c.width / matrices);
     add_embedding(shared);
     for (const DecoderLayer& layer : model_.weights().layers) {
-      add_readers({&layer.q, &layer.k, &layer.v}, shared);
-      add_writer(layer.output, shared);
+      if (layer.has_attention()) {
+        add_readers({&layer.q, &layer.k, &layer.v}, shared);
+        add_writer(layer.output, shared);
+      }
       const auto add_network = [&](const model::FeedForward& network) {
         add_readers({&network.gate, &network.up}, shared);
         add_writer(network.down, shared);
@@ -123,13 +125,21 @@ class Learner {
   // The values of each layer's heads, of the model behind the stream's rotation.
   std::vector<Matrix> values(const RotatedWeights& rotated, const Matrix& stream) const {
     const DecoderConfig& c = model_.config();
-    const uint64_t size = c.head_size, group = c.heads / c.kv_heads;
+    const uint64_t size = c.head_size;
     const Progress progress = stage(options_, "learning rotations of values");
     fit::Rounding rounding = rounding_;
     rounding.group = std::min(rounding.group, size);
     std::vector<Matrix> all;
     for (uint32_t l = 0; l < c.layers; ++l) {
       const DecoderLayer& layer = model_.weights().layers[l];
+      const model::LayerSizes sizes = c.sizes(l);
+      // Heads that a layer has not stay where they are.
+      const uint64_t missing = c.kv_heads - sizes.kv_heads;
+      if (!layer.has_attention()) {
+        all.insert(all.end(), missing, fit::identity_rotation(size));
+        continue;
+      }
+      const uint64_t group = sizes.heads / sizes.kv_heads;
       const TensorStatistics* v = known(layer.v);
       const TensorStatistics* o = known(layer.output);
       const Matrix v_weights = form::decode(*rotated.form(layer.v.name));
@@ -138,7 +148,7 @@ class Learner {
       const Numbers outputs =
           o ? rotated_diagonal(Metric::diagonal(o->gradients->squares), stream) : Numbers();
       const Metric attended = o ? o->inputs->metric() : Metric();
-      for (uint64_t h = 0; h < c.kv_heads; ++h) {
+      for (uint64_t h = 0; h < sizes.kv_heads; ++h) {
         Shared shared(UINT64_MAX);
         if (v) {
           Matrix block({size, v_weights.shape.cols});
@@ -155,6 +165,7 @@ class Learner {
         all.push_back(best(size, shared, rounding, {}));
         report(progress, all.size(), uint64_t{c.layers} * c.kv_heads);
       }
+      all.insert(all.end(), missing, fit::identity_rotation(size));
     }
     return all;
   }

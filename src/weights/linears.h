@@ -12,7 +12,8 @@ namespace pith::weights {
 template <class Layer>
 auto linears(Layer& layer) {
   using Linear = std::conditional_t<std::is_const_v<Layer>, const model::Linear, model::Linear>;
-  std::vector<Linear*> all = {&layer.q, &layer.k, &layer.v, &layer.output};
+  std::vector<Linear*> all;
+  if (layer.has_attention()) all = {&layer.q, &layer.k, &layer.v, &layer.output};
   const auto add = [&](auto& network) {
     for (Linear* l : {&network.gate, &network.up, &network.down}) all.push_back(l);
   };

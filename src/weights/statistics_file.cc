@@ -181,6 +181,8 @@ class Reader {
         h = {at[0], at[1], at[2], at[3]};
         at += 4;
       }
+      // Heads that only other layers have: any sees itself.
+      std::erase_if(layer, [](const model::HeadAttention& h) { return h.recent == 0; });
     }
   }
 
@@ -281,11 +283,15 @@ void write_statistics(const CalibrationStatistics& s, const std::filesystem::pat
   if (s.lookups) tensors.add(fmt::format("{}:{}.", kLookups, kSides[1]), *s.lookups);
   tensors.put("", kTokens, DType::kU64, std::span<const uint64_t>(s.token_counts));
   tensors.put("", kEntropies, DType::kF64, std::span<const double>(s.entropies));
+  // As many heads of each layer as the one has that has most, zeros for those that are missing.
   std::vector<double> attention;
+  size_t most = 0;
+  for (const auto& layer : s.attention) most = std::max(most, layer.size());
   for (const auto& layer : s.attention) {
     for (const model::HeadAttention& h : layer) {
       attention.insert(attention.end(), {h.entropy, h.first, h.recent, h.distance});
     }
+    attention.resize(attention.size() + 4 * (most - layer.size()));
   }
   tensors.put("", kAttention, DType::kF64, std::span<const double>(attention));
   const archive::Input input = {std::string(kFile), std::make_shared<StatisticsSource>(

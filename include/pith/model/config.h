@@ -19,6 +19,7 @@ enum class Architecture : uint8_t {
   kLlama,
   kMistral,  // Llama with a sliding window
   kMixtral,  // Mistral with experts
+  kDeci,     // Llama whose layers differ (Puzzle, arXiv 2411.19146)
   kQwen2,    // biases on q, k and v
   kQwen3,    // norms of the heads of q and k
   kQwen2Moe,
@@ -57,6 +58,13 @@ struct RopeScaling {
   std::vector<double> divisors;
 };
 
+// What one layer has where layers differ; 0 of heads: no attention, 0 of feed_forward: no such
+// part.
+struct LayerSizes {
+  uint32_t heads = 0, kv_heads = 0, feed_forward = 0;
+  bool operator==(const LayerSizes&) const = default;
+};
+
 struct DecoderConfig {
   Architecture architecture = Architecture::kLlama;
   std::string name;  // of the model, may be empty
@@ -68,6 +76,9 @@ struct DecoderConfig {
   uint32_t kv_heads = 0;      // divides heads
   uint32_t head_size = 0;     // of queries, keys and values
   uint32_t feed_forward = 0;  // of dense layers
+  // Of each layer where they differ, none of them above the three sizes above; empty: all have
+  // these. Layers of experts have them or, with 0, nothing.
+  std::vector<LayerSizes> layer_sizes;
   float norm_eps = 1e-5F;
   bool tied_embeddings = false;  // the head is the embedding
   // Expected biases; files may have more of them, which are used.
@@ -95,20 +106,32 @@ struct DecoderConfig {
   std::optional<int32_t> bos;
   std::vector<int32_t> eos;  // any of these ends a text
 
+  LayerSizes sizes(uint32_t layer) const {
+    return layer_sizes.empty() ? LayerSizes{heads, kv_heads, feed_forward} : layer_sizes[layer];
+  }
+  bool has_attention(uint32_t layer) const { return sizes(layer).heads != 0; }
+  // Dense or of experts.
+  bool has_feed_forward(uint32_t layer) const {
+    return layer_sizes.empty() || layer_sizes[layer].feed_forward != 0;
+  }
   uint32_t window(uint32_t layer) const { return windows.empty() ? 0 : windows[layer]; }
   bool has_experts(uint32_t layer) const {
-    return experts != 0 && (dense_layers.empty() || !dense_layers[layer]);
+    return experts != 0 && has_feed_forward(layer) &&
+           (dense_layers.empty() || !dense_layers[layer]);
   }
 };
 
-// "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe": model_type of
-// config.json.
+// "llama", "mistral", "mixtral", "nemotron-nas", "qwen2", "qwen3", "qwen2_moe", "qwen3_moe":
+// model_type of config.json.
 std::string_view hf_name(Architecture architecture);
-// "llama" (also of Mistral and Mixtral), "qwen2", "qwen3", "qwen2moe", "qwen3moe":
+// "llama" (also of Mistral and Mixtral), "deci", "qwen2", "qwen3", "qwen2moe", "qwen3moe":
 // general.architecture.
 std::string_view gguf_name(Architecture architecture);
 
-// Of a config.json. generation_config.json may name further ids of eos; empty: there is none.
+// Of a config.json. Its block_configs, of any architecture, say what each layer has: attention by
+// no_op, n_heads_in_group or num_key_value_heads, and num_attention_heads where these are fewer
+// than the model's, which no published model has; ffn by no_op, ffn_mult or intermediate_size.
+// generation_config.json may name further ids of eos; empty: there is none.
 DecoderConfig config_from_json(ByteView config, ByteView generation_config = {});
 
 // Of a GGUF file. What only its tensors tell (biases, tied embeddings, rope divisors, the

@@ -45,9 +45,13 @@ struct DecoderLayer {
   std::vector<float> attention_norm, feed_forward_norm;  // width
   Linear q, k, v, output;
   std::vector<float> q_norm, k_norm;  // head_size, or empty
-  // One of the two.
+  // One of the two at most.
   std::optional<FeedForward> feed_forward;
   std::optional<Experts> experts;
+
+  // A part that is not there has no norm either: the stream goes past it as it is.
+  bool has_attention() const { return q.weight != nullptr; }
+  bool has_feed_forward() const { return feed_forward || experts; }
 };
 
 struct DecoderWeights {

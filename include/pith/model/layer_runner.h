@@ -53,7 +53,8 @@ class LayerRunner {
   void run(const DecoderLayer& layer, uint32_t index, form::Matrix& stream,
            const InputObserver& observer = {});
 
-  // Of each query head of the layer, for one text. Throws ErrorKind::kUsage for other streams.
+  // Of each query head of the layer, for one text; none without attention. Throws ErrorKind::kUsage
+  // for other streams.
   std::vector<HeadAttention> attention(const DecoderLayer& layer, uint32_t index,
                                        form::MatrixView text);
 

@@ -36,7 +36,7 @@ std::vector<std::string> weights_in_gguf(std::string_view gguf_name, const Decod
 // Whether a GGUF tensor holds all experts of a layer, one after the other.
 bool holds_all_experts(std::string_view gguf_name);
 
-// GGUF files of the llama architecture hold the rows of q and k (weights and biases) in the order
+// GGUF files of llama and deci hold the rows of q and k (weights and biases) in the order
 // of RopeLayout::kPairs: whether that is so for this tensor, by its name at Hugging Face.
 bool has_paired_rows_in_gguf(std::string_view hf_name, Architecture architecture);
 
