@@ -53,9 +53,14 @@ LanguageModel with_weights(const LanguageModel& model, const FormsByName& forms)
 std::optional<HeldOut> measure_held_out(const LanguageModel& model, const FormsByName& forms,
                                         const CalibrationText& text, int threads,
                                         const Progress& progress) {
+  return measure_held_out(model, with_weights(model, forms), text, threads, progress);
+}
+
+std::optional<HeldOut> measure_held_out(const LanguageModel& model, const LanguageModel& small,
+                                        const CalibrationText& text, int threads,
+                                        const Progress& progress) {
   const std::vector<int32_t>& ids = text.held_out;
   if (ids.size() < 2) return std::nullopt;
-  const LanguageModel small = with_weights(model, forms);
   const uint64_t context = std::min<uint64_t>(text.length, ids.size() - 1);
   audit::PerplexityOptions o{.context = context,
                              .max_windows = windows(model, context),

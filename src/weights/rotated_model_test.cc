@@ -41,7 +41,7 @@ TEST(RotatedModel, AnArchiveOfItComputesTheSame) {
   uint64_t bytes = 0;
   for (const auto& file : std::filesystem::directory_iterator(folder)) bytes += file.file_size();
   for (const auto by : {RotateBy::kValues, RotateBy::kHadamard, RotateBy::kLearned}) {
-    const RotatedModel rotated =
+    const ChangedModel rotated =
         rotated_model(folder, folder_inputs(folder), default_calibration_text(), small(by));
     EXPECT_LT(farthest(logits_of(rotated.model), wanted), 1e-3);  // of about 8
     EXPECT_EQ(rotated.bytes, bytes);
@@ -58,7 +58,7 @@ TEST(RotatedModel, AnArchiveOfItComputesTheSame) {
 
 TEST(RotatedModel, LimitsCountTheModelAsItWas) {
   const std::filesystem::path folder = tiny().folder.path();
-  const RotatedModel rotated =
+  const ChangedModel rotated =
       rotated_model(folder, folder_inputs(folder), "", small(RotateBy::kHadamard));
   CompressModelOptions options = testing::tiny_options();
   options.input_size = {rotated.weights, rotated.bytes};
@@ -111,7 +111,7 @@ TEST(RotatedModel, ShardsBecomeOneFile) {
   c.tied_embeddings = false;
   model::testing::write_hf(folder.path(), c, model::testing::random_tensors(c), DType::kBF16, 3);
   const auto wanted = logits_of(model::load_model(folder.path()));
-  const RotatedModel rotated =
+  const ChangedModel rotated =
       rotated_model(folder.path(), folder_inputs(folder.path()), "", small(RotateBy::kHadamard));
   size_t tensors = 0;
   for (const archive::Input& input : rotated.inputs) {
@@ -146,12 +146,12 @@ TEST(RotatedModel, RefusesWhatItCannotFold) {
   // Without its config, which would have to say that the head is untied.
   EXPECT_EQ(
       message_of([&] { rotated_model(file, folder_inputs(file), "", small(RotateBy::kHadamard)); }),
-      "a rotation of the residual stream changes config.json too: name the model's folder");
+      "what is done to the model changes config.json too: name the model's folder");
   rotated_model(file, folder_inputs(file), "", small(RotateBy::kValues));  // need not say so
   const auto none = folder / "config.json";
   EXPECT_EQ(
       message_of([&] { rotated_model(folder, folder_inputs(none), "", small(RotateBy::kValues)); }),
-      "there are no safetensors of a model to fold rotations into");
+      "there are no safetensors of a model to change");
   const Folder other;
   const model::DecoderConfig c = testing::tiny_config();
   const auto gguf = other.path() / "m.gguf";
@@ -159,7 +159,7 @@ TEST(RotatedModel, RefusesWhatItCannotFold) {
                              model::testing::gguf_tensors(c, model::testing::random_tensors(c)));
   EXPECT_EQ(
       message_of([&] { rotated_model(gguf, folder_inputs(gguf), "", small(RotateBy::kValues)); }),
-      "m.gguf: rotations are folded into models of safetensors; of a GGUF file they are not");
+      "m.gguf: models of safetensors are changed before they are compressed; a GGUF file is not");
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "stitched_model.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "linears.h"
+#include "logit_divergence.h"
 #include "pith/base/parallel.h"
 
 namespace pith::weights {
@@ -18,24 +18,6 @@ using form::MatrixView;
 constexpr uint64_t kMostFloats = 1ull << 30;
 // Rows of logits at a time.
 constexpr uint64_t kRows = 256;
-
-double log_sum(std::span<const float> logits) {
-  const float top = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float v : logits) sum += std::exp(v - top);
-  return top + std::log(sum);
-}
-
-// The sum of p (log p - log q).
-double divergence_of(std::span<const float> p, std::span<const float> q) {
-  const double all_p = log_sum(p), all_q = log_sum(q);
-  double sum = 0;
-  for (size_t i = 0; i < p.size(); ++i) {
-    const double log_p = p[i] - all_p;
-    sum += std::exp(static_cast<float>(log_p)) * (log_p - (q[i] - all_q));
-  }
-  return sum;
-}
 
 }  // namespace
 
@@ -112,7 +94,7 @@ double StitchedModel::divergence(const StitchedForms& forms, uint64_t first, uin
       runner_.head(w.norm, head, {stream.view().row(at * text_.length + row).data(), shape}, is);
       of_rows.assign(shape.rows, 0);
       parallel_for(threads_, shape.rows, [&](size_t r) {
-        of_rows[r] = divergence_of(was.view().row(r), is.view().row(r));
+        of_rows[r] = logit_divergence(was.view().row(r), is.view().row(r));
       });
       for (const double d : of_rows) sum += d;
     }

@@ -2,7 +2,7 @@
 // archive gets: what rounds its matrices or their inputs loses less where few channels are larger
 // than all others, and it computes the same.
 //
-//   RotatedModel r = rotated_model("model", inputs, text, {.by = RotateBy::kHadamard});
+//   ChangedModel r = rotated_model("model", inputs, text, {.by = RotateBy::kHadamard});
 //   ModelCompressor compressor(r.model, r.inputs, text, options);
 #pragma once
 
@@ -12,11 +12,10 @@
 #include <string_view>
 #include <vector>
 
-#include "pith/archive/source.h"
 #include "pith/base/progress.h"
 #include "pith/form/expression.h"
-#include "pith/model/language_model.h"
 #include "pith/weights/calibration_text.h"
+#include "pith/weights/changed_model.h"
 
 namespace pith::weights {
 
@@ -46,20 +45,11 @@ struct RotateOptions {
   std::function<Progress(const char* stage)> progress = {};
 };
 
-struct RotatedModel {
-  model::LanguageModel model;
-  // Those given, with the model's tensors in one file of safetensors, whose changed ones are f32,
-  // and a config that says so; they hold what they read.
-  std::vector<archive::Input> inputs;
-  // Of the input as it was given: elements of floats, and bytes.
-  uint64_t weights = 0, bytes = 0;
-};
-
-// path: of the model, inputs: what an archive of it would hold. Memory: all weights as f32; for
-// learned ones second moments of all inputs besides. Throws ErrorKind::kUsage where there is no
-// folder with safetensors, or, if embeddings are to be untied, no config.json among the inputs;
-// kData for weights that are not finite.
-RotatedModel rotated_model(const std::filesystem::path& path, std::vector<archive::Input> inputs,
+// path: of the model, inputs: what an archive of it would hold; tensors that change become f32.
+// Memory: all weights as f32; for learned ones second moments of all inputs besides. Throws
+// ErrorKind::kUsage where there is no folder with safetensors, or, if embeddings are to be untied,
+// no config.json among the inputs; kData for weights that are not finite.
+ChangedModel rotated_model(const std::filesystem::path& path, std::vector<archive::Input> inputs,
                            std::string_view text, const RotateOptions& options);
 
 }  // namespace pith::weights
