@@ -17,22 +17,27 @@ namespace fs = std::filesystem;
 void run(const CompressArguments& a) {
   CompressPlan plan = plan_compress(a);
   rotate_inputs(a, plan);
+  reduce_inputs(a, plan);
   if (!a.frontier.empty()) return compress_frontier(a, plan);
   std::unique_ptr<ModelFit> fit;
   std::optional<FittedModel> fitted;
   if (fits_model(a, plan)) {
     const weights::Limits limits = limits_of(a);
     fit = std::make_unique<ModelFit>(a, plan);
-    if (a.dry_run) return report_fit(a, fit->expected(limits), nullptr);
+    if (a.dry_run) {
+      if (plan.reduced) report_reduction(a, *plan.reduced);
+      return report_fit(a, fit->expected(limits), nullptr);
+    }
     fitted = fit->fit(limits, plan);
   }
   ProgressBar bar(plan.label, a.quiet);
   plan.options.progress = bar.callback();
   archive::WriteReport report = write_plan(plan);
   bar.clear();
-  if (plan.rotated) report.raw = plan.rotated->bytes;
+  if (plan.changed) report.raw = plan.changed->bytes;
   if (fit) fit->done();
   report_compress(a, plan, report, fitted ? &*fitted : nullptr);
+  if (plan.reduced) report_reduction(a, *plan.reduced);
   if (fitted) report_fit(a, *fitted, &report);
   plan.inputs.clear();
   if (a.remove) remove_inputs(a.inputs, plan.path, a.bases, a.threads, a.quiet);

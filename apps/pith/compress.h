@@ -16,6 +16,7 @@
 #include "pith/model/language_model.h"
 #include "pith/recipe/checkpoint_prediction.h"
 #include "pith/weights/compress_model.h"
+#include "pith/weights/reduced_model.h"
 #include "pith/weights/rotated_model.h"
 
 namespace pith::command {
@@ -49,8 +50,10 @@ struct CompressPlan {
   weights::Allocation allocation = {};
   bool calibrated = true;
   weights::CurvatureNeeds curvature = {};
-  // With the inputs in place of those that were named; else nothing.
-  std::optional<weights::RotatedModel> rotated = {};
+  weights::Reduce reduce = {};                        // of a recipe that takes parts out
+  std::optional<weights::ReducedModel> reduced = {};  // what came of that
+  // With the inputs in place of those that were named, after a rotation or a reduction.
+  std::optional<weights::ChangedModel> changed = {};
   Target target = Target::kFile;
   std::filesystem::path path;  // of kFile
 };
@@ -124,6 +127,13 @@ bool reads_text(const CompressArguments& arguments);
 void rotate_inputs(const CompressArguments& arguments, CompressPlan& plan);
 // Throws kUsage for what does not go with it.
 void check_rotation(const CompressArguments& arguments, const CompressPlan& plan);
+// What calibration reads: the text of --calibrate, which here is no statistics, or Pith's own.
+std::string calibration_text_of(const CompressArguments& arguments);
+
+// The same for recipes that take parts out of the model.
+void reduce_inputs(const CompressArguments& arguments, CompressPlan& plan);
+void check_reduction(const CompressArguments& arguments, const CompressPlan& plan);
+void report_reduction(const CompressArguments& arguments, const weights::ReducedModel& reduced);
 
 // --rm: removes what the archive holds, file by file, after reading the archive back and comparing
 // each file on disk with the hash recorded of it. Files that changed and links stay, with a

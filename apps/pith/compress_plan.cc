@@ -165,6 +165,7 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   plan.allocation = std::move(by_recipe.allocation);
   plan.calibrated = by_recipe.calibrated;
   plan.curvature = by_recipe.curvature;
+  plan.reduce = std::move(by_recipe.reduce);
   plan.options = by_recipe.write;
   std::ranges::move(form_rules(a), std::back_inserter(plan.options.forms));
   if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
@@ -188,7 +189,7 @@ void keep_model_files(const CompressArguments& a, CompressPlan& plan) {
 
 void check_fit(const CompressArguments& a, const CompressPlan& plan) {
   if (!fits_model(a, plan)) {
-    if ((!a.calibration.empty() || a.tokens > 0) && !reads_text(a)) {
+    if ((!a.calibration.empty() || a.tokens > 0) && !reads_text(a) && !plan.reduce) {
       usage("--calibrate and --tokens belong to a limit: --bits, --size, --ratio, --kl, …");
     }
     return;
@@ -233,7 +234,8 @@ CompressPlan plan_compress(const CompressArguments& a) {
   if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
   check_fit(a, plan);
   check_rotation(a, plan);
-  if (fits_model(a, plan)) keep_model_files(a, plan);
+  check_reduction(a, plan);
+  if (fits_model(a, plan) || plan.reduce) keep_model_files(a, plan);
   narrow_umask(a, plan);
   return plan;
 }

@@ -143,7 +143,7 @@ std::vector<double> frontier_of(const CompressArguments& a) {
 }
 
 ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
-    : model_(plan.rotated ? plan.rotated->model : model::load_model(a.inputs[0])),
+    : model_(plan.changed ? plan.changed->model : model::load_model(a.inputs[0])),
       stages_(std::make_unique<Stages>(a.quiet)),
       calibrated_(!a.fast && plan.calibrated) {
   weights::CompressModelOptions options;
@@ -166,7 +166,7 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   }
   if (a.tokens > 0) options.size.tokens = a.tokens;
   options.rules = plan.options.forms;
-  if (plan.rotated) options.input_size = {plan.rotated->weights, plan.rotated->bytes};
+  if (plan.changed) options.input_size = {plan.changed->weights, plan.changed->bytes};
   options.threads = a.threads;
   options.progress = [this](const char* stage) { return stages_->begin(stage); };
   if (plan.target == Target::kFile) {

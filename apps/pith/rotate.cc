@@ -34,20 +34,18 @@ std::optional<form::Expression> rounding_of(const CompressArguments& a) {
   return std::nullopt;
 }
 
-// What a learned rotation is learned from.
-std::string text_of(const CompressArguments& a) {
+}  // namespace
+
+std::string calibration_text_of(const CompressArguments& a) {
   if (a.calibration.empty()) return std::string(weights::default_calibration_text());
   const MappedFile file(a.calibration);
   if (archive::Archive::is_archive(file.bytes())) {
     fail(ErrorKind::kUsage,
-         "{}: statistics are of the model as it was; --rotate and --smooth change it, and need a "
-         "text",
+         "{}: statistics are of the model as it was, which is changed first: name a text",
          a.calibration);
   }
   return {file.bytes().begin(), file.bytes().end()};
 }
-
-}  // namespace
 
 bool reads_text(const CompressArguments& a) {
   return way_of(a) == RotateBy::kLearned || a.smooth > 0;
@@ -59,8 +57,7 @@ void check_rotation(const CompressArguments& a, const CompressPlan& plan) {
   if (a.forms.empty() && !fits_model(a, plan)) {
     refuse(
         "--rotate and --smooth go with --form, a limit or a recipe for matrices: nothing is "
-        "rounded "
-        "else");
+        "rounded else");
   }
   if (a.inputs.size() != 1 || a.inputs[0] == "-") {
     refuse("--rotate and --smooth are for one model, by its name");
@@ -84,9 +81,9 @@ void rotate_inputs(const CompressArguments& a, CompressPlan& plan) {
     bar = std::make_unique<ProgressBar>(stage, a.quiet, ProgressUnit::kOther);
     return bar->callback();
   };
-  const std::string text = reads_text(a) || fits_model(a, plan) ? text_of(a) : "";
-  plan.rotated = weights::rotated_model(a.inputs[0], std::move(plan.inputs), text, options);
-  plan.inputs = plan.rotated->inputs;
+  const std::string text = reads_text(a) || fits_model(a, plan) ? calibration_text_of(a) : "";
+  plan.changed = weights::rotated_model(a.inputs[0], std::move(plan.inputs), text, options);
+  plan.inputs = plan.changed->inputs;
 }
 
 }  // namespace pith::command

@@ -18,6 +18,7 @@ std::span<const Recipe> all_recipes() {
                                               dsformer(),
                                               dynamical_clustering(),
                                               edkm(),
+                                              entrodrop(),
                                               eora(),
                                               evopress(),
                                               fwsvd(),
@@ -25,10 +26,12 @@ std::span<const Recipe> all_recipes() {
                                               gqsa(),
                                               hawq(),
                                               l_greco(),
+                                              late_attention(),
                                               llm_rom(),
                                               llm_surgeon(),
                                               lord(),
                                               lr2vq(),
+                                              modegpt(),
                                               nowag(),
                                               nowag_vq(),
                                               obc(),
@@ -40,7 +43,9 @@ std::span<const Recipe> all_recipes() {
                                               rtn(),
                                               sparsegpt(),
                                               spqr(),
+                                              stat_prune(),
                                               wanda(),
+                                              ziplm(),
                                               zipnn()};
   return recipes;
 }

@@ -56,13 +56,13 @@ class RotatedWeights final : public WeightSource {
   form::FormPtr form(std::string_view name) const override;
   // Whether a tensor is another one than that of its name in the source.
   bool changes(std::string_view name) const;
-  // What a tensor is made of, of the same shape: the source's of its name, of a new head the
-  // embedding. Null if there is none.
-  form::FormPtr origin(std::string_view name) const;
 
  private:
   struct Part;
   Part part_of(std::string_view name) const;
+  // What a tensor is made of, of the same shape: the source's of its name, of a new head the
+  // embedding. Null if there is none.
+  form::FormPtr origin(std::string_view name) const;
   form::Matrix decode(std::string_view name) const;
   void take_gain(form::Matrix& m, const std::string& norm) const;
   void rotate_columns(form::Matrix& m) const;

@@ -22,6 +22,7 @@
 #include "pith/recipe/checkpoint_prediction.h"
 #include "pith/recipe/taxonomy.h"
 #include "pith/weights/compress_model.h"
+#include "pith/weights/reduced_model.h"
 
 namespace pith::recipe {
 
@@ -39,6 +40,9 @@ struct Plan {
   weights::Allocation allocation = {};  // how they are shared out
   bool calibrated = true;
   weights::CurvatureNeeds curvature = {};
+  // A recipe that takes heads, units or parts of layers out of a model, before anything else is
+  // done to it (weights/reduced_model.h).
+  weights::Reduce reduce = {};
   // What the transform lost, complete when the archive is written; null: nothing is lost.
   std::shared_ptr<CheckpointLosses> losses;
 };
