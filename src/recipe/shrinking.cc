@@ -329,9 +329,11 @@ Recipe ziplm() {
   r.verified =
       "fit tests: removal one after the other loses what the weights that are left lose, refitted "
       "at "
-      "once, and each step is the cheapest. A recipe test makes a model of a tiny one. That the "
-      "speed is within 5% of what was asked for needs a machine at rest, and was not shown: on a "
-      "busy one times of the same model differed by more than that, and so do the sizes chosen.";
+      "once, and each step is the cheapest. On the reference model and a machine that others used "
+      "too, 1.5 and 2 times as fast were asked for, 1.67 and 2.09 came (8192 held-out tokens, "
+      "divergence 0.112 and 0.585); the same level of all parts, 1.67 asked for, 1.89: 0.517. So "
+      "within 5% is shown for one of two, which needs a machine at rest, and a gain over equal "
+      "levels is not shown at equal speed.";
   r.example = "pith compress lm --recipe ziplm -O speedup=1.2 -O trials=2";
   r.parts = {"fit/unit_removal.h", "budget/solve.h", "weights/reduced_model.h"};
   r.options = {{"speedup", "1.5", "how many times as fast a token is to be on this machine"},
