@@ -83,7 +83,8 @@ class Fit(LanguageModelTest):
     def test_rotated_models_run_and_are_near_to_what_they_were(self):
         (self.dir / "t.txt").write_text("The quick brown fox jumps over the lazy dog. " * 40)
         names = {}
-        for how, more in (("none", []), ("values", []), ("hadamard", []), ("learned", self.FEW)):
+        for how, more in (("none", []), ("values", []), ("hadamard", []), ("learned", self.FEW),
+                          ("none", ["--smooth", "0.5", "-f", *self.FEW])):
             archive = how + ".pith"
             self.ok("compress", "small", "--form", "uniform(8, group=32)", "--rotate", how, *more, "-o", archive)
             found = json.loads(self.ok("inspect", archive, "--json").stdout)
@@ -105,6 +106,9 @@ class Fit(LanguageModelTest):
     def test_rotations_are_refused_where_nothing_is_rounded(self):
         for arguments in (["small"], ["small", "small/config.json", "--form", "uniform(4)"]):
             self.fails("compress", *arguments, "--rotate", "values", "-o", "m.pith", code=2, names=[])
+            self.fails("compress", *arguments, "--smooth", "0.5", "-o", "m.pith", code=2, names=[])
+        self.fails("compress", "small", "--form", "uniform(4)", "--smooth", "2", "-o", "m.pith", code=2,
+                   names=["--smooth"])
         self.fails("compress", "small", "--form", "uniform(4)", "--rotate", "x", "-o", "m.pith", code=2,
                    names=["--rotate: 'x' is not one of none, values, hadamard, learned"])
 

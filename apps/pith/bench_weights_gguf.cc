@@ -14,6 +14,7 @@
 #include "pith/model/export_gguf.h"
 #include "pith/model/prompt.h"
 #include "pith/weights/compress_model.h"
+#include "pith/weights/rotated_model.h"
 
 namespace pith::bench {
 namespace {
@@ -25,6 +26,8 @@ constexpr const char* kMixes[] = {"Q8_0",   "Q6_K",   "Q5_K_M", "Q5_0",   "Q4_K_
                                   "IQ4_XS", "IQ4_NL", "Q4_0",   "Q3_K_M", "Q3_K_S", "Q2_K"};
 constexpr const char* kTexts[] = {"books-test", "wikitext2-test"};
 constexpr uint64_t kPredictions = 512;
+// What `--smooth` is here: inputs are rounded to 8 bits, by both programs.
+constexpr double kSmooth = 0.5;
 
 // Both files of one mix.
 struct Pair {
@@ -41,8 +44,12 @@ class GgufBench {
         folder_(std::move(folder)),
         report_(report),
         peer_(inputs, importance_windows, folder_ / "llama.cpp"),
-        model_(model::load_model(inputs.model)),
         calibration_(inputs.calibration),
+        changed_(weights::rotated_model(
+            inputs.model, archive::expand_inputs(std::span(&inputs.bare, 1)),
+            io::as_text(calibration_.bytes()),
+            {.by = weights::RotateBy::kNothing, .smooth = kSmooth, .progress = {}})),
+        model_(changed_.model),
         text_(weights::calibration_text(model_, io::as_text(calibration_.bytes()))),
         dense_(inputs.model, options.windows) {}
 
@@ -63,7 +70,7 @@ class GgufBench {
   }
 
  private:
-  // What `pith compress --forms-of` and `pith export` give.
+  // What `pith compress --forms-of --smooth` and `pith export` give.
   fs::path fitted(const Pair& pair) {
     const auto source = model::open_weights(pair.peer);
     weights::CompressModelOptions options;
@@ -72,13 +79,12 @@ class GgufBench {
       options.forms[name] = {form::to_string(e), fit::expression_fitter(e)};
     }
     options.statistics = statistics();
-    const auto stored = archive::expand_inputs(std::span(&inputs_.bare, 1));
-    weights::ModelCompressor compressor(model_, stored, io::as_text(calibration_.bytes()),
+    weights::ModelCompressor compressor(model_, changed_.inputs, io::as_text(calibration_.bytes()),
                                         std::move(options));
     archive::WriteOptions write{.overwrite = true};
     compressor.store(compressor.compress({}), write);
     const fs::path archive = folder_ / "gguf" / (pair.mix + ".pith");
-    archive::write_archive(stored, archive, write);
+    archive::write_archive(changed_.inputs, archive, write);
     fs::path file = folder_ / "gguf" / (pair.mix + ".gguf");
     model::export_gguf(archive, file, {.threads = 0, .overwrite = true});
     return file;
@@ -114,8 +120,9 @@ class GgufBench {
     report_.note(
         fmt::format("KL from the model in f32; {} windows of {} predictions, bos in front of each; "
                     "llama.cpp's files with its importance matrix, pith's by pith compress "
-                    "--forms-of and pith export, both run by llama.cpp, and pith's by pith run",
-                    options_.windows, kPredictions));
+                    "--forms-of --smooth {} and pith export, both run by llama.cpp, and pith's by "
+                    "pith run",
+                    options_.windows, kPredictions, kSmooth));
     const MappedFile file(shared_data() / "text" / (text + ".txt"));
     const std::vector<int32_t> tokens = dense_.ids(io::as_text(file.bytes()));
     const fs::path ids = ids_file(text, tokens), plain = folder_ / "gguf/f32.gguf",
@@ -158,8 +165,9 @@ class GgufBench {
   fs::path folder_;
   Report& report_;
   PeerQuantizer peer_;
-  model::LanguageModel model_;
   MappedFile calibration_;
+  weights::ChangedModel changed_;
+  const model::LanguageModel& model_;
   weights::CalibrationText text_;
   DenseModel dense_;
   std::optional<weights::CalibrationStatistics> statistics_;

@@ -17,7 +17,9 @@ void check_reduction(const CompressArguments& a, const CompressPlan& plan) {
   }
   if (a.rebase || !a.bases.empty()) refuse("this recipe does not go with --rebase or --base");
   if (a.remove) refuse("--rm does not go with a recipe that is lossy");
-  if (!a.rotate.empty() && a.rotate != "none") refuse("this recipe does not go with --rotate");
+  if ((!a.rotate.empty() && a.rotate != "none") || a.smooth > 0) {
+    refuse("this recipe does not go with --rotate or --smooth");
+  }
   if (!a.forms_of.empty()) refuse("this recipe does not go with --forms-of");
 }
 

@@ -5,14 +5,13 @@
 #include <numeric>
 
 #include "matching_pursuit.h"
+#include "numbers.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/fit/low_rank.h"
 #include "pith/form/arguments.h"
 #include "pith/form/compose.h"
 #include "pith/form/sparse_fit.h"
-#include "pith/math/cholesky.h"
-#include "pith/math/matrix_product.h"
 #include "whitening.h"
 
 namespace pith::fit {
@@ -21,7 +20,6 @@ namespace {
 using form::Expression;
 using form::Matrix;
 using form::MatrixView;
-using Numbers = std::vector<double>;
 
 constexpr int64_t kMostRank = 1 << 16;
 constexpr double kWorthwhile = 0.9995;
@@ -113,18 +111,14 @@ class Turns {
     patterns_.assign(stored.values.begin(), stored.values.end());
   }
 
-  math::StridedDoubles patterns() const { return math::row_major(patterns_.data(), rank_, cols_); }
+  math::StridedDoubles patterns() const { return view(patterns_, rank_, cols_); }
 
   // What each row takes, and how much of it.
   void choose() {
-    Numbers seen(rank_ * cols_), gram(rank_ * rank_), products(rows_ * rank_);
-    math::matrix_product(patterns(), math::row_major(inputs_.matrix.data(), cols_, cols_),
-                         seen.data(), cols_, math::ProductInto::kReplace, threads_);
-    const auto turned = math::row_major(seen.data(), rank_, cols_).transposed();
-    math::matrix_product(patterns(), turned, gram.data(), rank_, math::ProductInto::kReplace,
-                         threads_);
-    math::matrix_product(math::row_major(weights_.data(), rows_, cols_), turned, products.data(),
-                         rank_, math::ProductInto::kReplace, threads_);
+    const Numbers seen = product(patterns(), view(inputs_.matrix, cols_, cols_), threads_);
+    const auto turned = view(seen, rank_, cols_).transposed();
+    const Numbers gram = product(patterns(), turned, threads_);
+    const Numbers products = product(view(weights_, rows_, cols_), turned, threads_);
     constexpr uint64_t kRows = 16;
     parallel_for(threads_, (rows_ + kRows - 1) / kRows, [&](size_t task) {
       MatchingPursuit pursuit(gram, rank_, factors_.count);
@@ -167,17 +161,14 @@ class Turns {
   // (Sᵀ G S)⁻¹ Sᵀ G W, whatever the inputs.
   void improve_patterns() {
     const Matrix stored = form::decode(*left_);
-    const Numbers s(stored.values.begin(), stored.values.end());
+    const Numbers s = numbers(stored.view());
     Numbers weighed = s;
     for (uint64_t i = 0; i < weighed.size() && !task_.outputs.empty(); ++i) {
       weighed[i] *= task_.outputs[i / rank_];
     }
-    const auto turned = math::row_major(weighed.data(), rows_, rank_).transposed();
-    Numbers gram(rank_ * rank_), cross(rank_ * cols_), inverse(rank_ * rank_);
-    math::matrix_product(turned, math::row_major(s.data(), rows_, rank_), gram.data(), rank_,
-                         math::ProductInto::kReplace, threads_);
-    math::matrix_product(turned, math::row_major(weights_.data(), rows_, cols_), cross.data(),
-                         cols_, math::ProductInto::kReplace, threads_);
+    const auto turned = view(weighed, rows_, rank_).transposed();
+    const Numbers gram = product(turned, view(s, rows_, rank_), threads_);
+    const Numbers cross = product(turned, view(weights_, rows_, cols_), threads_);
     double mean = 0;
     for (uint64_t k = 0; k < rank_; ++k) {
       mean += gram[k * rank_ + k] / static_cast<double>(rank_);
@@ -187,17 +178,9 @@ class Turns {
     for (uint64_t k = 0; k < rank_; ++k) {
       if (!(gram[k * rank_ + k] > kLittle * mean)) unused.push_back(k);
     }
-    for (double& v : gram) v /= mean;
-    for (uint64_t k = 0; k < rank_; ++k) gram[k * rank_ + k] += kLittle;
-    factor(gram, rank_, threads_);
-    math::inverse_of_factored(gram.data(), rank_, inverse.data(), threads_);
-    Numbers best(rank_ * cols_);
-    math::matrix_product(math::row_major(inverse.data(), rank_, rank_),
-                         math::row_major(cross.data(), rank_, cols_), best.data(), cols_,
-                         math::ProductInto::kReplace, threads_);
-    Matrix next({rank_, cols_});
-    std::ranges::transform(best, next.values.begin(),
-                           [&](double v) { return static_cast<float>(v / mean); });
+    const Numbers inverse = damped_inverse(gram, rank_, kLittle, threads_);
+    Matrix next = matrix(product(view(inverse, rank_, rank_), view(cross, rank_, cols_), threads_),
+                         {rank_, cols_});
     if (!std::ranges::all_of(next.values, [](float v) { return std::isfinite(v); })) return;
     replace(unused, next);
     set_patterns(next);

@@ -93,9 +93,9 @@ TEST(RotatedModel, ScalesEvenTheChannelsOut) {
     }
     return most;
   };
-  const RotatedModel before =
+  const ChangedModel before =
       rotated_model(folder, folder_inputs(folder), default_calibration_text(), smooth(0));
-  const RotatedModel after =
+  const ChangedModel after =
       rotated_model(folder, folder_inputs(folder), default_calibration_text(), smooth(1));
   EXPECT_GT(spread(before.model), 1.2);
   EXPECT_LT(spread(after.model), 1.01);
