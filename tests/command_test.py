@@ -181,7 +181,12 @@ class Reports(CommandTest):
         saved = json.loads(self.ok("recover", "m.safetensors.pith", "-o", "saved", "--json").stdout)
         self.assertEqual(saved["lost_bytes"], 0)
         self.assertEqual(self.read("saved/m.safetensors"), self.model)
-        self.assertIn("zipnn", [r["name"] for r in json.loads(self.ok("recipes", "--json").stdout)])
+        kinds = {r["name"]: r["kind"] for r in json.loads(self.ok("recipes", "--json").stdout)}
+        self.assertEqual((kinds["zipnn"], kinds["video"]), ("recipe", "study"))
+        self.assertGreaterEqual(len(kinds), 45)
+        for name in ("video", "S238"):
+            self.fails("compress", "m.safetensors", "--recipe", name, "-o", "x.pith", code=2,
+                       names=["is a study", "pith bench video"])
 
     def test_tables(self):
         verbose = self.ok("compress", "m.safetensors", "-v").stderr.decode()

@@ -6,6 +6,7 @@
 #include "command.h"
 #include "output.h"
 #include "pith/recipe/registry.h"
+#include "pith/recipe/studies.h"
 #include "table.h"
 
 namespace pith::command {
@@ -36,7 +37,8 @@ Json to_json(const Recipe& r) {
   for (const recipe::Option& o : r.options) {
     options.push_back({{"key", o.key}, {"default", o.default_value}, {"meaning", o.meaning}});
   }
-  return {{"name", r.name},
+  return {{"kind", "recipe"},
+          {"name", r.name},
           {"id", r.id},
           {"title", r.title},
           {"area", r.area},
@@ -47,16 +49,29 @@ Json to_json(const Recipe& r) {
           {"place", to_json(r.place)},
           {"needs_base", r.needs_base},
           {"differs", r.differs},
+          {"waits", r.waits},
           {"verified", r.verified},
           {"example", r.example}};
 }
 
+Json to_json(const recipe::Study& study) {
+  return {{"kind", "study"},      {"name", study.name},   {"id", study.id},
+          {"title", study.title}, {"area", study.area},   {"summary", study.summary},
+          {"parts", study.parts}, {"waits", study.waits}, {"example", study.command}};
+}
+
 void print_list() {
-  Table table({"recipe", "area", "paper", "title"});
+  Table table({"recipe", "area", "paper", "title", "not here yet"});
   for (const Recipe& r : recipe::all_recipes()) {
-    table.row({std::string(r.name), std::string(r.area), std::string(r.id), std::string(r.title)});
+    table.row({std::string(r.name), std::string(r.area), std::string(r.id), std::string(r.title),
+               std::string(r.waits)});
   }
-  write_stdout(table.text());
+  Table studies({"study", "area", "paper", "title", "not here yet"});
+  for (const recipe::Study& s : recipe::all_studies()) {
+    studies.row({std::string(s.name), std::string(s.area), std::string(s.id), std::string(s.title),
+                 std::string(s.waits)});
+  }
+  write_stdout(table.text() + "\n" + studies.text());
 }
 
 void print_one(const Recipe& r) {
@@ -66,8 +81,8 @@ void print_one(const Recipe& r) {
   for (const recipe::Option& o : r.options) {
     s += fmt::format("option       {}={}: {}\n", o.key, o.default_value, o.meaning);
   }
-  s += fmt::format("differs      {}\nverified     {}\nexample      {}\n", r.differs, r.verified,
-                   r.example);
+  s += fmt::format("differs      {}\nstate        {}\nverified     {}\nexample      {}\n",
+                   r.differs, state(r.waits), r.verified, r.example);
   write_stdout(s);
 }
 
@@ -129,6 +144,7 @@ void run(const Arguments& a) {
   if (!a.json) return print_list();
   Json all = Json::array();
   for (const Recipe& r : recipe::all_recipes()) all.push_back(to_json(r));
+  for (const recipe::Study& study : recipe::all_studies()) all.push_back(to_json(study));
   print_json(all);
 }
 

@@ -134,8 +134,8 @@ TEST(LanguageModel, FilesThatDoNotRunSayWhy) {
   const auto config = folder.path() / "config.json";
   write_file(config, as_bytes(R"({"model_type": "gpt2"})"));
   EXPECT_SAYS([&] { load_model(folder.path()); },
-              "architecture 'gpt2' is not one of llama, mistral, mixtral, qwen2, qwen3, qwen2_moe, "
-              "qwen3_moe; lossless compression still works");
+              "architecture 'gpt2' is not one of llama, mistral, mixtral, nemotron-nas, qwen2, "
+              "qwen3, qwen2_moe, qwen3_moe; lossless compression still works");
   nlohmann::json json = config_json(c);
   write_file(config, as_bytes(json.dump()));
   EXPECT_SAYS([&] { load_model(folder.path()); }, "there is no model.safetensors");
@@ -148,7 +148,7 @@ TEST(LanguageModel, FilesThatDoNotRunSayWhy) {
   metadata.front().second = std::string("falcon");
   write_gguf(folder.path() / "x.gguf", metadata, gguf_tensors(c, tensors));
   EXPECT_SAYS([&] { load_model(folder.path() / "x.gguf"); },
-              "architecture 'falcon' is not one of llama, qwen2, qwen3, qwen2moe, qwen3moe");
+              "architecture 'falcon' is not one of llama, deci, qwen2, qwen3, qwen2moe, qwen3moe");
 }
 
 TEST(LanguageModel, TruncatedFilesAreRefused) {

@@ -384,6 +384,7 @@ Recipe hawq() {
       "Hutchinson's "
       "products; weights only, with error feedback and without training afterwards, so nothing is "
       "rescaled by dyadic numbers; bit operations are no limit.";
+  r.waits = "integers alone, activations too";
   r.verified =
       "recipe tests: against equal bits, random and reversed choices of the same bytes, and "
       "against all "
@@ -425,6 +426,7 @@ Recipe l_greco() {
       "matrices instead of gradients, so there is one choice and no refresh, and no error is fed "
       "back "
       "over time; squared errors are of the matrices, so nothing is said of what they matter.";
+  r.waits = "gradients while a model is trained";
   r.verified =
       "recipe tests: as good as trying all of 46,656 choices for six matrices, never above the "
       "reference's error, fewer bytes for ranks. On the reference model, with no more squared "
@@ -468,6 +470,7 @@ Recipe q_vlm() {
       "bits of a whole layer are searched instead of clipping and rounding; weights only; there is "
       "no "
       "visual encoder to tune; embedding and head get the last level.";
+  r.waits = "visual encoders";
   r.verified =
       "recipe tests: less divergence than every layer alone, about that of fixed blocks of three "
       "with "

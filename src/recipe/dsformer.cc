@@ -54,6 +54,7 @@ Recipe dsformer() {
       "under the inputs' second moments; the paper's straight-through training of all "
       "factorizations on a task is not built. The matrix stands as outputs x inputs, so that its "
       "sparse factor is the left one.";
+  r.waits = "training on a task";
   r.verified =
       "recipe and fit tests on generated matrices: less error than a low rank of more bytes and "
       "than n:m, in 8 bits as well. Matrices of the reference model, squared error over squares: "

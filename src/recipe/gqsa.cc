@@ -46,6 +46,7 @@ Recipe gqsa() {
       "those before it give, in place of steps along gradients for a block of layers; the second, "
       "training of scales and zero points on a text, is not built. Threads get runs of rows with "
       "as many groups each; rows are not cut, so that sums do not depend on the number of threads.";
+  r.waits = "training of scales and zero points";
   r.verified =
       "recipe tests on a generated matrix, errors on other inputs: with reconstruction less than "
       "half of what the mask alone leaves. Attention of two layers of the reference model: "

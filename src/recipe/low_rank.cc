@@ -87,6 +87,7 @@ Recipe fwsvd() {
       "gradients is the sum of its weights' squared gradients if both are independent; -O "
       "importance=outputs weighs the other side, by the second moments of gradients for targets "
       "drawn from the model; no training after it.";
+  r.waits = "fine-tuning";
   r.verified =
       "a recipe test on the reference model at equal rank: squared error larger and divergence on "
       "held-out text smaller than plain singular vectors'. With the importance of outputs that "

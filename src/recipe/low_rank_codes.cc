@@ -66,6 +66,7 @@ Recipe casp() {
       "feedback on a uniform grid, for factors too: the right one by its inputs, the left one by "
       "what "
       "the right one gives; ranks are the same share everywhere.";
+  r.waits = "vision encoders";
   r.verified =
       "recipe tests on layers of the reference model: bits that are shared out lose less than 3 "
       "everywhere at the same bytes; fit tests: factors by error feedback lose less than rounded "

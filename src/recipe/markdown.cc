@@ -1,6 +1,7 @@
 #include <fmt/ranges.h>
 
 #include "pith/recipe/registry.h"
+#include "pith/recipe/studies.h"
 
 namespace pith::recipe {
 namespace {
@@ -14,8 +15,23 @@ std::string section(const Recipe& r) {
     s += fmt::format("- option `{}={}`: {}\n", option.key, option.default_value, option.meaning);
   }
   s += fmt::format("- against the paper: {}\n", r.differs);
+  if (!r.waits.empty()) s += fmt::format("- not here yet: {}\n", r.waits);
   s += fmt::format("- verified by: {}\n", r.verified);
   return s + fmt::format("\n```sh\n{}\n```\n", r.example);
+}
+
+std::string section(const Study& study) {
+  std::string s = fmt::format("\n## {}\n\n*{}* ({}, {})\n\n{}\n\n", study.name, study.title,
+                              study.id, study.area, study.summary);
+  s += fmt::format("- parts: `{}`\n", fmt::join(study.parts, "`, `"));
+  if (!study.waits.empty()) s += fmt::format("- not here yet: {}\n", study.waits);
+  return s + fmt::format("\n```sh\n{}\n```\n", study.command);
+}
+
+template <class Entry>
+std::string row(const Entry& e) {
+  return fmt::format("| [{}](#{}) | {} ({}) | {} | {} |\n", e.name, e.name, e.title, e.id, e.area,
+                     e.waits.empty() ? "-" : e.waits);
 }
 
 }  // namespace
@@ -23,13 +39,15 @@ std::string section(const Recipe& r) {
 std::string markdown() {
   std::string s =
       "# Published methods in Pith\n\n"
-      "Each is a composition of shared parts under a name. This page is written by\n"
-      "`pith recipes --markdown`; change `src/recipe/` instead.\n\n"
-      "| recipe | paper | area |\n|---|---|---|\n";
-  for (const Recipe& r : all_recipes()) {
-    s += fmt::format("| [{}](#{}) | {} ({}) | {} |\n", r.name, r.name, r.title, r.id, r.area);
-  }
+      "Each is a composition of shared parts under a name, or a study with a command that shows "
+      "it. "
+      "This page is\nwritten by `pith recipes --markdown`; change `src/recipe/` instead.\n\n"
+      "| recipe | paper | area | not here yet |\n|---|---|---|---|\n";
+  for (const Recipe& r : all_recipes()) s += row(r);
+  s += "\n| study | paper | area | not here yet |\n|---|---|---|---|\n";
+  for (const Study& study : all_studies()) s += row(study);
   for (const Recipe& r : all_recipes()) s += section(r);
+  for (const Study& study : all_studies()) s += section(study);
   return s;
 }
 

@@ -206,6 +206,7 @@ Recipe lord() {
       "several shares are shared out by kind, by the least sum of expected divergences; factors "
       "are "
       "rounded to nearest instead of SpQR's way; no adapters are trained.";
+  r.waits = "adapters";
   r.verified =
       "recipe tests on two layers of the reference model: calibrated on C++ less is lost of C++ "
       "than "

@@ -71,6 +71,7 @@ Recipe lr2vq() {
       "squares, errors weighed by the mean squares of inputs; training on a task's loss is not "
       "built. Dimensions are compared at equal bytes, codewords and lift counted: by error alone "
       "and with as many codewords, none can be better than all of them.";
+  r.waits = "training on a task";
   r.verified =
       "recipe and fit tests on runs that are mixes of few: at equal bytes the error is least at "
       "a dim in between, within a factor of two of the expected one, and below the plain "
@@ -117,6 +118,7 @@ Recipe edkm() {
       "trained matrix by matrix, on what is lost of its outputs, by the inputs' second moments, in "
       "place of fine-tuning the whole model on a task; entries become the least squares of it in "
       "the end. Shares of several workers are counted, but not sent.";
+  r.waits = "fine-tuning on a task";
   r.verified =
       "fit tests: gradients are those of finite differences, and of shares for every weight by "
       "itself, at under a tenth of the bytes; matrices of the reference model have 2500 to 3000 "
@@ -162,6 +164,7 @@ Recipe dynamical_clustering() {
       "no "
       "filters or nodes are dropped. The paper leaves the rule open; the distance is in roots of a "
       "matrix's mean square, and is the only thing that is chosen.";
+  r.waits = "retraining between rounds";
   r.verified =
       "math tests: as many clusters are found as there are, no member is farther than the "
       "distance; "

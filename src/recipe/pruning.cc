@@ -282,6 +282,7 @@ Recipe obert() {
       "one shot after training, without a schedule, distillation, quantization-aware training or "
       "layers dropped; samples are pieces of a text; the threshold is one for each matrix, and for "
       "all where several levels share out a limit; damping is relative.";
+  r.waits = "schedules, distillation";
   r.verified =
       "recipe tests on the attention of two layers of the reference model: divergence on held-out "
       "text below the largest weights at 50% and 90% sparsity; fit tests hold Woodbury's inverse "
@@ -323,6 +324,7 @@ Recipe llm_surgeon() {
       "one matrix with costs anew, and gradients are not made again; one threshold over all "
       "matrices is several levels that share out a limit; no LoRA between shots; rows or columns, "
       "not both.";
+  r.waits = "adapters between shots";
   r.verified =
       "recipe tests on the reference model, a quarter of the columns of two layers removed: "
       "divergence on held-out text falls from the longest columns over the mask alone and the "

@@ -180,6 +180,7 @@ Recipe adaquant() {
   r.differs =
       "descent over codes and scales instead of gradients through a rounding that is not there; "
       "activations stay as they are, and there are neither biases to tune nor batch norms.";
+  r.waits = "batch norms and biases of vision models";
   r.verified = kVerified;
   r.example = "pith compress lm --recipe adaquant -O bits=3";
   r.parts = {"fit/feedback.h", "fit/quantizers.h", "budget/solve.h"};
@@ -209,6 +210,7 @@ Recipe quest() {
       "nothing is trained here, so there is no trust estimator; the grid has the best levels for a "
       "Gaussian instead of evenly spaced ones with the best clipping; activations stay as they "
       "are.";
+  r.waits = "training";
   r.verified = kVerified;
   r.example = "pith compress lm --recipe quest -O bits=3";
   r.parts = {"fit/quantizers.h", "form/compose.h"};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pith/recipe/studies.h"
 #include "recipes.h"
 
 namespace pith::recipe {
@@ -55,6 +56,11 @@ const Recipe& find_recipe(std::string_view name_or_id) {
   for (const Recipe& recipe : all_recipes()) {
     if (recipe.name == name_or_id || recipe.id == name_or_id) return recipe;
     names.push_back(recipe.name);
+  }
+  for (const Study& study : all_studies()) {
+    if (study.name != name_or_id && study.id != name_or_id) continue;
+    fail(ErrorKind::kUsage, "{} is a study and writes no archive (see: {})", name_or_id,
+         study.command);
   }
   fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id,
        fmt::join(names, ", "));

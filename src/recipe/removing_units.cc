@@ -224,6 +224,7 @@ Recipe modegpt() {
       "of the three kinds of modules the first alone: the runtime has one size of heads, so that "
       "neither elements of queries and keys (CR) nor of values and outputs (SVD) go, but whole "
       "groups of heads, by the same scores; damping as a share of the mean moment.";
+  r.waits = "queries with keys, values with outputs";
   r.verified =
       "30% of the reference model's neurons (3072 tokens of books-valid, 2048 of calibration, "
       "divergence): 0.086; with temperature 0.5 0.151, and then by magnitude without a correction "

@@ -326,6 +326,7 @@ Recipe ziplm() {
       "without the retraining that the paper adds; errors are squared, as shares of the part's own "
       "outputs; sizes of feed-forward parts fall in equal steps instead of by tenths; heads go by "
       "groups that share keys and values; times are those of one token behind some others.";
+  r.waits = "distillation";
   r.verified =
       "fit tests: removal one after the other loses what the weights that are left lose, refitted "
       "at "

@@ -119,6 +119,7 @@ Recipe qtip() {
       "is still in the running feeds back its own errors, element by element, where the paper "
       "feeds back those of blocks that are done; the transform is on the inputs' side only; scales "
       "are fitted row by row; nothing is trained afterwards. The code is the paper's 1MAD.";
+  r.waits = "fine-tuning";
   r.verified =
       "recipe tests on rotated weights beside E8 and GPTQ with as many bits; fit tests of feedback "
       "along paths; form tests of the search beside all paths.";

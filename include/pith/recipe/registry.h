@@ -66,6 +66,7 @@ struct Recipe {
   std::string_view summary;             // what it does, a sentence or two
   std::string_view compose;             // in the notation of Pith's forms
   std::string_view differs;             // from the paper, and what is not built
+  std::string_view waits;               // what of the paper is not here yet; empty: nothing
   std::string_view verified;            // how: tests and benchmark
   std::string_view example;             // a command line
   std::vector<std::string_view> parts;  // headers below include/pith
@@ -79,7 +80,7 @@ struct Recipe {
 
 // All recipes, by name.
 std::span<const Recipe> all_recipes();
-// By name or id; throws kUsage that lists the names.
+// By name or id; throws kUsage that lists the names, or says what shows a study (studies.h).
 const Recipe& find_recipe(std::string_view name_or_id);
 
 // "key=value" into a pair; throws kUsage.
