@@ -184,6 +184,7 @@ class Reports(CommandTest):
         kinds = {r["name"]: r["kind"] for r in json.loads(self.ok("recipes", "--json").stdout)}
         self.assertEqual((kinds["zipnn"], kinds["video"]), ("recipe", "study"))
         self.assertGreaterEqual(len(kinds), 45)
+        self.assertIn(b"pith bench video", self.ok("recipes", "S238").stdout)
         for name in ("video", "S238"):
             self.fails("compress", "m.safetensors", "--recipe", name, "-o", "x.pith", code=2,
                        names=["is a study", "pith bench video"])

@@ -61,12 +61,12 @@ Json to_json(const recipe::Study& study) {
 }
 
 void print_list() {
-  Table table({"recipe", "area", "paper", "title", "not here yet"});
+  Table table({"recipe", "area", "paper", "not yet", "title"});
   for (const Recipe& r : recipe::all_recipes()) {
-    table.row({std::string(r.name), std::string(r.area), std::string(r.id), std::string(r.title),
-               std::string(r.waits)});
+    table.row({std::string(r.name), std::string(r.area), std::string(r.id), std::string(r.waits),
+               std::string(r.title)});
   }
-  Table studies({"study", "area", "paper", "title", "not here yet"});
+  Table studies({"study", "area", "paper", "not yet", "title"});
   for (const recipe::Study& s : recipe::all_studies()) {
     studies.row({std::string(s.name), std::string(s.area), std::string(s.id), std::string(s.title),
                  std::string(s.waits)});
@@ -81,9 +81,17 @@ void print_one(const Recipe& r) {
   for (const recipe::Option& o : r.options) {
     s += fmt::format("option       {}={}: {}\n", o.key, o.default_value, o.meaning);
   }
-  s += fmt::format("differs      {}\nstate        {}\nverified     {}\nexample      {}\n",
-                   r.differs, state(r.waits), r.verified, r.example);
+  s += fmt::format("differs      {}\n", r.differs);
+  if (!r.waits.empty()) s += fmt::format("not yet      {}\n", r.waits);
+  s += fmt::format("verified     {}\nexample      {}\n", r.verified, r.example);
   write_stdout(s);
+}
+
+void print_one(const recipe::Study& study) {
+  std::string s = fmt::format("{} ({}, {})\n{}\n\n{}\n\nparts        {}\n", study.name, study.id,
+                              study.area, study.title, study.summary, fmt::join(study.parts, ", "));
+  if (!study.waits.empty()) s += fmt::format("not yet      {}\n", study.waits);
+  write_stdout(s + fmt::format("example      {}\n", study.command));
 }
 
 std::string joined(const std::vector<std::string_view>& names) {
@@ -138,6 +146,9 @@ void run(const Arguments& a) {
   if (a.taxonomy) return a.json ? print_json(taxonomy_json()) : print_taxonomy();
   if (a.markdown) return write_stdout(recipe::markdown());
   if (!a.name.empty()) {
+    if (const recipe::Study* study = recipe::find_study(a.name)) {
+      return a.json ? print_json(to_json(*study)) : print_one(*study);
+    }
     const Recipe& r = recipe::find_recipe(a.name);
     return a.json ? print_json(to_json(r)) : print_one(r);
   }

@@ -15,7 +15,7 @@ std::string section(const Recipe& r) {
     s += fmt::format("- option `{}={}`: {}\n", option.key, option.default_value, option.meaning);
   }
   s += fmt::format("- against the paper: {}\n", r.differs);
-  if (!r.waits.empty()) s += fmt::format("- not here yet: {}\n", r.waits);
+  if (!r.waits.empty()) s += fmt::format("- not yet: {}\n", r.waits);
   s += fmt::format("- verified by: {}\n", r.verified);
   return s + fmt::format("\n```sh\n{}\n```\n", r.example);
 }
@@ -24,7 +24,7 @@ std::string section(const Study& study) {
   std::string s = fmt::format("\n## {}\n\n*{}* ({}, {})\n\n{}\n\n", study.name, study.title,
                               study.id, study.area, study.summary);
   s += fmt::format("- parts: `{}`\n", fmt::join(study.parts, "`, `"));
-  if (!study.waits.empty()) s += fmt::format("- not here yet: {}\n", study.waits);
+  if (!study.waits.empty()) s += fmt::format("- not yet: {}\n", study.waits);
   return s + fmt::format("\n```sh\n{}\n```\n", study.command);
 }
 
@@ -42,9 +42,9 @@ std::string markdown() {
       "Each is a composition of shared parts under a name, or a study with a command that shows "
       "it. "
       "This page is\nwritten by `pith recipes --markdown`; change `src/recipe/` instead.\n\n"
-      "| recipe | paper | area | not here yet |\n|---|---|---|---|\n";
+      "| recipe | paper | area | not yet |\n|---|---|---|---|\n";
   for (const Recipe& r : all_recipes()) s += row(r);
-  s += "\n| study | paper | area | not here yet |\n|---|---|---|---|\n";
+  s += "\n| study | paper | area | not yet |\n|---|---|---|---|\n";
   for (const Study& study : all_studies()) s += row(study);
   for (const Recipe& r : all_recipes()) s += section(r);
   for (const Study& study : all_studies()) s += section(study);

@@ -57,10 +57,9 @@ const Recipe& find_recipe(std::string_view name_or_id) {
     if (recipe.name == name_or_id || recipe.id == name_or_id) return recipe;
     names.push_back(recipe.name);
   }
-  for (const Study& study : all_studies()) {
-    if (study.name != name_or_id && study.id != name_or_id) continue;
+  if (const Study* study = find_study(name_or_id)) {
     fail(ErrorKind::kUsage, "{} is a study and writes no archive (see: {})", name_or_id,
-         study.command);
+         study->command);
   }
   fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id,
        fmt::join(names, ", "));

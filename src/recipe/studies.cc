@@ -76,4 +76,11 @@ std::span<const Study> all_studies() {
   return studies;
 }
 
+const Study* find_study(std::string_view name_or_id) {
+  for (const Study& study : all_studies()) {
+    if (study.name == name_or_id || study.id == name_or_id) return &study;
+  }
+  return nullptr;
+}
+
 }  // namespace pith::recipe

@@ -21,5 +21,7 @@ struct Study {
 
 // All of them, by name.
 std::span<const Study> all_studies();
+// By name or id; null if there is none.
+const Study* find_study(std::string_view name_or_id);
 
 }  // namespace pith::recipe
