@@ -1,9 +1,9 @@
 // ONNX: the weights in a ModelProto, found by walking its wire format. Field numbers: onnx.proto3.
-#include <charconv>
 #include <map>
 #include <optional>
 
 #include "layout_builder.h"
+#include "onnx_tensor.h"
 #include "pith/io/names.h"
 #include "pith/io/protobuf.h"
 #include "pith/io/text.h"
@@ -14,84 +14,6 @@ namespace pith::io {
 namespace {
 
 constexpr int kMaxDepth = 50;  // of graphs within graphs; protobuf itself stops at 100 messages
-constexpr size_t kMaxDimensions = 64;
-
-// A TensorProto, taken apart. Fields that hold elements are absent where the tensor has none.
-struct TensorProto {
-  std::string_view name;
-  std::vector<uint64_t> dims;
-  int64_t type = 0;
-  bool external = false, raw = false, packed_varints = false;
-  std::optional<ProtoField> data;  // raw_data, float_data or double_data
-  std::map<std::string_view, std::string_view> external_data;
-};
-
-void add_dim(TensorProto& tensor, uint64_t dim) {
-  if (tensor.dims.size() == kMaxDimensions) fail(ErrorKind::kData, "onnx: too many dimensions");
-  tensor.dims.push_back(dim);
-}
-
-void add_dims(TensorProto& tensor, const ProtoField& field) {
-  if (field.wire == ProtoField::kVarint) return add_dim(tensor, field.value);
-  for (ByteReader packed(field.bytes, "onnx dims"); !packed.empty();) {
-    add_dim(tensor, packed.varint());
-  }
-}
-
-// StringStringEntryProto
-std::pair<std::string_view, std::string_view> read_entry(const ProtoField& message) {
-  std::pair<std::string_view, std::string_view> entry;
-  ProtoReader reader(message);
-  for (ProtoField field; reader.next(field);) {
-    if (field.number == 1) entry.first = as_text(field.bytes);
-    if (field.number == 2) entry.second = as_text(field.bytes);
-  }
-  return entry;
-}
-
-// Elements in a packed field of fixed width. Written in several pieces, they are no one range.
-void set_data(TensorProto& tensor, const ProtoField& field) {
-  tensor.packed_varints |= field.wire != ProtoField::kBytes || tensor.data.has_value();
-  tensor.raw |= field.number == 9;
-  tensor.data = field;
-}
-
-TensorProto read_tensor(const ProtoField& message) {
-  TensorProto tensor;
-  ProtoReader reader(message);
-  for (ProtoField field; reader.next(field);) {
-    switch (field.number) {
-      case 1:
-        add_dims(tensor, field);
-        break;
-      case 2:
-        tensor.type = static_cast<int64_t>(field.value);
-        break;
-      case 4:
-      case 9:
-      case 10:
-        set_data(tensor, field);
-        break;
-      case 5:
-      case 7:
-      case 11:
-        tensor.packed_varints = true;
-        break;
-      case 8:
-        tensor.name = as_text(field.bytes);
-        break;
-      case 13:
-        tensor.external_data.insert(read_entry(field));
-        break;
-      case 14:
-        tensor.external = field.value == 1;
-        break;
-      default:
-        break;
-    }
-  }
-  return tensor;
-}
 
 class Walker {
  public:
@@ -116,7 +38,7 @@ class Walker {
 
  private:
   void add_metadata(const ProtoField& message) {
-    const auto [key, value] = read_entry(message);
+    const auto [key, value] = read_onnx_entry(message);
     layout_.metadata(key, value);
   }
 
@@ -134,7 +56,7 @@ class Walker {
   }
 
   void initializer(const ProtoField& message) {
-    const TensorProto tensor = read_tensor(message);
+    const OnnxTensorProto tensor = read_onnx_tensor_proto(message);
     add(tensor, std::string(tensor.name));
   }
 
@@ -162,14 +84,14 @@ class Walker {
       if (field.wire != ProtoField::kBytes) continue;
       if (field.number == 5 || field.number == 10) {
         // "value" is what a Constant node has its tensor in.
-        add(read_tensor(field),
+        add(read_onnx_tensor_proto(field),
             name == "value" ? std::string(node_name) : fmt::format("{}.{}", node_name, name));
       }
       if (field.number == 6 || field.number == 11) graph(field, depth + 1);
     }
   }
 
-  void add(const TensorProto& tensor, std::string name) {
+  void add(const OnnxTensorProto& tensor, std::string name) {
     if (name.empty()) name = "unnamed";
     const auto dtype = onnx_dtype(tensor.type);
     if (!dtype) {
@@ -178,52 +100,46 @@ class Walker {
     }
     TensorRegion region{std::move(name), *dtype, tensor.dims};
     if (tensor.external) return add_external(tensor, std::move(region));
-    if (tensor.packed_varints) {
+    // An empty tensor may have no data field at all.
+    if (tensor.fields == 0) return;
+    const ProtoField& data = tensor.data.front();
+    // Written in several pieces, elements are no one range.
+    if (tensor.fields > 1 || data.wire != ProtoField::kBytes || has_varints(data.number)) {
       return layout_.note("its elements are variable-length integers; it stays plain bytes",
                           region.name);
     }
-    // An empty tensor may have no data field at all.
-    if (!tensor.data) return;
-    if (!tensor.raw && !holds(tensor)) {
+    if (data.number != OnnxTensorProto::kRaw && !holds(data.number, tensor.type)) {
       return layout_.note("its elements are in a field of another type; it stays plain bytes",
                           region.name);
     }
-    region.offset = tensor.data->offset;
-    layout_.add(std::move(region), tensor.data->bytes.size());
+    region.offset = data.offset;
+    layout_.add(std::move(region), data.bytes.size());
   }
 
+  static bool has_varints(uint32_t field) {
+    return field == OnnxTensorProto::kInt32s || field == OnnxTensorProto::kInt64s ||
+           field == OnnxTensorProto::kUint64s;
+  }
   // float_data may only hold f32 and c64, double_data only f64 and c128.
-  static bool holds(const TensorProto& tensor) {
-    return tensor.data->number == 4 ? tensor.type == 1 || tensor.type == 14
-                                    : tensor.type == 11 || tensor.type == 15;
+  static bool holds(uint32_t field, int64_t type) {
+    if (field == OnnxTensorProto::kFloats) return type == 1 || type == 14;
+    return field == OnnxTensorProto::kDoubles && (type == 11 || type == 15);
   }
 
-  void add_external(const TensorProto& tensor, TensorRegion&& region) {
-    const auto value = [&](std::string_view key) {
-      const auto at = tensor.external_data.find(key);
-      return at == tensor.external_data.end() ? std::string_view() : at->second;
-    };
-    const auto path = relative_path(value("location"));
-    const auto offset = number(value("offset"), 0);
+  void add_external(const OnnxTensorProto& tensor, TensorRegion&& region) {
     const auto size = tensor_bytes(region.dtype, region.shape);
+    const auto range = tensor.external_range(size.value_or(0));
+    const auto path = relative_path(tensor.location());
     if (!path) {
       return layout_.note("its data are not in a file below this folder", region.name);
     }
-    if (!offset || !size || number(value("length"), *size) != *size) {
+    if (!size || !range) {
       return layout_.note("its external data do not match its shape; they stay plain bytes",
                           region.name);
     }
-    region.offset = *offset;
+    region.offset = *range;
     region.size = *size;
     external_[*path].push_back(std::move(region));
-  }
-
-  static std::optional<uint64_t> number(std::string_view text, uint64_t otherwise) {
-    if (text.empty()) return otherwise;
-    uint64_t value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    return error == std::errc() && stop == end ? std::optional(value) : std::nullopt;
   }
 
   LayoutBuilder layout_;
