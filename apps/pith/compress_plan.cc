@@ -165,6 +165,7 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   plan.allocation = std::move(by_recipe.allocation);
   plan.calibrated = by_recipe.calibrated;
   plan.curvature = by_recipe.curvature;
+  plan.refine = std::move(by_recipe.refine);
   plan.reduce = std::move(by_recipe.reduce);
   plan.options = by_recipe.write;
   std::ranges::move(form_rules(a), std::back_inserter(plan.options.forms));

@@ -118,7 +118,8 @@ bool has_limits(const CompressArguments& a) {
 }
 
 bool fits_model(const CompressArguments& a, const CompressPlan& plan) {
-  return has_limits(a) || !a.choices.empty() || !a.forms_of.empty() || !plan.candidates.empty();
+  return has_limits(a) || !a.choices.empty() || !a.forms_of.empty() || !plan.candidates.empty() ||
+         plan.refine;
 }
 
 weights::Limits limits_of(const CompressArguments& a) {
@@ -150,6 +151,7 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   options.calibrated = calibrated_;
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
   options.curvature = plan.curvature;
+  options.refine = plan.refine;
   options.allocation = plan.allocation;
   if (a.choices.empty() && !a.latency.empty()) measure_speeds(options.candidates, a.threads);
   if (!a.forms_of.empty()) {

@@ -39,6 +39,7 @@ TEST_P(EveryRecipe, MakesAnArchiveOfWhatItFitted) {
   options.calibrated = plan.calibrated;
   options.allocation = plan.allocation;
   options.curvature = plan.curvature;
+  options.refine = plan.refine;
   options.rules = plan.write.forms;
   options.rules.push_back(archive::lossless_rule("embed"));
   weights::ModelCompressor compressor(*tiny().model, tiny().inputs,

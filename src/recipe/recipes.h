@@ -32,6 +32,7 @@ Recipe nowag();
 Recipe nowag_vq();
 Recipe obc();
 Recipe obert();
+Recipe pv_tuning();
 Recipe pvq();
 Recipe q_vlm();
 Recipe qtip();

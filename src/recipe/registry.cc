@@ -37,6 +37,7 @@ std::span<const Recipe> all_recipes() {
                                               nowag_vq(),
                                               obc(),
                                               obert(),
+                                              pv_tuning(),
                                               pvq(),
                                               q_vlm(),
                                               qtip(),
@@ -98,6 +99,7 @@ weights::CompressModelOptions model_options(const Plan& plan) {
   options.calibrated = plan.calibrated;
   options.allocation = plan.allocation;
   options.curvature = plan.curvature;
+  options.refine = plan.refine;
   options.rules = plan.write.forms;
   return options;
 }

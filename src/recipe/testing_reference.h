@@ -44,6 +44,7 @@ inline Outcome outcome(Plan plan, std::string_view others, const weights::Limits
   options.candidates = std::move(plan.candidates);
   options.allocation = std::move(plan.allocation);
   options.curvature = plan.curvature;
+  options.refine = std::move(plan.refine);
   options.rules = plan.write.forms;
   options.rules.push_back(archive::lossless_rule(others));
   weights::ModelCompressor compressor(reference().model, reference().inputs,

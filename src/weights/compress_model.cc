@@ -6,6 +6,7 @@
 #include "candidates.h"
 #include "choose.h"
 #include "held_out.h"
+#include "linears.h"
 #include "model_tasks.h"
 #include "model_tensors.h"
 #include "pith/base/error.h"
@@ -105,9 +106,12 @@ struct ModelCompressor::State {
 
   // Whether what a weight gets is decided before it is fitted, or is fitted beforehand.
   bool is_choice() const {
+    if (is_together()) return false;
     const bool several = options.candidates.size() != 1 || options.allocation.keep;
     return several && options.forms.empty();
   }
+  // Whether nothing is fitted by itself.
+  bool is_together() const { return options.refine && options.candidates.empty(); }
   const FormCandidate& form_of(std::string_view name) const;
 
   void calibrate_model();
@@ -135,6 +139,8 @@ struct ModelCompressor::State {
   CompressedModel fit(std::optional<double> room, double step);
   CompressedModel fit(const FormChoice& choice);
   CompressedModel fit_within(const Limits& limits);
+  std::vector<std::string> matrices() const;
+  void refine(const Limits& limits, CompressedModel& made) const;
   std::optional<HeldOut> measure(const CompressedModel& compressed) const {
     return measure_held_out(model, compressed.tensors, text, options.threads,
                             stage(options, "measuring what was lost"));
@@ -438,6 +444,54 @@ CompressedModel ModelCompressor::State::fit_within(const Limits& limits) {
   return std::move(*best);
 }
 
+// In the order in which they are computed with.
+std::vector<std::string> ModelCompressor::State::matrices() const {
+  std::vector<std::string> all;
+  const auto add = [&](std::string_view name) {
+    if (tensors.fits(name)) all.emplace_back(name);
+  };
+  add(kEmbeddingName);
+  for (const model::DecoderLayer& layer : model.weights().layers) {
+    for (const model::Linear* l : linears(layer)) add(l->name);
+  }
+  if (!model.config().tied_embeddings) add(model.weights().head.name);
+  return all;
+}
+
+void ModelCompressor::State::refine(const Limits& limits, CompressedModel& made) const {
+  const std::vector<std::string> names = matrices();
+  const uint64_t most = limit_of_bytes(limits);
+  std::optional<double> bytes;
+  if (most != UINT64_MAX) {
+    bytes = static_cast<double>(most) - static_cast<double>(tensors.overhead());
+  }
+  ModelPlan plan = empty_plan();
+  plan.note = made.plan.note;
+  const FormsByName refined =
+      options.refine({.model = model,
+                      .matrices = names,
+                      .forms = made.tensors,
+                      .text = text,
+                      .statistics = statistics ? &*statistics : nullptr,
+                      .bytes = bytes,
+                      .threads = options.threads,
+                      .progress = stage(options, "refining"),
+                      .note = [&](std::string note) { plan.note = std::move(note); }});
+  for (const auto& [name, form] : refined) made.tensors[name] = form;
+  for (const std::string& name : names) {
+    const form::Form& form = *made.tensors.at(name);
+    const uint64_t elements = form.shape().size();
+    // What was expected of a matrix before is known no better.
+    const auto was = std::ranges::find(made.plan.tensors, name, &PlannedTensor::name);
+    plan.add({.name = name,
+              .form = form::to_string(form.expression()),
+              .elements = elements,
+              .bits = static_cast<double>(form::bits(form)) / static_cast<double>(elements),
+              .loss = was == made.plan.tensors.end() ? 0 : was->loss});
+  }
+  made.plan = std::move(plan);
+}
+
 ModelCompressor::ModelCompressor(const LanguageModel& model, std::vector<archive::Input> inputs,
                                  std::string_view text, CompressModelOptions options)
     : state_(std::make_unique<State>(model, std::move(inputs), text, std::move(options))) {}
@@ -455,14 +509,20 @@ ModelPlan ModelCompressor::plan(const Limits& limits) const {
 CompressedModel ModelCompressor::compress(const Limits& limits) {
   State& s = *state_;
   CompressedModel out;
-  if (!s.is_choice()) {
+  if (s.is_together()) {
+    if (limits.divergence || limits.perplexity || limits.milliseconds) {
+      fail(ErrorKind::kUsage, "what is fitted together takes limits on bytes alone");
+    }
+    out.plan = s.empty_plan();
+  } else if (!s.is_choice()) {
     out = s.fit(FormChoice());
   } else if (s.options.candidates.empty()) {
     out = s.fit_within(limits);
   } else {
     out = s.fit(s.choose(limits));
   }
-  if (!out.measured) out.measured = s.measure(out);
+  if (s.options.refine) s.refine(limits, out);
+  if (!out.measured || s.options.refine) out.measured = s.measure(out);
   s.model.release();  // whoever writes the archive reads the files by itself
   return out;
 }

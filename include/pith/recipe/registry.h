@@ -40,6 +40,8 @@ struct Plan {
   weights::Allocation allocation = {};  // how they are shared out
   bool calibrated = true;
   weights::CurvatureNeeds curvature = {};
+  // What it does to all of them together afterwards (weights/refining.h).
+  weights::Refine refine = {};
   // A recipe that takes heads, units or parts of layers out of a model, before anything else is
   // done to it (weights/reduced_model.h).
   weights::Reduce reduce = {};

@@ -27,6 +27,7 @@
 #include "pith/weights/calibration_statistics.h"
 #include "pith/weights/calibration_text.h"
 #include "pith/weights/journal.h"
+#include "pith/weights/refining.h"
 
 namespace pith::weights {
 
@@ -86,6 +87,9 @@ struct CompressModelOptions {
   // By the names of weights, what each gets, in place of a choice.
   std::map<std::string, FormCandidate, std::less<>> forms = {};
   CurvatureNeeds curvature = {};  // of the candidates
+  // Done to the forms of all matrices before they are measured; without candidates it gives them,
+  // in place of integers. Not kept in the journal.
+  Refine refine = {};
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
   // What limits count by where the inputs are not those that were given (rotated_model.h); unset:
