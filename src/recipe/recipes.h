@@ -10,6 +10,7 @@ Recipe armor();
 Recipe awq();
 Recipe casp();
 Recipe checkpoint_prediction();
+Recipe comcat();
 Recipe dobi_svd();
 Recipe dsformer();
 Recipe dynamical_clustering();

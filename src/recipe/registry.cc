@@ -15,6 +15,7 @@ std::span<const Recipe> all_recipes() {
                                               awq(),
                                               casp(),
                                               checkpoint_prediction(),
+                                              comcat(),
                                               dobi_svd(),
                                               dsformer(),
                                               dynamical_clustering(),
