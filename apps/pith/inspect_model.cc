@@ -39,7 +39,10 @@ std::string ModelFacts::text() const {
   std::string s = fmt::format(
       "model    {}, {} layers of width {}, {} heads of {} ({} of keys and values)",
       model::hf_name(c.architecture), c.layers, c.width, c.heads, c.head_size, c.kv_heads);
-  if (c.experts > 0) s += fmt::format(", {} of {} experts", c.experts_per_token, c.experts);
+  if (c.experts > 0) {
+    s += fmt::format(", {} of {} experts{}", c.experts_per_token, c.experts,
+                     c.expert_thresholds.empty() ? "" : " or fewer, by thresholds");
+  }
   return s + fmt::format(", vocabulary {}, context {}\n", c.vocabulary, c.context);
 }
 
@@ -57,6 +60,7 @@ Json ModelFacts::json() const {
           {"feed_forward", c.feed_forward},
           {"experts", c.experts},
           {"experts_per_token", c.experts_per_token},
+          {"leaves_experts_out", !c.expert_thresholds.empty()},
           {"vocabulary", c.vocabulary},
           {"context", c.context}};
 }

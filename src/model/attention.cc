@@ -185,6 +185,17 @@ void attend_tile(const SharedHead& head, uint64_t tile, uint64_t low, uint64_t h
   });
 }
 
+// What the softmax of this row gave the row's own position, the last that it sees.
+void note_own(const SharedHead& head, uint64_t row, uint64_t r, const Batch& batch) {
+  const uint64_t at = row / head.group, position = head.first + at;
+  const float* key =
+      head.keys + position / kKeyBlock * kKeyBlock * head.head_size + position % kKeyBlock;
+  float score = 0;
+  for (uint64_t i = 0; i < head.head_size; ++i) score += batch.queries[r][i] * key[i * kKeyBlock];
+  head.own[at * head.own_stride + row % head.group] =
+      std::exp(score - batch.most[r]) / batch.sum[r];
+}
+
 void attend_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& batch) {
   batch.rows = end - begin;
   uint64_t low = UINT64_MAX, high = 0;
@@ -208,6 +219,7 @@ void attend_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& b
     const float scale = 1.0F / batch.sum[r];
     const float* sums = batch.sums + r * head.padded_size;
     for (uint64_t i = 0; i < head.head_size; ++i) batch.out[r][i] = sums[i] * scale;
+    if (head.own) note_own(head, begin + r, r, batch);
   }
 }
 

@@ -19,6 +19,10 @@ struct SharedHead {
   uint64_t window = 0;  // positions that a query sees, itself included; 0: all
   const float *keys = nullptr, *values = nullptr;  // of this head, as KvCache has them
   uint64_t padded_size = 0;                        // of a row of values
+  // Where the weight that each query gives to its own position goes, one for each row, `own_stride`
+  // from a position to the next; null: nowhere.
+  float* own = nullptr;
+  uint64_t own_stride = 0;
 };
 
 // Rows begin <= r < end. What a row gives does not depend on the others.

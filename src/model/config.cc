@@ -78,6 +78,13 @@ void check_experts(const DecoderConfig& c) {
   require(c.shared_feed_forward <= kMostSize, "the feed-forward size of the shared expert",
           c.shared_feed_forward);
   check_list(c.dense_layers.size(), c.layers, "the list of dense layers");
+  check_list(c.expert_thresholds.size(), c.layers, "the list of thresholds of experts");
+  for (const ExpertThresholds& t : c.expert_thresholds) {
+    if (!(t.ratio >= 0) || !(t.ratio <= 1) || !(t.importance >= 0)) {
+      fail(ErrorKind::kData, "expert_thresholds holds a ratio of {} and an importance of {}",
+           t.ratio, t.importance);
+    }
+  }
 }
 
 void check_sizes(const DecoderConfig& c) {

@@ -193,6 +193,28 @@ void take_qwen_experts(const Json& config, DecoderConfig& c) {
   }
 }
 
+// Of each layer a number, or null for none.
+void take_thresholds(const Json& config, DecoderConfig& c) {
+  const Json* found = member(config, "expert_thresholds");
+  if (!found) return;
+  if (!found->object()) fail(ErrorKind::kData, "expert_thresholds is not an object");
+  const auto take = [&](std::string_view name, float ExpertThresholds::*field) {
+    const Json* list = member(*found, name);
+    if (!list) return;
+    if (!list->array() || list->array()->size() != c.layers) {
+      fail(ErrorKind::kData, "expert_thresholds: {} is not a list of {} numbers", name, c.layers);
+    }
+    for (uint32_t l = 0; l < c.layers; ++l) {
+      const Json& value = (*list->array())[l];
+      if (std::holds_alternative<std::nullptr_t>(value.value)) continue;
+      c.expert_thresholds[l].*field = static_cast<float>(real(value, name));
+    }
+  };
+  c.expert_thresholds.resize(c.layers);
+  take("ratio", &ExpertThresholds::ratio);
+  take("importance", &ExpertThresholds::importance);
+}
+
 void take_ids(const Json& root, DecoderConfig& c) {
   const auto id = [](const Json& value, std::string_view name) {
     return static_cast<int32_t>(as_integer(value, name, INT32_MAX));
@@ -324,6 +346,7 @@ DecoderConfig read(const Json& config) {
   take_windows(config, c);
   if (a == Architecture::kMixtral) take_mixtral(config, c);
   if (a == Architecture::kQwen2Moe || a == Architecture::kQwen3Moe) take_qwen_experts(config, c);
+  take_thresholds(config, c);
   take_ids(config, c);
   return c;
 }

@@ -114,6 +114,23 @@ TEST(Config, WindowsByArchitecture) {
   EXPECT_EQ(typed.windows, (std::vector<uint32_t>{16, 0, 16}));
 }
 
+TEST(Config, ThresholdsOfExperts) {
+  json j = config_json(small_experts(Architecture::kMixtral));
+  EXPECT_TRUE(read(j).expert_thresholds.empty());
+  j["expert_thresholds"] = {{"ratio", {0.25, nullptr, 0.5}}, {"importance", {nullptr, 3, 12.5}}};
+  const DecoderConfig c = read(j);
+  const float none = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(c.thresholds(0), (ExpertThresholds{0.25F, none}));
+  EXPECT_EQ(c.thresholds(1), (ExpertThresholds{0, 3}));
+  EXPECT_EQ(c.thresholds(2), (ExpertThresholds{0.5F, 12.5F}));
+  for (const json& bad :
+       {json(3), json{{"ratio", {0.1, 0.2}}}, json{{"ratio", {2, 0, 0}}},
+        json{{"importance", {-1, 0, 0}}}, json{{"ratio", {"x", 0, 0}}}, json{{"ratio", 0.5}}}) {
+    j["expert_thresholds"] = bad;
+    EXPECT_THROW(read(j), Error) << bad;
+  }
+}
+
 TEST(Config, WhatCannotBeIsRefusedByName) {
   const auto refused = [](std::initializer_list<std::pair<const char*, json>> changes,
                           const char* message) {

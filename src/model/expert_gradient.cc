@@ -12,9 +12,8 @@ using form::Matrix;
 using form::MatrixView;
 
 // y += weight * given: the gradient at the weight is dy · given, that at given is weight * dy.
-void ExpertGradient::run_expert(const FeedForward& expert,
-                                std::span<const ExpertRoom::Choice> choices, MatrixView x,
-                                MatrixView dy, Matrix& dx, float* d_weights,
+void ExpertGradient::run_expert(const FeedForward& expert, std::span<const ExpertChoice> choices,
+                                MatrixView x, MatrixView dy, Matrix& dx, float* d_weights,
                                 const GradientObserver& observer) {
   const uint64_t width = x.shape.cols;
   gather_rows(x, choices, gathered_);
@@ -39,16 +38,16 @@ void ExpertGradient::run_router(const Experts& experts, Matrix& dx) {
   reshape(d_router_, rows, all);
   std::ranges::fill(d_router_.values, 0.0F);
   std::vector<double> sums(rows), along(rows);
-  const auto probability = [&](const ExpertRoom::Choice& c) {
+  const auto probability = [&](const ExpertChoice& c) {
     return double{probabilities.values[c.row * all + c.expert]};
   };
   for (size_t k = 0; k < room_.choices.size(); ++k) {
-    const ExpertRoom::Choice& c = room_.choices[k];
+    const ExpertChoice& c = room_.choices[k];
     sums[c.row] += probability(c);
     along[c.row] += probability(c) * d_weights_[k];
   }
   for (size_t k = 0; k < room_.choices.size(); ++k) {
-    const ExpertRoom::Choice& c = room_.choices[k];
+    const ExpertChoice& c = room_.choices[k];
     const double sum = config_.normalize_experts ? sums[c.row] : 1;
     const double less = config_.normalize_experts ? along[c.row] / sum : 0;
     d_router_.row(c.row)[c.expert] =
@@ -81,12 +80,12 @@ void ExpertGradient::run_shared(const Experts& experts, MatrixView x, MatrixView
   for (uint64_t r = 0; r < rows; ++r) add(d_gathered_.row(r).data(), width, dx.row(r).data());
 }
 
-void ExpertGradient::run(const Experts& experts, MatrixView x, MatrixView dy, Matrix& dx,
-                         const GradientObserver& observer) {
+void ExpertGradient::run(const Experts& experts, MatrixView x, MatrixView dy,
+                         const LeftOut& left_out, Matrix& dx, const GradientObserver& observer) {
   reshape(dx, x.shape.rows, x.shape.cols);
   std::ranges::fill(dx.values, 0.0F);
-  choose_experts(experts, config_, x, threads_, room_);
-  const std::span<const ExpertRoom::Choice> choices = room_.choices;
+  choose_experts(experts, config_, x, left_out, threads_, room_);
+  const std::span<const ExpertChoice> choices = room_.choices;
   d_weights_.resize(choices.size());
   for (size_t begin = 0; begin < choices.size();) {
     size_t end = begin;

@@ -15,7 +15,8 @@ using form::MatrixView;
 
 // The experts of one token, most probable first (the lower number where two are the same), with
 // their weights.
-void choose(const DecoderConfig& c, float* probabilities, uint32_t row, ExpertRoom& room) {
+void choose(const DecoderConfig& c, const LeftOut& left_out, float* probabilities, uint32_t row,
+            ExpertRoom& room) {
   softmax(c.experts, probabilities);
   room.order.resize(c.experts);
   for (uint32_t e = 0; e < c.experts; ++e) room.order[e] = e;
@@ -26,19 +27,20 @@ void choose(const DecoderConfig& c, float* probabilities, uint32_t row, ExpertRo
   std::ranges::partial_sort(
       room.order, room.order.begin() + c.experts_per_token,
       [&](uint32_t a, uint32_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+  const uint32_t kept = left_out.kept(row, c.experts_per_token,
+                                      [&](uint32_t k) { return probabilities[room.order[k]]; });
   float sum = 0;
-  for (uint32_t k = 0; k < c.experts_per_token; ++k) sum += probabilities[room.order[k]];
+  for (uint32_t k = 0; k < kept; ++k) sum += probabilities[room.order[k]];
   const float scale = static_cast<float>(c.expert_scale) / (c.normalize_experts ? sum : 1.0F);
-  for (uint32_t k = 0; k < c.experts_per_token; ++k) {
+  for (uint32_t k = 0; k < kept; ++k) {
     const uint32_t e = room.order[k];
     room.choices.push_back({e, row, probabilities[e] * scale});
   }
 }
 
 // The rows that chose one expert go through it together.
-void add_expert(const FeedForward& expert, std::span<const ExpertRoom::Choice> choices,
-                MatrixView x, float* to, int threads, ExpertRoom& room,
-                const InputObserver& observer) {
+void add_expert(const FeedForward& expert, std::span<const ExpertChoice> choices, MatrixView x,
+                float* to, int threads, ExpertRoom& room, const InputObserver& observer) {
   const uint64_t width = x.shape.cols;
   gather_rows(x, choices, room.gathered);
   apply_feed_forward(expert, room.gathered.view(), room.given, threads, room.feed_forward,
@@ -77,17 +79,17 @@ void apply_feed_forward(const FeedForward& ff, MatrixView x, Matrix& y, int thre
   apply_linears<1>({&ff.down}, room.gate.view(), {&y}, threads, observer);
 }
 
-void choose_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, int threads,
-                    ExpertRoom& room) {
+void choose_experts(const Experts& experts, const DecoderConfig& config, MatrixView x,
+                    const LeftOut& left_out, int threads, ExpertRoom& room) {
   form::apply(*experts.router, x, room.router, threads);
   room.choices.clear();
   for (uint32_t r = 0; r < x.shape.rows; ++r) {
-    choose(config, room.router.row(r).data(), r, room);
+    choose(config, left_out, room.router.row(r).data(), r, room);
   }
-  std::ranges::stable_sort(room.choices, {}, &ExpertRoom::Choice::expert);
+  std::ranges::stable_sort(room.choices, {}, &ExpertChoice::expert);
 }
 
-void gather_rows(MatrixView x, std::span<const ExpertRoom::Choice> choices, Matrix& gathered) {
+void gather_rows(MatrixView x, std::span<const ExpertChoice> choices, Matrix& gathered) {
   const uint64_t width = x.shape.cols;
   reshape(gathered, choices.size(), width);
   for (uint64_t k = 0; k < choices.size(); ++k) {
@@ -95,10 +97,9 @@ void gather_rows(MatrixView x, std::span<const ExpertRoom::Choice> choices, Matr
   }
 }
 
-void add_experts(const Experts& experts, const DecoderConfig& config, MatrixView x, float* to,
-                 int threads, ExpertRoom& room, const InputObserver& observer) {
-  choose_experts(experts, config, x, threads, room);
-  const std::span<const ExpertRoom::Choice> choices = room.choices;
+void add_experts(const Experts& experts, MatrixView x, float* to, int threads, ExpertRoom& room,
+                 const InputObserver& observer) {
+  const std::span<const ExpertChoice> choices = room.choices;
   for (size_t begin = 0; begin < choices.size();) {
     size_t end = begin;
     while (end < choices.size() && choices[end].expert == choices[begin].expert) ++end;

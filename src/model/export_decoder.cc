@@ -37,6 +37,10 @@ class DecoderPlan {
 
   ExportPlan take() {
     plan_.metadata = gguf_metadata(config_);
+    if (!config_.expert_thresholds.empty()) {
+      plan_.notes.emplace_back(
+          "expert_thresholds left out: all experts that are chosen are visited");
+    }
     add_tokenizer();
     add_rope();
     for (const std::string& name : source_.names()) add(name);

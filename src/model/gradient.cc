@@ -173,7 +173,7 @@ double GradientPass::State::run(std::span<const int32_t> ids, const GradientObse
   for (uint32_t l = 0; l < config.layers; ++l) {
     streams[l + 1] = streams[l];
     pass.attend(weights.layers[l], l, streams[l].values.data(), cache, 0, {});
-    pass.finish(weights.layers[l], streams[l + 1].values.data(), rows, {});
+    pass.finish(weights.layers[l], l, streams[l + 1].values.data(), rows, {});
   }
   const double sum = run_head(streams.back().view(), ids, observer);
   for (uint32_t l = config.layers; l-- > 0;) {

@@ -122,15 +122,16 @@ void LayerGradient::run(const DecoderLayer& layer, uint32_t index, MatrixView st
                         LayerPass& pass, KvCache& cache, Matrix& gradient,
                         const GradientObserver& observer) {
   pass.trace(layer, index, stream, cache, 0, trace_);
-  if (layer.has_feed_forward()) run_feed_forward(layer, gradient, observer);
+  if (layer.has_feed_forward()) run_feed_forward(layer, index, gradient, observer);
   if (layer.has_attention()) run_attention(layer, index, stream, pass, gradient, observer);
 }
 
-void LayerGradient::run_feed_forward(const DecoderLayer& layer, Matrix& gradient,
+void LayerGradient::run_feed_forward(const DecoderLayer& layer, uint32_t index, Matrix& gradient,
                                      const GradientObserver& observer) {
   const MatrixView input = trace_.feed_forward_input.view();
   if (layer.experts) {
-    experts_.run(*layer.experts, input, gradient.view(), d_normed_, observer);
+    const LeftOut left_out{config_.thresholds(index), trace_.importance};
+    experts_.run(*layer.experts, input, gradient.view(), left_out, d_normed_, observer);
   } else {
     feed_forward_.forward(*layer.feed_forward, input, nullptr);
     feed_forward_.backward(*layer.feed_forward, input, gradient.view(), d_normed_, observer);

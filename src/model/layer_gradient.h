@@ -56,11 +56,11 @@ class ExpertGradient {
       : config_(config), threads_(threads), linear_(threads), feed_forward_(threads) {}
 
   // dx = the gradient at x.
-  void run(const Experts& experts, form::MatrixView x, form::MatrixView dy, form::Matrix& dx,
-           const GradientObserver& observer);
+  void run(const Experts& experts, form::MatrixView x, form::MatrixView dy, const LeftOut& left_out,
+           form::Matrix& dx, const GradientObserver& observer);
 
  private:
-  void run_expert(const FeedForward& expert, std::span<const ExpertRoom::Choice> choices,
+  void run_expert(const FeedForward& expert, std::span<const ExpertChoice> choices,
                   form::MatrixView x, form::MatrixView dy, form::Matrix& dx, float* d_weights,
                   const GradientObserver& observer);
   void run_router(const Experts& experts, form::Matrix& dx);
@@ -93,7 +93,7 @@ class LayerGradient {
 
  private:
   // gradient: at the part's outputs, becomes that at its inputs.
-  void run_feed_forward(const DecoderLayer& layer, form::Matrix& gradient,
+  void run_feed_forward(const DecoderLayer& layer, uint32_t index, form::Matrix& gradient,
                         const GradientObserver& observer);
   void run_attention(const DecoderLayer& layer, uint32_t index, form::MatrixView stream,
                      const LayerPass& pass, form::Matrix& gradient,

@@ -71,12 +71,15 @@ void LayerPass::attend_all(uint32_t index, const KvCache& cache, uint64_t slot) 
   const uint64_t size = config_.head_size, heads = sizes.kv_heads, group = sizes.heads / heads;
   const uint64_t rows = rows_.count * group, tasks = (rows + kAttendRows - 1) / kAttendRows;
   reshape(attended_, q_.shape.rows, q_.shape.cols);
+  const bool own = asks_importance(index);
+  if (own) reshape(own_, rows_.total(), sizes.heads);
   const uint64_t cost = std::min(rows, kAttendRows) * (rows_.first + rows_.count) * size;
   for_rows(tasks * heads * rows_.texts, cost, threads_, [&](uint64_t task) {
     // The longest rows first: what is left at the end is short.
     const uint64_t kept = task % (heads * rows_.texts);
     const uint64_t part = tasks - 1 - task / (heads * rows_.texts);
     const uint64_t at = kept / heads * rows_.count * q_.shape.cols + kept % heads * group * size;
+    const uint64_t own_at = kept / heads * rows_.count * sizes.heads + kept % heads * group;
     const SharedHead shared{.queries = q_.values.data() + at,
                             .out = attended_.values.data() + at,
                             .stride = q_.shape.cols,
@@ -86,7 +89,9 @@ void LayerPass::attend_all(uint32_t index, const KvCache& cache, uint64_t slot) 
                             .window = config_.window(index),
                             .keys = cache.keys(slot, kept),
                             .values = cache.values(slot, kept),
-                            .padded_size = cache.padded_size()};
+                            .padded_size = cache.padded_size(),
+                            .own = own ? own_.values.data() + own_at : nullptr,
+                            .own_stride = sizes.heads};
     model::attend(shared, part * kAttendRows, std::min((part + 1) * kAttendRows, rows));
   });
 }
@@ -129,13 +134,39 @@ void LayerPass::add_output(const DecoderLayer& layer, float* x, uint64_t count,
   add_made(x);
 }
 
-void LayerPass::finish(const DecoderLayer& layer, float* x, uint64_t count,
+bool LayerPass::asks_importance(uint32_t index) const {
+  if (!config_.has_experts(index)) return false;
+  const ExpertThresholds t = config_.thresholds(index);
+  return routing_ || (t.ratio > 0 && std::isfinite(t.importance));
+}
+
+std::vector<float> LayerPass::importance(uint32_t index, const float* x, uint64_t count) const {
+  std::vector<float> out;
+  if (!asks_importance(index)) return out;
+  out.resize(count);
+  if (!config_.has_attention(index)) return out;
+  const uint64_t width = config_.width, before = rows_.total() - count;
+  for_rows(count, width * 2, threads_, [&](uint64_t r) {
+    float size = 0, own = 0;
+    for (uint64_t i = 0; i < width; ++i) size += std::abs(x[r * width + i]);
+    const auto heads = own_.view().row(before + r);
+    for (const float weight : heads) own += weight;
+    out[r] = size * own / static_cast<float>(heads.size());
+  });
+  return out;
+}
+
+void LayerPass::finish(const DecoderLayer& layer, uint32_t index, float* x, uint64_t count,
                        const InputObserver& observer) {
   if (layer.has_attention()) add_output(layer, x, count, observer);
   if (!layer.has_feed_forward()) return;
   norm(x, count, layer.feed_forward_norm);
   if (layer.experts) {
-    add_experts(*layer.experts, config_, h_.view(), x, threads_, expert_room_, observer);
+    const std::vector<float> important = importance(index, x, count);
+    choose_experts(*layer.experts, config_, h_.view(), {config_.thresholds(index), important},
+                   threads_, expert_room_);
+    if (routing_) routing_({expert_room_.choices, important});
+    add_experts(*layer.experts, h_.view(), x, threads_, expert_room_, observer);
     return;
   }
   apply_feed_forward(*layer.feed_forward, h_.view(), made_, threads_, feed_forward_room_, observer);
@@ -149,6 +180,7 @@ void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, K
   if (layer.has_attention()) trace_attention(layer, index, x, cache, slot, trace);
   if (!layer.has_feed_forward()) return;
   norm(trace.middle.values.data(), x.shape.rows, layer.feed_forward_norm);
+  trace.importance = importance(index, trace.middle.values.data(), x.shape.rows);
   std::swap(trace.feed_forward_input, h_);
 }
 

@@ -29,6 +29,7 @@ struct LayerTrace {
   form::Matrix attended;
   form::Matrix middle;              // the stream between attention and feed-forward
   form::Matrix feed_forward_input;  // normed
+  std::vector<float> importance;    // of the rows, where experts may be left out; else empty
 };
 
 // Works in room of its own, which every layer uses again. Every text has its own heads in the
@@ -46,7 +47,8 @@ class LayerPass {
   void attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
               uint64_t slot, const InputObserver& observer);
   // The rest of the layer for the last `count` of these rows, which begin at x and are changed.
-  void finish(const DecoderLayer& layer, float* x, uint64_t count, const InputObserver& observer);
+  void finish(const DecoderLayer& layer, uint32_t index, float* x, uint64_t count,
+              const InputObserver& observer);
   // attend(), and the rest up to the inputs of the feed-forward part, whose results the trace
   // takes; of parts that the layer has not, nothing.
   void trace(const DecoderLayer& layer, uint32_t index, form::MatrixView x, KvCache& cache,
@@ -54,6 +56,9 @@ class LayerPass {
   // What follows the last layer.
   void head(const std::vector<float>& norm_weight, const Linear& head, const float* x,
             uint64_t count, form::Matrix& logits, const InputObserver& observer);
+
+  // Shows it how rows go to experts, from the next layer on; empty: nothing any more.
+  void observe_routing(RoutingObserver observer) { routing_ = std::move(observer); }
 
   void norm(const float* x, uint64_t count, const std::vector<float>& weight);
   form::MatrixView normed() const { return h_.view(); }  // of the latest norm
@@ -74,6 +79,9 @@ class LayerPass {
                        KvCache& cache, uint64_t slot, LayerTrace& trace);
   void attend_all(uint32_t index, const KvCache& cache, uint64_t slot);
   void add_made(float* x);
+  bool asks_importance(uint32_t index) const;
+  // Of the last `count` rows, whose stream behind attention begins at x, if anybody asks.
+  std::vector<float> importance(uint32_t index, const float* x, uint64_t count) const;
 
   const DecoderConfig& config_;
   Rope rope_;
@@ -83,6 +91,9 @@ class LayerPass {
 
   // The stream's norm, and what comes of it.
   form::Matrix h_, q_, k_, v_, attended_, made_;
+  form::Matrix
+      own_;  // what each head's query gives its own position, where importance is asked for
+  RoutingObserver routing_;
   FeedForwardRoom feed_forward_room_;
   ExpertRoom expert_room_;
 };

@@ -114,9 +114,13 @@ void LayerRunner::run(const DecoderLayer& layer, uint32_t index, Matrix& stream,
       float* x = stream.row(text * s.tokens + at).data();
       s.pass.place(rows);
       s.pass.attend(layer, index, x, s.cache, 0, observer);
-      s.pass.finish(layer, x, rows.total(), observer);
+      s.pass.finish(layer, index, x, rows.total(), observer);
     }
   }
+}
+
+void LayerRunner::observe_routing(RoutingObserver observer) {
+  state_->pass.observe_routing(std::move(observer));
 }
 
 std::vector<HeadAttention> LayerRunner::attention(const DecoderLayer& layer, uint32_t index,

@@ -35,7 +35,8 @@ class ReferenceDecoder {
       }
       if (!c_.has_feed_forward(l)) continue;
       const Doubles h = norm(x, at + "post_attention_layernorm.weight");
-      add(c_.has_experts(l) ? experts(at, h) : feed_forward(at + "mlp.", h, false), 1, x);
+      add(c_.has_experts(l) ? experts(at, h, kept(l, x)) : feed_forward(at + "mlp.", h, false), 1,
+          x);
     }
     ++position_;
     x = norm(x, "model.norm.weight");
@@ -172,6 +173,7 @@ class ReferenceDecoder {
     keys_[layer].push_back(heads(at, "k", sizes.kv_heads, x));
     values_[layer].push_back(linear(at + "v_proj", x));
     Doubles out(q.size());
+    own_ = 0;
     const uint64_t size = c_.head_size, seen = position_ + 1, window = c_.window(layer);
     const uint64_t begin = window && seen > window ? seen - window : 0;
     for (uint32_t h = 0; h < sizes.heads; ++h) {
@@ -184,6 +186,7 @@ class ReferenceDecoder {
         weights.push_back(std::exp(dot / std::sqrt(static_cast<double>(size))));
         sum += weights.back();
       }
+      own_ += weights.back() / sum / sizes.heads;
       for (uint64_t p = begin; p < seen; ++p) {
         for (uint64_t i = 0; i < size; ++i) {
           out[h * size + i] += weights[p - begin] / sum * values_[layer][p][shared + i];
@@ -200,7 +203,15 @@ class ReferenceDecoder {
     return linear(at + (mixtral ? "w2" : "down_proj"), gate);
   }
 
-  Doubles experts(const std::string& at, const Doubles& x) const {
+  // The share of the heaviest expert's weight below which others are left out.
+  double kept(uint32_t layer, const Doubles& stream) const {
+    const ExpertThresholds t = c_.thresholds(layer);
+    double size = 0;
+    for (const double v : stream) size += std::abs(v);
+    return size * own_ >= t.importance ? 0 : t.ratio;
+  }
+
+  Doubles experts(const std::string& at, const Doubles& x, double least) const {
     const bool mixtral = c_.architecture == Architecture::kMixtral;
     const std::string block = at + (mixtral ? "block_sparse_moe." : "mlp.");
     Doubles p = linear(block + "gate", x);
@@ -210,6 +221,9 @@ class ReferenceDecoder {
     for (uint32_t e = 0; e < p.size(); ++e) order.emplace_back(-p[e] / sum, e);
     std::ranges::sort(order);
     order.resize(c_.experts_per_token);
+    std::erase_if(order, [&, most = order[0].first](const auto& e) {
+      return e.first > least * most;  // both are negative
+    });
     double chosen = 0;
     for (const auto& [weight, e] : order) chosen -= weight;
     Doubles y(x.size());
@@ -228,6 +242,7 @@ class ReferenceDecoder {
   const DecoderConfig& c_;
   uint64_t length_, position_ = 0;
   std::vector<std::vector<Doubles>> keys_, values_;  // [layer][position]
+  double own_ = 0;  // that queries gave their own position, on the mean of the latest heads
 };
 
 }  // namespace pith::model::testing

@@ -84,7 +84,7 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
     // In the last layer nothing follows from the rows whose logits nobody asks for.
     const bool some = l + 1 == config.layers && !observer;
     const uint64_t left = some ? rows : ids.size();
-    if (left > 0) pass.finish(layer, last_rows(left), left, observer);
+    if (left > 0) pass.finish(layer, l, last_rows(left), left, observer);
   }
   position += ids.size();
   if (rows == 0) return;
@@ -122,6 +122,9 @@ MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
 }
 
 void Session::observe(InputObserver observer) { state_->observer = std::move(observer); }
+void Session::observe_routing(RoutingObserver observer) {
+  state_->pass.observe_routing(std::move(observer));
+}
 
 uint64_t Session::position() const { return state_->position; }
 uint64_t Session::capacity() const { return state_->capacity; }

@@ -226,6 +226,36 @@ TEST(Session, ExpertsOfEachKind) {
   expect_right(c);
 }
 
+// In layers 0 and 2 some rows lose experts, in layer 2 not those of some importance.
+DecoderConfig thinned(Architecture architecture) {
+  DecoderConfig c = small_experts(architecture);
+  c.experts_per_token = 3;
+  c.expert_thresholds = {{.ratio = 0.4F}, {}, {.ratio = 1, .importance = 12}};
+  return c;
+}
+
+TEST(Session, ExpertsBelowThresholdsAreLeftOut) {
+  for (const auto architecture :
+       {Architecture::kMixtral, Architecture::kQwen2Moe, Architecture::kQwen3Moe}) {
+    const DecoderConfig c = thinned(architecture);
+    expect_right(c);
+    Session session(make_model(MemoryWeights(c, random_tensors(c))), 40);
+    std::vector<size_t> visits, protected_rows;
+    session.observe_routing([&](const RoutedRows& rows) {
+      visits.push_back(rows.choices.size());
+      protected_rows.push_back(0);
+      for (const float v : rows.importance) protected_rows.back() += v >= 12 ? 1 : 0;
+    });
+    session.feed(some_ids(c, 40), Logits::kAll);
+    ASSERT_EQ(visits.size(), 3u);
+    EXPECT_TRUE(visits[0] > 40 && visits[0] < 120) << visits[0];
+    EXPECT_EQ(visits[1], 120u);
+    // A ratio of 1 leaves the heaviest alone, but of protected rows.
+    EXPECT_EQ(visits[2], 40 + 2 * protected_rows[2]);
+    EXPECT_TRUE(protected_rows[2] > 0 && protected_rows[2] < 40) << protected_rows[2];
+  }
+}
+
 TEST(Session, EachRopeScaling) {
   using Kind = RopeScaling::Kind;
   for (const auto kind :

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -65,6 +66,18 @@ struct LayerSizes {
   bool operator==(const LayerSizes&) const = default;
 };
 
+// Which of the experts that a token chose it does without, in one layer. Routers are seldom in
+// doubt, and few tokens matter to those after them (MC-MoE, Huang et al. 2025).
+struct ExpertThresholds {
+  // Experts whose weight is below this share of the heaviest's are left out; 0: none.
+  float ratio = 0;
+  // Tokens of at least this importance keep all: the weight that their own position has in
+  // attention, on the mean of the layer's heads, times the sum of the absolute values of the
+  // stream that enters the norm of the feed-forward part.
+  float importance = std::numeric_limits<float>::infinity();
+  bool operator==(const ExpertThresholds&) const = default;
+};
+
 struct DecoderConfig {
   Architecture architecture = Architecture::kLlama;
   std::string name;  // of the model, may be empty
@@ -102,6 +115,7 @@ struct DecoderConfig {
   bool normalize_experts = true;     // weights of the chosen ones are made to add up to 1
   double expert_scale = 1;           // multiplies these weights
   std::vector<bool> dense_layers;    // layers without experts; empty: all have them
+  std::vector<ExpertThresholds> expert_thresholds;  // of each layer; empty: no expert is left out
 
   std::optional<int32_t> bos;
   std::vector<int32_t> eos;  // any of these ends a text
@@ -115,6 +129,9 @@ struct DecoderConfig {
     return layer_sizes.empty() || layer_sizes[layer].feed_forward != 0;
   }
   uint32_t window(uint32_t layer) const { return windows.empty() ? 0 : windows[layer]; }
+  ExpertThresholds thresholds(uint32_t layer) const {
+    return expert_thresholds.empty() ? ExpertThresholds() : expert_thresholds[layer];
+  }
   bool has_experts(uint32_t layer) const {
     return experts != 0 && has_feed_forward(layer) &&
            (dense_layers.empty() || !dense_layers[layer]);
@@ -130,8 +147,10 @@ std::string_view gguf_name(Architecture architecture);
 
 // Of a config.json. Its block_configs, of any architecture, say what each layer has: attention by
 // no_op, n_heads_in_group or num_key_value_heads, and num_attention_heads where these are fewer
-// than the model's, which no published model has; ffn by no_op, ffn_mult or intermediate_size.
-// generation_config.json may name further ids of eos; empty: there is none.
+// than the model's, which no published model has; ffn by no_op, ffn_mult or intermediate_size. Its
+// expert_thresholds {"ratio": [0.3, …], "importance": [12.5, null, …]}, a number for each layer,
+// are an addition of Pith: other programs visit all experts. generation_config.json may name
+// further ids of eos; empty: there is none.
 DecoderConfig config_from_json(ByteView config, ByteView generation_config = {});
 
 // Of a GGUF file. What only its tensors tell (biases, tied embeddings, rope divisors, the

@@ -18,6 +18,7 @@
 #include "pith/model/config.h"
 #include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
+#include "pith/model/routing_observer.h"
 
 namespace pith::model {
 
@@ -52,6 +53,10 @@ class LayerRunner {
   // that has not whole texts of the config's width.
   void run(const DecoderLayer& layer, uint32_t index, form::Matrix& stream,
            const InputObserver& observer = {});
+
+  // Shows it which experts the rows go to, from the next layer with experts on, each group of texts
+  // that goes through together; empty: nothing any more.
+  void observe_routing(RoutingObserver observer);
 
   // Of each query head of the layer, for one text; none without attention. Throws ErrorKind::kUsage
   // for other streams.

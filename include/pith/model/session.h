@@ -16,6 +16,7 @@
 #include "pith/form/matrix.h"
 #include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
+#include "pith/model/routing_observer.h"
 
 namespace pith::model {
 
@@ -46,6 +47,9 @@ class Session {
   // every layer but the head, which sees those whose logits are asked for; empty: nothing any more.
   // Logits stay what they are. What it throws goes through feed().
   void observe(InputObserver observer);
+  // Shows it which experts the positions go to that pass through a layer of them; empty: nothing
+  // any more.
+  void observe_routing(RoutingObserver observer);
 
   uint64_t position() const;
   uint64_t capacity() const;
