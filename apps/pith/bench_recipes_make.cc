@@ -143,8 +143,9 @@ double ArchiveMaker::make_one(uint64_t allowed, const fs::path& file, MadeArchiv
     out.by_limit = false;
   }
   archive::WriteOptions write{.overwrite = true};
-  maker->store(maker->compress(limits), write);
-  archive::write_archive(maker->inputs(), file, write);
+  const weights::CompressedModel compressed = maker->compress(limits);
+  maker->store(compressed, write);
+  archive::write_archive(maker->inputs(compressed), file, write);
   if (c.sized) {
     out.setting = c.sized->setting->text;
     out.values = c.sized->setting->values;

@@ -51,6 +51,7 @@ struct CompressPlan {
   bool calibrated = true;
   weights::CurvatureNeeds curvature = {};
   weights::Refine refine = {};
+  std::optional<weights::LeaveOut> leave_out = {};
   weights::Reduce reduce = {};                        // of a recipe that takes parts out
   std::optional<weights::ReducedModel> reduced = {};  // what came of that
   // With the inputs in place of those that were named, after a rotation or a reduction.

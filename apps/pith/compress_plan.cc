@@ -166,6 +166,7 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
   plan.calibrated = by_recipe.calibrated;
   plan.curvature = by_recipe.curvature;
   plan.refine = std::move(by_recipe.refine);
+  plan.leave_out = by_recipe.leave_out;
   plan.reduce = std::move(by_recipe.reduce);
   plan.options = by_recipe.write;
   std::ranges::move(form_rules(a), std::back_inserter(plan.options.forms));

@@ -152,6 +152,7 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
   options.curvature = plan.curvature;
   options.refine = plan.refine;
+  options.leave_out = plan.leave_out;
   options.allocation = plan.allocation;
   if (a.choices.empty() && !a.latency.empty()) measure_speeds(options.candidates, a.threads);
   if (!a.forms_of.empty()) {
@@ -226,7 +227,7 @@ FittedModel ModelFit::fit(const weights::Limits& limits, CompressPlan& plan) {
   weights::CompressedModel made;
   attempt([&] { made = compressor_->compress(limits); });
   stages_->end();
-  plan.inputs = compressor_->inputs();
+  plan.inputs = compressor_->inputs(made);
   compressor_->store(made, plan.options);
   FittedModel out = with(std::move(made.plan));
   out.stages = stages_->times();

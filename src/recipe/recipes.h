@@ -28,6 +28,7 @@ Recipe llm_rom();
 Recipe llm_surgeon();
 Recipe lord();
 Recipe lr2vq();
+Recipe mc_moe();
 Recipe modegpt();
 Recipe nowag();
 Recipe nowag_vq();

@@ -33,6 +33,7 @@ std::span<const Recipe> all_recipes() {
                                               llm_surgeon(),
                                               lord(),
                                               lr2vq(),
+                                              mc_moe(),
                                               modegpt(),
                                               nowag(),
                                               nowag_vq(),
@@ -101,6 +102,7 @@ weights::CompressModelOptions model_options(const Plan& plan) {
   options.allocation = plan.allocation;
   options.curvature = plan.curvature;
   options.refine = plan.refine;
+  options.leave_out = plan.leave_out;
   options.rules = plan.write.forms;
   return options;
 }

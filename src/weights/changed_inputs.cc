@@ -136,6 +136,22 @@ bool is_top(const Input& input) { return std::ranges::count(input.path, '/') <= 
 
 }  // namespace
 
+std::vector<Input> with_config(std::vector<Input> inputs, const EditConfig& edit) {
+  bool is_edited = false;
+  for (Input& input : inputs) {
+    if (!is_file(input, "config.json") || !is_top(input)) continue;
+    const Buffer config =
+        input.source->get(0, std::min(input.source->size().value_or(0), kMostConfig));
+    input.source = std::make_shared<OwnBytes>(edit(config.bytes), input.source->mode());
+    is_edited = true;
+  }
+  if (!is_edited) {
+    fail(ErrorKind::kUsage,
+         "what is done to the model changes config.json too: name the model's folder");
+  }
+  return inputs;
+}
+
 ChangedInputs::ChangedInputs(std::vector<Input> inputs, const std::vector<std::string>& names)
     : inputs_(std::move(inputs)) {
   for (const Input& input : inputs_) {
@@ -165,25 +181,16 @@ ChangedInputs::ChangedInputs(std::vector<Input> inputs, const std::vector<std::s
 ChangedModel ChangedInputs::with(const std::shared_ptr<const WeightSource>& weights,
                                  const EditConfig& edit) && {
   ChangedModel made{model::make_model(*weights), {}, weights_, bytes_};
-  bool is_edited = false, is_there = false;
+  bool is_there = false;
   for (Input& input : inputs_) {
     if (std::ranges::find(parts_, input.path) != parts_.end()) {
       if (!std::exchange(is_there, true)) made.inputs.push_back(file(weights, input));
       continue;
     }
     if (is_file(input, kIndex) && is_top(input) && parts_.size() > 1) continue;
-    if (edit && is_file(input, "config.json") && is_top(input)) {
-      const Buffer config =
-          input.source->get(0, std::min(input.source->size().value_or(0), kMostConfig));
-      input.source = std::make_shared<OwnBytes>(edit(config.bytes), input.source->mode());
-      is_edited = true;
-    }
     made.inputs.push_back(std::move(input));
   }
-  if (edit && !is_edited) {
-    fail(ErrorKind::kUsage,
-         "what is done to the model changes config.json too: name the model's folder");
-  }
+  if (edit) made.inputs = with_config(std::move(made.inputs), edit);
   return made;
 }
 

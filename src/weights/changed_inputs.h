@@ -14,6 +14,9 @@ namespace pith::weights {
 // A config.json as it is to be, from what it was.
 using EditConfig = std::function<Bytes(ByteView config)>;
 
+// The inputs with that in the model's config.json. Throws ErrorKind::kUsage where there is none.
+std::vector<archive::Input> with_config(std::vector<archive::Input> inputs, const EditConfig& edit);
+
 class ChangedInputs {
  public:
   // names: of the model's tensors as they were. Throws ErrorKind::kUsage where the inputs have no

@@ -27,6 +27,26 @@ std::vector<std::optional<size_t>> layers_of(const budget::Problem& problem,
   return out;
 }
 
+std::vector<std::optional<size_t>> experts_of(const budget::Problem& problem,
+                                              const model::LanguageModel& model) {
+  std::map<std::string, size_t, std::less<>> by_name;
+  for (const model::DecoderLayer& layer : model.weights().layers) {
+    if (!layer.experts) continue;
+    const auto& experts = layer.experts->experts;
+    for (size_t e = 0; e < experts.size(); ++e) {
+      for (const model::Linear* l : {&experts[e].gate, &experts[e].up, &experts[e].down}) {
+        by_name.emplace(l->name, e);
+      }
+    }
+  }
+  std::vector<std::optional<size_t>> out;
+  for (const budget::Part& part : problem.parts) {
+    const auto found = by_name.find(part.name);
+    out.push_back(found == by_name.end() ? std::nullopt : std::optional(found->second));
+  }
+  return out;
+}
+
 }  // namespace
 
 Choice choose(const CandidateTable& table, const Allocation& allocation, const budget::Goal& goal,
@@ -51,6 +71,7 @@ Choice choose(const CandidateTable& table, const Allocation& allocation, const b
                return table.loss(proxy, i, j);
              }};
   c.layers = layers_of(problem, context.model);
+  c.experts = experts_of(problem, context.model);
   if (context.statistics) c.entropies = context.statistics->entropies;
   c.threads = context.threads;
   c.progress = context.progress;
@@ -74,6 +95,9 @@ Choice choose(const CandidateTable& table, const Allocation& allocation, const b
       std::vector<std::string> names;
       for (const budget::Part& part : problem.parts) names.push_back(part.name);
       return gated.emplace(context.model, context.text, names, context.threads);
+    };
+    c.routing = [&context, all = c.windows] {
+      return study_routing(context.model, context.text, all, context.threads);
     };
     c.directions = [model](size_t part) { return model().directions(part); };
     c.gated_loss = [model, all = c.windows](const budget::Gates& gates, uint64_t windows,

@@ -96,6 +96,8 @@ struct ModelCompressor::State {
         candidates(options.candidates, options.allocation.proxy, options.allocation.keep) {
     if (options.input_size)
       tensors.count_as(options.input_size->weights, options.input_size->bytes);
+    // Known now: no reason to find out after the fit.
+    if (leaves_out()) with_thresholds(tensors.inputs(), {});
     if (options.calibrated) {
       text = calibration_text(model, calibration, options.size);
       calibrate_model();
@@ -104,6 +106,7 @@ struct ModelCompressor::State {
     if (is_choice()) measure_rates();
   }
 
+  bool leaves_out() const { return options.leave_out && model.config().experts > 0; }
   // Whether what a weight gets is decided before it is fitted, or is fitted beforehand.
   bool is_choice() const {
     if (is_together()) return false;
@@ -142,9 +145,14 @@ struct ModelCompressor::State {
   std::vector<std::string> matrices() const;
   void refine(const Limits& limits, CompressedModel& made) const;
   std::optional<HeldOut> measure(const CompressedModel& compressed) const {
-    return measure_held_out(model, compressed.tensors, text, options.threads,
+    const LanguageModel small =
+        compressed.thresholds.empty()
+            ? with_weights(model, compressed.tensors)
+            : with_weights(model, compressed.tensors, compressed.thresholds);
+    return measure_held_out(model, small, text, options.threads,
                             stage(options, "measuring what was lost"));
   }
+  void leave_out(CompressedModel& compressed) const;
 
   const LanguageModel& model;
   CompressModelOptions options;
@@ -492,6 +500,19 @@ void ModelCompressor::State::refine(const Limits& limits, CompressedModel& made)
   made.plan = std::move(plan);
 }
 
+void ModelCompressor::State::leave_out(CompressedModel& compressed) const {
+  if (text.windows.empty()) {
+    fail(ErrorKind::kUsage, "which experts can be left out shows on a text: it needs one");
+  }
+  const RoutingStudy study =
+      study_routing(with_weights(model, compressed.tensors), text, text.count(), options.threads);
+  compressed.thresholds = thresholds(study, *options.leave_out);
+  compressed.plan.note += fmt::format("{}experts that a token of the text visits: {:.3f} of {}",
+                                      compressed.plan.note.empty() ? "" : "; ",
+                                      experts_per_token(study, compressed.thresholds),
+                                      model.config().experts_per_token);
+}
+
 ModelCompressor::ModelCompressor(const LanguageModel& model, std::vector<archive::Input> inputs,
                                  std::string_view text, CompressModelOptions options)
     : state_(std::make_unique<State>(model, std::move(inputs), text, std::move(options))) {}
@@ -522,7 +543,8 @@ CompressedModel ModelCompressor::compress(const Limits& limits) {
     out = s.fit(s.choose(limits));
   }
   if (s.options.refine) s.refine(limits, out);
-  if (!out.measured || s.options.refine) out.measured = s.measure(out);
+  if (s.leaves_out()) s.leave_out(out);
+  if (!out.measured || s.options.refine || s.leaves_out()) out.measured = s.measure(out);
   s.model.release();  // whoever writes the archive reads the files by itself
   return out;
 }
@@ -535,6 +557,10 @@ void ModelCompressor::store(const CompressedModel& compressed,
 
 const std::vector<archive::Input>& ModelCompressor::inputs() const {
   return state_->tensors.inputs();
+}
+std::vector<archive::Input> ModelCompressor::inputs(const CompressedModel& compressed) const {
+  if (compressed.thresholds.empty()) return inputs();
+  return with_thresholds(inputs(), compressed.thresholds);
 }
 uint64_t ModelCompressor::input_bytes() const { return state_->tensors.input_bytes(); }
 

@@ -30,6 +30,11 @@ uint64_t windows(const LanguageModel& model, uint64_t context) {
 }  // namespace
 
 LanguageModel with_weights(const LanguageModel& model, const FormsByName& forms) {
+  return with_weights(model, forms, model.config().expert_thresholds);
+}
+
+LanguageModel with_weights(const LanguageModel& model, const FormsByName& forms,
+                           std::vector<model::ExpertThresholds> thresholds) {
   LanguageModel::Parts parts{.config = model.config(),
                              .weights = model.weights(),
                              .tokenizer = std::nullopt,
@@ -37,6 +42,7 @@ LanguageModel with_weights(const LanguageModel& model, const FormsByName& forms)
                              .where = model.where(),
                              .weight_bytes = 0,
                              .releaser = [] {}};
+  parts.config.expert_thresholds = std::move(thresholds);
   const auto replace = [&](std::string_view name, form::FormPtr& form) {
     const auto found = forms.find(name);
     if (found != forms.end()) form = found->second;

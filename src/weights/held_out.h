@@ -8,6 +8,9 @@ namespace pith::weights {
 
 // The model with these forms for the weights of their names.
 model::LanguageModel with_weights(const model::LanguageModel& model, const FormsByName& forms);
+// The same with other thresholds of experts.
+model::LanguageModel with_weights(const model::LanguageModel& model, const FormsByName& forms,
+                                  std::vector<model::ExpertThresholds> thresholds);
 
 // The second model beside the first. Nothing where the text was too short for some of it to be kept
 // back.

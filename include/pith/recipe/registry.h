@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,6 +43,7 @@ struct Plan {
   weights::CurvatureNeeds curvature = {};
   // What it does to all of them together afterwards (weights/refining.h).
   weights::Refine refine = {};
+  std::optional<weights::LeaveOut> leave_out = {};  // experts, when the archive runs
   // A recipe that takes heads, units or parts of layers out of a model, before anything else is
   // done to it (weights/reduced_model.h).
   weights::Reduce reduce = {};

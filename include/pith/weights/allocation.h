@@ -20,6 +20,7 @@
 #include "pith/budget/problem.h"
 #include "pith/budget/proxy_record.h"
 #include "pith/budget/soft_positions.h"
+#include "pith/weights/routing.h"
 
 namespace pith::weights {
 
@@ -61,9 +62,13 @@ struct Choosing {
   std::vector<std::optional<size_t>> layers = {};
   // Of the residual stream before each layer and behind the last, as CalibrationStatistics.
   std::vector<double> entropies = {};
+  // Of each part that is a matrix of an expert, which of its layer's; none for the shared one.
+  std::vector<std::optional<size_t>> experts = {};
 
   // From here on only where there is a text.
-  //
+
+  // Where its tokens go, of the model as it was.
+  std::function<RoutingStudy()> routing = {};
   // Each part's matrix as the sum of the directions in which its outputs vary on the text, the
   // strongest first: their number, 0 of embedding and head, and the loss of the text's next tokens,
   // in nats a token, if each is multiplied by a gate, with its derivatives; over so many windows,

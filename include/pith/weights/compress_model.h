@@ -28,6 +28,7 @@
 #include "pith/weights/calibration_text.h"
 #include "pith/weights/journal.h"
 #include "pith/weights/refining.h"
+#include "pith/weights/routing.h"
 
 namespace pith::weights {
 
@@ -90,6 +91,9 @@ struct CompressModelOptions {
   // Done to the forms of all matrices before they are measured; without candidates it gives them,
   // in place of integers. Not kept in the journal.
   Refine refine = {};
+  // Experts that tokens do without when the archive runs: by thresholds that are found on the text,
+  // with the forms that were fitted, and stand in its config.json.
+  std::optional<LeaveOut> leave_out = {};
   // Tensors that the writer's rules decide; as WriteOptions::forms.
   std::vector<archive::FormRule> rules = {};
   // What limits count by where the inputs are not those that were given (rotated_model.h); unset:
@@ -133,8 +137,9 @@ struct HeldOut {
 
 struct CompressedModel {
   std::map<std::string, form::FormPtr, std::less<>> tensors;
-  ModelPlan plan;                   // with what came of it
-  std::optional<HeldOut> measured;  // none where the text is too short
+  ModelPlan plan;                                        // with what came of it
+  std::vector<model::ExpertThresholds> thresholds = {};  // where experts are left out, else none
+  std::optional<HeldOut> measured;                       // none where the text is too short
 };
 
 class ModelCompressor {
@@ -147,8 +152,8 @@ class ModelCompressor {
   ~ModelCompressor();
 
   // Throws ErrorKind::kLimit, with the smallest that can be, for limits that cannot be met;
-  // kUsage where none is set and there is a choice, or where a weight has no form among
-  // options.forms.
+  // kUsage where none is set and there is a choice, where a weight has no form among options.forms,
+  // or where experts are to be left out and there is no text.
   ModelPlan plan(const Limits& limits) const;
   CompressedModel compress(const Limits& limits);
 
@@ -158,6 +163,8 @@ class ModelCompressor {
   // What to write: the inputs, but with elements (f16) in place of the blocks of a GGUF file's
   // matrices, which come back as such.
   const std::vector<archive::Input>& inputs() const;
+  // What to write where experts are left out: the config says so.
+  std::vector<archive::Input> inputs(const CompressedModel& compressed) const;
   // Of the whole input, as it was given.
   uint64_t input_bytes() const;
   // To be removed when the archive is written.
