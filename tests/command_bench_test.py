@@ -90,6 +90,14 @@ class Recipes(LanguageModelTest):
             self.fails("bench", "recipes", "small", *self.FEW, *args, code=2, names=names)
         self.fails("bench", "recipes", "small", "--text", "none.txt", "-o", "out", names=["none.txt"])
 
+    def test_models_beside_the_first(self):
+        self.ok("compress", "small", "--recipe", "stat-prune", "-O", "units=50%", "--tokens", "256", "-o", "half.pith", "-q")
+        args = ["bench", "speed", "small", "half.pith", "--prompt", "8", "--generate", "2", "--runs", "1"]
+        out = self.ok(*args, "--threads", "1", "--cpu-time").stdout.decode()
+        self.assertRegex(out, r"\| small +\| +\d+ \| 1\.000 \| +1 \|")
+        self.assertRegex(out, r"\| half\.pith +\| +\d+ \| 0\.\d+ \|")
+        self.fails(*args, "--cpu-time", code=2, names=["--threads"])
+
     def test_taxonomy(self):
         out = json.loads(self.ok("recipes", "--taxonomy", "--json").stdout)
         surveys = {s["survey"] for s in out["surveys"]}

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bench_recipes.h"
+#include "bench_speed.h"
 #include "command.h"
 #include "options.h"
 #include "units.h"
@@ -169,6 +170,35 @@ void add_recipes(CLI::App& parent) {
   });
 }
 
+void add_speed(CLI::App& parent) {
+  const auto o = std::make_shared<SpeedOptions>();
+  CLI::App* c = parent.add_subcommand(
+      "speed",
+      "Models as they run, prompt and generation, beside the first: what smaller ones gain");
+  c->add_option("models", o->models, "folders, GGUF files and archives of the same vocabulary")
+      ->type_name("MODEL")
+      ->required();
+  c->add_option("--prompt", o->prompt, "ids that are read at once")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  c->add_option("--generate", o->decode, "ids that are read one by one")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  c->add_option("--runs", o->runs, "the best of so many rounds counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  c->add_option("--threads", o->threads, "each of these numbers")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  c->add_flag_callback(
+      "--cpu-time", [o] { o->clock = Clock::kCpu; },
+      "CPU time of one thread counts: for a machine that is not quiet");
+  c->add_flag("--json", o->json, "as JSON");
+  c->callback([o] { bench_speed(*o); });
+}
+
 void add_kernels(CLI::App& parent) {
   const auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* c = parent.add_subcommand(
@@ -207,6 +237,7 @@ void add_bench(CLI::App& app) {
       bench_video, options)
       .add_flag("--quick", options->quick, "one size");
   add_recipes(*c);
+  add_speed(*c);
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);
@@ -215,5 +246,6 @@ void add_bench(CLI::App& app) {
   pith bench                                 the list
   pith bench lossless --files 'lm-bf16*'     one data set
   pith bench recipes lm --text book.txt --sizes 3.1,4.1
+  pith bench speed lm lm-half.pith           what an archive gains when it runs
   PITH_ZIPNN="python3 tools/peer_zipnn.py" pith bench delta)");
 }
