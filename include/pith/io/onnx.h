@@ -10,7 +10,7 @@
 //
 // The messages are read by io/protobuf.h, as the weights are (io/layout.h): of Protocol Buffers it
 // takes forty lines, where libonnx has an object for every message of a file before any of it is
-// checked, and doubles the time that a build takes.
+// checked.
 #pragma once
 
 #include <cstdint>
