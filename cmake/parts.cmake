@@ -35,13 +35,16 @@ if(PITH_BENCH)
 endif()
 
 set(before "")
+set(testing "")
 foreach(part IN LISTS PITH_PARTS)
   file(GLOB sources CONFIGURE_DEPENDS src/${part}/*.cc)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   set(benches ${sources})
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$")
+  set(helpers ${sources})  # of the tests of this part and the later ones
+  list(FILTER helpers INCLUDE REGEX "/testing_[a-z_]*\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "(_(test|bench)|/testing_[a-z_]*)\\.cc$")
   add_library(pith_${part} STATIC ${sources})
   set_target_properties(pith_${part} PROPERTIES LINKER_LANGUAGE CXX)
   target_include_directories(pith_${part} PUBLIC include PRIVATE ${CMAKE_SOURCE_DIR})  # foreach_target.h includes sources by path from the root
@@ -57,11 +60,22 @@ foreach(part IN LISTS PITH_PARTS)
       endif()
     endforeach()
   endif()
+  if(PITH_TESTS AND helpers)
+    add_library(pith_${part}_testing STATIC ${helpers})
+    target_link_libraries(pith_${part}_testing PRIVATE pith_${part} GTest::gtest)
+    list(APPEND testing pith_${part}_testing)
+  endif()
   if(PITH_TESTS AND tests)
     add_executable(${part}_test ${tests})
-    target_link_libraries(${part}_test PRIVATE pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY
+    target_link_libraries(${part}_test PRIVATE ${testing} pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY
       ${pith_${part}_test_libs})
     target_compile_definitions(${part}_test PRIVATE HWY_WANT_AVX3_DL=1)
+    # The tests' own code is a third of what is compiled, and little of what runs.
+    if(PITH_SANITIZE)
+      target_compile_options(${part}_test PRIVATE -O0)
+    elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+      target_compile_options(${part}_test PRIVATE -O1)
+    endif()
     # What methods lose on the reference model is no question for sanitizers, which take ten times
     # as long: they run the same code on a smaller one.
     set(filter "")

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <random>
 
 #include "pith/archive/writer.h"
 #include "pith/base/parallel.h"

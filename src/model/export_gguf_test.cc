@@ -8,6 +8,7 @@
 #include "pith/io/layout.h"
 #include "pith/model/language_model.h"
 #include "pith/model/session.h"
+#include "pith/model/tensor_names.h"
 #include "testing_model.h"
 #include "tokenizer_testing.h"
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "pith/base/file.h"
 #include "pith/model/session.h"
 #include "reference_decoder.h"

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <map>
+#include <random>
 
 #include "pith/base/error.h"
 #include "pith/form/compose.h"

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <random>
 
 #include "pith/base/error.h"
 #include "reference_decoder.h"

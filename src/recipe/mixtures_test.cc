@@ -64,7 +64,7 @@ class Bench {
  public:
   Bench() {
     weights::CompressModelOptions options = options_of({{"drop", "0"}});
-    options.rules = {archive::lossless_rule("layers.[4-7]")};
+    options.rules = {archive::lossless_rule("layers.[2-7]")};
     options.allocation.choose = [this](const Choosing& c) { return now(c); };
     compressor_ = std::make_unique<weights::ModelCompressor>(mixture().model(), mixture().inputs(),
                                                              weights::default_calibration_text(),

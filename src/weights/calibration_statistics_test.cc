@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "../model/testing_model.h"
 #include "pith/archive/reader.h"

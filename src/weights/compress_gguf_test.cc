@@ -6,9 +6,11 @@
 #include "pith/archive/reader.h"
 #include "pith/base/error.h"
 #include "pith/base/file.h"
+#include "pith/base/half.h"
 #include "pith/fit/expression_fitter.h"
 #include "pith/form/ggml_tensor.h"
 #include "pith/model/export_gguf.h"
+#include "pith/model/tensor_names.h"
 #include "pith/weights/compress_model.h"
 
 namespace pith::weights {

@@ -23,9 +23,12 @@ Forms coded(const char* expression) {
   return out;
 }
 
+CalibrationText some_text() {
+  return calibration_text(*tiny().model, default_calibration_text(), {.tokens = 256, .window = 32});
+}
+
 struct Tuning {
-  CalibrationText text =
-      calibration_text(*tiny().model, default_calibration_text(), {.tokens = 256, .window = 32});
+  CalibrationText text = some_text();
   Forms forms = coded("codebook(16, dim=2, group=row)");
   std::vector<std::string> names = {};
 
