@@ -232,6 +232,10 @@ void add_bench(CLI::App& app) {
   add(*c, "proxies", "What cheap proxies say of a form, and what the model really loses with it",
       bench_proxies, options)
       .add_flag("--quick", options->quick, "fewer measurements");
+  add(*c, "differences",
+      "Differences of checkpoints in factors, whole and by subbands, of as many numbers",
+      bench_differences, options)
+      .add_flag("--quick", options->quick, "one size");
   add(*c, "video",
       "Weights as pictures, coded by ffmpeg's intra coders, against forms of as many bytes",
       bench_video, options)

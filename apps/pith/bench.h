@@ -34,6 +34,7 @@ void bench_threads(const Options& options);
 void bench_random(const Options& options);
 void bench_run(const Options& options);
 void bench_gemv(const Options& options);
+void bench_differences(const Options& options);
 void bench_video(const Options& options);
 void bench_weights(const Options& options);
 void bench_proxies(const Options& options);

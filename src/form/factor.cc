@@ -4,6 +4,7 @@
 
 #include "blockdiag.h"
 #include "permutation.h"
+#include "product.h"
 
 namespace pith::form {
 namespace {
@@ -26,7 +27,7 @@ EigenMatrix least_squares(const EigenMatrix& a, const EigenMatrix& b) {
   return gram.llt().solve(right);
 }
 
-Factor::Factor(const Form& form) {
+Factor::Factor(const Form& form) : orthonormal_(is_orthonormal_kind(form.kind())) {
   const Matrix decoded = decode(form);
   const Eigen::Index rows = index(form.shape().rows), cols = index(form.shape().cols);
   matrix_ = Eigen::Map<const EigenMatrix>(decoded.values.data(), rows, cols);
@@ -88,7 +89,7 @@ EigenMatrix Factor::transposed_from_right(const EigenMatrix& m) const {
 }
 
 EigenMatrix Factor::solved(const EigenMatrix& m) const {
-  if (!order_.empty()) return transposed_times(m);
+  if (orthonormal_) return transposed_times(m);
   EigenMatrix out = EigenMatrix::Zero(matrix_.cols(), m.cols());
   for (const Block& b : blocks_) {
     out.middleRows(b.col, b.cols) =
@@ -98,7 +99,7 @@ EigenMatrix Factor::solved(const EigenMatrix& m) const {
 }
 
 EigenMatrix Factor::solved_from_right(const EigenMatrix& m) const {
-  if (!order_.empty()) return transposed_from_right(m);
+  if (orthonormal_) return transposed_from_right(m);
   EigenMatrix out = EigenMatrix::Zero(m.rows(), matrix_.rows());
   for (const Block& b : blocks_) {
     out.middleCols(b.row, b.rows) =

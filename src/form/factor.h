@@ -1,5 +1,5 @@
-// Factors of a product while it is fitted: dense, blocks on a diagonal, or a permutation, each of
-// which products and least squares take as cheaply as it is.
+// Factors of a product while it is fitted: dense, blocks on a diagonal, a permutation or another
+// orthonormal matrix, each of which products and least squares take as cheaply as it is.
 #pragma once
 
 #include <Eigen/Dense>
@@ -37,6 +37,7 @@ class Factor {
   EigenMatrix matrix_;
   std::vector<Block> blocks_;
   std::vector<uint32_t> order_;  // of a permutation, else empty
+  bool orthonormal_;
 };
 
 // The x of least |a x - b|² + small |x|².

@@ -20,6 +20,7 @@
 #include "sparse.h"
 #include "sum.h"
 #include "tiles.h"
+#include "transform_form.h"
 #include "trellis.h"
 #include "uniform.h"
 
@@ -38,6 +39,8 @@ constexpr std::array kKinds = {
     Kind{"blockdiag", BlockDiagForm::read, BlockDiagForm::encode},
     Kind{"repeated", RepeatedForm::read, RepeatedForm::encode},
     Kind{"permutation", PermutationForm::read, PermutationForm::encode},
+    Kind{"dct", TransformForm::read_dct, TransformForm::encode},
+    Kind{"wavelet", TransformForm::read_wavelet, TransformForm::encode},
     Kind{"constant", ConstantForm::read, ConstantForm::encode},
     Kind{"zeros", ConstantForm::read, ConstantForm::encode_zeros},
     Kind{"ref", RefForm::read, RefForm::encode},

@@ -106,7 +106,16 @@ class RandomCombinator {
 
   Expression product() const {
     const auto square = [&] {
-      return number(0, 1) ? blockdiag() : call("permutation", {{"stride", Value(number(1, 9))}});
+      switch (number(0, 3)) {
+        case 0:
+          return call("permutation", {{"stride", Value(number(1, 9))}});
+        case 1:
+          return call("wavelet", {{"levels", Value(number(1, 5))}});
+        case 2:
+          return call("dct");
+        default:
+          return blockdiag();
+      }
     };
     // Neither square nor more than one factor.
     const auto general = [&] {

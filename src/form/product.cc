@@ -29,7 +29,12 @@ std::string fault(const std::vector<FormPtr>& factors, ProductForm::Spelling spe
 
 }  // namespace
 
-bool is_square_kind(std::string_view kind) { return kind == "blockdiag" || kind == "permutation"; }
+bool is_orthonormal_kind(std::string_view kind) {
+  return kind == "permutation" || kind == "dct" || kind == "wavelet";
+}
+bool is_square_kind(std::string_view kind) {
+  return kind == "blockdiag" || is_orthonormal_kind(kind);
+}
 
 ProductForm::ProductForm(std::vector<FormPtr> factors, Spelling spelling)
     : Form({factors.at(0)->shape().rows, factors.back()->shape().cols}),

@@ -5,8 +5,8 @@
 //   blockdiag(32) * permutation(stride=32) * blockdiag(32)      Monarch (Dao et al. 2022)
 //   lowrank(64)                                  two factors that a truncated SVD gives
 //
-// blockdiag and permutation are square. Others meet in min(rows, cols) coordinates, or in as many
-// as rank(r) between them says: dense(f16) * rank(64) * sparse(25%).
+// blockdiag, permutation, dct and wavelet are square. Others meet in min(rows, cols) coordinates,
+// or in as many as rank(r) between them says: dense(f16) * rank(64) * sparse(25%).
 #pragma once
 
 #include "pith/form/form.h"
@@ -44,6 +44,8 @@ class ProductForm final : public Form {
   Spelling spelling_;
 };
 
+// Nothing in factors of these kinds is fitted.
+bool is_orthonormal_kind(std::string_view kind);
 // Factors of these kinds have as many rows as columns.
 bool is_square_kind(std::string_view kind);
 

@@ -24,7 +24,7 @@ struct Slot {
   Expression expression;
   Shape shape;
   bool square;
-  bool fixed() const { return expression.name() == "permutation"; }
+  bool fixed() const { return expression.is_call() && is_orthonormal_kind(expression.name()); }
 };
 
 bool is_rank(const Expression& e) { return e.is_call() && e.name() == "rank"; }
@@ -137,7 +137,8 @@ class ProductFitter {
   double error_ = 0;
 };
 
-// Square factors begin as identities; the others share out the target's singular values.
+// Square factors begin as identities; the others share out the target's singular values. What is
+// fixed is orthonormal.
 void ProductFitter::start() {
   EigenMatrix rest = target_;
   auto left = std::ranges::count_if(slots_, [](const Slot& s) { return !s.square; });
@@ -147,13 +148,13 @@ void ProductFitter::start() {
     const auto cols = static_cast<Eigen::Index>(slots_[i].shape.cols);
     if (slots_[i].square) {
       numbers[i] = EigenMatrix::Identity(rows, cols);
-      // What follows has to make up for the order that this one brings.
+      // What follows has to make up for the coordinates that this one brings.
       if (slots_[i].fixed() && left > 0)
         rest = Factor(*encoded(i, numbers[i])).transposed_times(rest);
       continue;
     }
     if (--left == 0) {
-      // Permutations that follow are undone.
+      // Those that follow are undone.
       for (size_t k = slots_.size(); k-- > i + 1;) {
         const auto size = static_cast<Eigen::Index>(slots_[k].shape.rows);
         if (slots_[k].fixed())

@@ -16,6 +16,18 @@ std::span<const Study> all_studies() {
        .waits = "models trained in each form, and the law fitted to them",
        .parts = {"budget/capacity.h"},
        .command = "pith bench proxies"},
+      {.name = "differences",
+       .id = "S113",
+       .title = "WaRA: Wavelet Low Rank Adaptation",
+       .area = "weights",
+       .summary = "A difference of weights as low rank in the subbands of its two-dimensional "
+                  "wavelet transform, applied beside the weights or merged, against low rank of "
+                  "the whole of as many numbers. Of two checkpoints of a language model the whole "
+                  "keeps more (divergence 0.153 beside 0.170 at a tenth of the numbers): "
+                  "contradicted there; of matrices whose neighbours are alike the subbands do.",
+       .waits = "factors trained through the transform, on a task of vision",
+       .parts = {"fit/subband_ranks.h"},
+       .command = "pith bench differences"},
       {.name = "dynamic-survey",
        .id = "S209",
        .title = "A Survey on Dynamic Neural Networks: from Computer Vision to Multi-modal Sensor "
