@@ -1,0 +1,60 @@
+#include "pith/select/attention_record.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "pith/base/error.h"
+
+namespace pith::select {
+namespace {
+
+form::MatrixView as_column(const std::vector<float>& v) { return {v.data(), {v.size(), 1}}; }
+
+}  // namespace
+
+void AttentionRecord::add(std::span<const float> weights) {
+  if (weights.size() < items()) {
+    fail(ErrorKind::kUsage, "attention: {} weights for {} items", weights.size(), items());
+  }
+  if (!std::ranges::all_of(weights, [](float w) { return std::isfinite(w) && w >= 0; }))
+    fail(ErrorKind::kUsage, "attention: a weight that is negative or not finite");
+  total_.resize(weights.size());
+  seen_.resize(weights.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    total_[i] += weights[i];
+    ++seen_[i];
+  }
+  ++queries_;
+  if (recent_ == 0) return;
+  if (rows_.size() == recent_) rows_.pop_front();
+  rows_.emplace_back(weights.begin(), weights.end());
+}
+
+std::vector<float> AttentionRecord::mean() const {
+  std::vector<float> out = total_;
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] /= static_cast<float>(std::max<uint64_t>(1, seen_[i]));
+  return out;
+}
+
+std::vector<float> AttentionRecord::latest(uint64_t count) const {
+  std::vector<float> out(items());
+  for (size_t r = rows_.size() - std::min<uint64_t>(count, rows_.size()); r < rows_.size(); ++r) {
+    for (size_t i = 0; i < rows_[r].size(); ++i) out[i] += rows_[r][i];
+  }
+  return out;
+}
+
+void AttentionRecord::keep(const Selection& selection) {
+  const auto kept = [&](std::vector<float>& v) {
+    v.resize(items());  // what came after a query got nothing from it
+    return kept_rows(selection, as_column(v)).values;
+  };
+  std::vector<uint64_t> seen(selection.kept.size());
+  for (size_t k = 0; k < seen.size(); ++k) seen[k] = seen_.at(selection.kept[k]);
+  for (std::vector<float>& row : rows_) row = kept(row);
+  total_ = kept(total_);
+  seen_ = std::move(seen);
+}
+
+}  // namespace pith::select

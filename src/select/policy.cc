@@ -1,0 +1,180 @@
+#include "pith/select/policy.h"
+
+#include <algorithm>
+
+#include "keepers.h"
+#include "mergers.h"
+#include "pith/base/error.h"
+#include "score_names.h"
+
+namespace pith::select {
+namespace {
+
+using form::Expression;
+using Kind = Expression::Kind;
+
+struct Step {
+  std::vector<Keeper> keepers = {};  // one of the three
+  std::optional<Merger> merger = {};
+  std::optional<Expression> rest_form = {};
+};
+
+bool is_call(const Expression& e, std::string_view name) { return e.is_call() && e.name() == name; }
+
+// The terms of a step, and what comes after its `|`. In the notation of forms `|` binds closer than
+// `+`: it hangs on the last term.
+std::optional<Expression> split(const Expression& e, std::vector<Expression>& terms) {
+  if (e.kind() == Kind::kBasis) {
+    std::optional<Expression> after = split(e.operands()[0], terms);
+    if (after) throw e.place().error(ErrorKind::kUsage, "write steps as a | b | c");
+    return e.operands()[1];
+  }
+  if (e.kind() != Kind::kSum) {
+    terms.push_back(e);
+    return {};
+  }
+  std::optional<Expression> after;
+  for (const Expression& term : e.operands()) {
+    if (after)
+      throw term.place().error(ErrorKind::kUsage, "`|` stands after the last of the terms");
+    after = split(term, terms);
+  }
+  return after;
+}
+
+std::vector<Step> steps_of(const Expression& whole) {
+  std::vector<Step> steps;
+  for (std::optional<Expression> e = whole; e;) {
+    std::vector<Expression> terms;
+    const std::optional<Expression> after = split(*e, terms);
+    Step step;
+    const Expression& first = terms[0];
+    if (terms.size() == 1 && is_call(first, "merge")) {
+      step.merger = merger_of(first);
+    } else if (terms.size() == 1 && is_call(first, "rest")) {
+      if (after) throw first.place().error(ErrorKind::kUsage, "rest(…) is the last step");
+      const auto args = first.arguments();
+      const Expression* form = args.size() == 1 ? args[0].value.get_if<Expression>() : nullptr;
+      if (form == nullptr)
+        throw first.place().error(ErrorKind::kUsage, "rest takes one form: rest(uniform(2))");
+      step.rest_form = *form;
+    } else {
+      for (const Expression& term : terms) step.keepers.push_back(keeper_of(term));
+    }
+    const bool after_keepers = !steps.empty() && !steps.back().keepers.empty();
+    if (step.keepers.empty() && !after_keepers)
+      throw first.place().error(
+          ErrorKind::kUsage,
+          fmt::format("{} stands after keepers: a + b | {}(…)", first.name(), first.name()));
+    steps.push_back(std::move(step));
+    e = after;
+  }
+  return steps;
+}
+
+Selection kept_by(const std::vector<Keeper>& keepers, const Items& items,
+                  std::optional<uint64_t> budget) {
+  uint64_t room = std::min(budget.value_or(items.count), items.count);
+  std::vector<bool> taken(items.count);
+  uint64_t held = 0;
+  const auto let = [&](const Keeper& k, uint64_t most) {
+    take(k, items, most, taken);
+    held = static_cast<uint64_t>(std::ranges::count(taken, true));
+  };
+  for (const Keeper& k : keepers) {
+    if (k.must()) let(k, items.count);
+  }
+  if (budget && held > room) {
+    fail(ErrorKind::kLimit, "{} items must stay, and the budget is {}", held, *budget);
+  }
+  for (const Keeper& k : keepers) {
+    if (k.must()) continue;
+    if (k.amount.open() && !k.takes_as_they_are() && !budget)
+      fail(ErrorKind::kUsage, "a policy with a keeper without a number needs a budget");
+    let(k, room - held);
+  }
+  Selection s{.count = items.count};
+  for (uint32_t i = 0; i < taken.size(); ++i) {
+    if (taken[i]) s.kept.push_back(i);
+  }
+  return s;
+}
+
+// What the items that stay are, for the next step.
+struct Left {
+  form::Matrix vectors;
+  AttentionRecord attention;
+  Items items;
+
+  Left(const Items& before, const Selection& s)
+      : attention(before.attention ? *before.attention : AttentionRecord()), items(before) {
+    items.count = s.kept.size();
+    if (before.vectors.data != nullptr) {
+      vectors = kept_rows(s, before.vectors);
+      items.vectors = vectors.view();
+    }
+    if (before.attention != nullptr) {
+      attention.keep(s);
+      items.attention = &attention;
+    }
+  }
+};
+
+template <class See>
+void for_scores(const std::vector<Step>& steps, const See& see) {
+  for (const Step& step : steps) {
+    for (const Keeper& k : step.keepers) {
+      if (k.score) see(*k.score);
+    }
+    if (step.merger && step.merger->weight) see(*step.merger->weight);
+  }
+}
+
+}  // namespace
+
+Policy::Policy(std::string_view text) : expression_(form::parse(text)) { steps_of(expression_); }
+
+Selection Policy::select(const Items& items, std::optional<uint64_t> budget) const {
+  const std::vector<Step> steps = steps_of(expression_);
+  // The budget is for what the last keepers leave.
+  size_t last = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (!steps[i].keepers.empty()) last = i;
+  }
+  Selection so_far = everything(items.count);
+  for (size_t i = 0; i < steps.size();) {
+    const Left left(items, so_far);
+    Selection s = kept_by(steps[i].keepers, left.items, i == last ? budget : std::nullopt);
+    for (++i; i < steps.size() && steps[i].keepers.empty(); ++i) {
+      if (steps[i].merger) merge(*steps[i].merger, left.items, s);
+      if (!steps[i].rest_form) continue;
+      s.rest_form = steps[i].rest_form;
+      for (uint32_t k = 0, next = 0; k < s.count; ++k) {
+        if (next < s.kept.size() && s.kept[next] == k) {
+          ++next;
+        } else {
+          s.rest.push_back(k);
+        }
+      }
+    }
+    so_far = in_sequence(so_far, s);
+  }
+  return so_far;
+}
+
+bool Policy::needs_attention() const {
+  bool needs = false;
+  for_scores(steps_of(expression_), [&](const Expression& e) { needs |= uses_attention(e); });
+  return needs;
+}
+
+uint64_t Policy::latest() const {
+  uint64_t most = 0;
+  for_scores(steps_of(expression_),
+             [&](const Expression& e) { most = std::max(most, latest_of(e)); });
+  return most;
+}
+
+std::string Policy::text() const { return form::to_string(expression_); }
+
+}  // namespace pith::select

@@ -1,0 +1,66 @@
+#include "pith/select/selection.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "pith/base/error.h"
+#include "pith/select/attention_record.h"
+
+namespace pith::select {
+namespace {
+
+using Share = Selection::Share;
+
+form::Matrix column(std::vector<float> values) {
+  form::Matrix m({values.size(), 1});
+  m.values = std::move(values);
+  return m;
+}
+
+TEST(Selection, GivesTheRowsThatStayAndTheirMerges) {
+  const form::Matrix rows = column({1, 2, 4, 8});
+  EXPECT_EQ(kept_rows({.count = 4, .kept = {1, 3}}, rows.view()).values,
+            (std::vector<float>{2, 8}));
+  const Selection merged{
+      .count = 4, .kept = {1, 3}, .shares = {{0, 0, 0.25f}, {1, 0, 0.75f}, {3, 1, 1}}};
+  EXPECT_EQ(kept_rows(merged, rows.view()).values, (std::vector<float>{1.75f, 8}));
+  EXPECT_EQ(kept_rows(everything(4), rows.view()).values, rows.values);
+  EXPECT_THROW(kept_rows(everything(3), rows.view()), Error);
+}
+
+TEST(Selection, OneAfterTheOtherIsOneAmongAll) {
+  const form::Matrix rows = column({1, 2, 4, 8, 16});
+  const Selection first{
+      .count = 5, .kept = {0, 2, 4}, .shares = {{0, 0, 0.5f}, {1, 0, 0.5f}, {2, 1, 1}, {4, 2, 1}}};
+  const Selection second{
+      .count = 3, .kept = {0, 2}, .shares = {{0, 0, 0.5f}, {1, 0, 0.5f}, {2, 1, 1}}};
+  const Selection both = in_sequence(first, second);
+  EXPECT_EQ(both.kept, (std::vector<uint32_t>{0, 4}));
+  const form::Matrix between = kept_rows(first, rows.view());
+  EXPECT_EQ(kept_rows(both, rows.view()).values, kept_rows(second, between.view()).values);
+  EXPECT_EQ(in_sequence(everything(5), first), first);
+  EXPECT_THROW(in_sequence(first, everything(4)), Error);
+}
+
+TEST(AttentionRecord, ForgetsNothingOfWhatStays) {
+  AttentionRecord r(2);
+  r.add(std::vector<float>{1});
+  r.add(std::vector<float>{0.5f, 0.5f});
+  r.add(std::vector<float>{0.25f, 0.25f, 0.5f});
+  EXPECT_EQ(r.total(), (std::vector<float>{1.75f, 0.75f, 0.5f}));
+  EXPECT_EQ(r.mean(), (std::vector<float>{1.75f / 3, 0.375f, 0.5f}));
+  EXPECT_EQ(r.latest(1), (std::vector<float>{0.25f, 0.25f, 0.5f}));
+  EXPECT_EQ(r.latest(9), (std::vector<float>{0.75f, 0.75f, 0.5f}));
+  r.keep({.count = 3, .kept = {0, 2}});
+  EXPECT_EQ(r.total(), (std::vector<float>{1.75f, 0.5f}));
+  r.add(std::vector<float>{0, 1, 2});
+  EXPECT_EQ(r.mean(), (std::vector<float>{1.75f / 4, 0.75f, 2}));
+  EXPECT_EQ(r.latest(2), (std::vector<float>{0.25f, 1.5f, 2}));
+  EXPECT_THROW(r.add(std::vector<float>{1}), Error);
+  EXPECT_THROW(r.add(std::vector<float>{1, -1, 0}), Error);
+  EXPECT_THROW(r.add(std::vector<float>{1, 0, NAN}), Error);
+}
+
+}  // namespace
+}  // namespace pith::select
