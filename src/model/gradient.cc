@@ -44,7 +44,7 @@ MemoryNeeds needs_of(const LanguageModel& model, uint64_t tokens) {
   const uint64_t logits = std::min(rows, logit_rows(one)) * uint64_t{one.vocabulary};
   return {.weights = model.unprepared_bytes(),
           .cache = cache > UINT64_MAX / texts ? UINT64_MAX : cache * texts,
-          .rest = 3 * activation_bytes(one, rows) + (streams + logits) * sizeof(float) +
+          .rest = 3 * activation_bytes(one, rows, rows) + (streams + logits) * sizeof(float) +
                   4 * LinearGradient::bytes(),
           .positions = tokens};
 }
@@ -172,8 +172,7 @@ double GradientPass::State::run(std::span<const int32_t> ids, const GradientObse
   pass.place({.texts = rows / tokens, .first = 0, .count = tokens});
   for (uint32_t l = 0; l < config.layers; ++l) {
     streams[l + 1] = streams[l];
-    pass.attend(weights.layers[l], l, streams[l].values.data(), cache, 0, {});
-    pass.finish(weights.layers[l], l, streams[l + 1].values.data(), rows, {});
+    pass.run(weights.layers[l], l, streams[l + 1].values.data(), rows, cache, 0, {});
   }
   const double sum = run_head(streams.back().view(), ids, observer);
   for (uint32_t l = config.layers; l-- > 0;) {

@@ -37,8 +37,18 @@ void LayerPass::norm(const float* x, uint64_t count, const std::vector<float>& w
   });
 }
 
-void LayerPass::rotate_heads(Matrix& heads, uint64_t count, const std::vector<float>& weight,
-                             float scale) {
+std::vector<LayerPass::TextRows> LayerPass::texts_of(TileRows tile) const {
+  std::vector<TextRows> texts;
+  for (uint64_t row = tile.first; row < tile.end();) {
+    const uint64_t at = row % rows_.count, count = std::min(rows_.count - at, tile.end() - row);
+    texts.push_back({row / rows_.count, row - tile.first, rows_.first + at, count});
+    row += count;
+  }
+  return texts;
+}
+
+void LayerPass::rotate_heads(Matrix& heads, uint64_t first, uint64_t count,
+                             const std::vector<float>& weight, float scale) {
   const uint64_t size = config_.head_size, pairs = rope_.pairs();
   for_rows(heads.shape.rows, heads.shape.cols * 2, threads_, [&](uint64_t r) {
     float* row = heads.row(r).data();
@@ -48,76 +58,87 @@ void LayerPass::rotate_heads(Matrix& heads, uint64_t count, const std::vector<fl
         rms_norm(head, weight.data(), size, config_.norm_eps, head);
       }
     }
-    const uint64_t at = r % rows_.count * pairs;
+    const uint64_t at = (first + r) % rows_.count * pairs;
     rotate(
         {config_.rope_layout, count, size, pairs, cosines_.data() + at, sines_.data() + at, scale},
         row);
   });
 }
 
-void LayerPass::keep(uint64_t heads, KvCache& cache, uint64_t slot) {
+void LayerPass::keep(uint64_t heads, TileRows tile, KvCache& cache, uint64_t slot) {
   const uint64_t size = config_.head_size;
-  for_rows(rows_.texts * heads, rows_.count * size * 4, threads_, [&](uint64_t kept) {
-    const uint64_t row = kept / heads * rows_.count, at = kept % heads * size;
-    for (uint64_t r = 0; r < rows_.count; ++r) {
-      cache.write(slot, kept, rows_.first + r, k_.row(row + r).data() + at,
-                  v_.row(row + r).data() + at);
+  const std::vector<TextRows> texts = texts_of(tile);
+  for_rows(texts.size() * heads, tile.count * size * 4, threads_, [&](uint64_t task) {
+    const TextRows& rows = texts[task / heads];
+    const uint64_t head = task % heads, kept = rows.text * heads + head;
+    for (uint64_t r = 0; r < rows.count; ++r) {
+      cache.write(slot, kept, rows.position + r, k_.row(rows.row + r).data() + head * size,
+                  v_.row(rows.row + r).data() + head * size);
     }
   });
 }
 
-void LayerPass::attend_all(uint32_t index, const KvCache& cache, uint64_t slot) {
+void LayerPass::attend_some(const AttendTask& task, uint64_t head, uint32_t index, TileRows tile,
+                            const KvCache& cache, uint64_t slot) {
+  const LayerSizes sizes = config_.sizes(index);
+  const TextRows& rows = task.rows;
+  const uint64_t size = config_.head_size, group = sizes.heads / sizes.kv_heads;
+  const uint64_t kept = rows.text * sizes.kv_heads + head;
+  const uint64_t at = rows.row * q_.shape.cols + head * group * size;
+  const uint64_t own_at = (tile.first + rows.row) * sizes.heads + head * group;
+  const SharedHead shared{.queries = q_.values.data() + at,
+                          .out = attended_.values.data() + at,
+                          .stride = q_.shape.cols,
+                          .group = group,
+                          .head_size = size,
+                          .first = rows.position,
+                          .window = config_.window(index),
+                          .keys = cache.keys(slot, kept),
+                          .values = cache.values(slot, kept),
+                          .padded_size = cache.padded_size(),
+                          .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
+                          .own_stride = sizes.heads};
+  model::attend(shared, task.begin, std::min(task.begin + kAttendRows, rows.count * group));
+}
+
+void LayerPass::make_heads(const DecoderLayer& layer, const float* x, TileRows tile, bool queries,
+                           const InputObserver& observer) {
+  norm(x + tile.first * config_.width, tile.count, layer.attention_norm);
+  if (queries) {
+    const std::array<const Linear*, 3> linears = {&layer.q, &layer.k, &layer.v};
+    apply_linears<3>(linears, h_.view(), {&q_, &k_, &v_}, threads_, observer);
+  } else {
+    apply_linears<2>({&layer.k, &layer.v}, h_.view(), {&k_, &v_}, threads_, observer);
+  }
+}
+
+void LayerPass::keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile, KvCache& cache,
+                           uint64_t slot) {
+  const uint64_t heads = config_.sizes(index).kv_heads;
+  rotate_heads(k_, tile.first, heads, layer.k_norm, 1);
+  keep(heads, tile, cache, slot);
+}
+
+void LayerPass::attend(const DecoderLayer& layer, uint32_t index, TileRows tile,
+                       const KvCache& cache, uint64_t slot) {
   const LayerSizes sizes = config_.sizes(index);
   const uint64_t size = config_.head_size, heads = sizes.kv_heads, group = sizes.heads / heads;
-  const uint64_t rows = rows_.count * group, tasks = (rows + kAttendRows - 1) / kAttendRows;
-  reshape(attended_, q_.shape.rows, q_.shape.cols);
-  const bool own = asks_importance(index);
-  if (own) reshape(own_, rows_.total(), sizes.heads);
-  const uint64_t cost = std::min(rows, kAttendRows) * (rows_.first + rows_.count) * size;
-  for_rows(tasks * heads * rows_.texts, cost, threads_, [&](uint64_t task) {
-    // The longest rows first: what is left at the end is short.
-    const uint64_t kept = task % (heads * rows_.texts);
-    const uint64_t part = tasks - 1 - task / (heads * rows_.texts);
-    const uint64_t at = kept / heads * rows_.count * q_.shape.cols + kept % heads * group * size;
-    const uint64_t own_at = kept / heads * rows_.count * sizes.heads + kept % heads * group;
-    const SharedHead shared{.queries = q_.values.data() + at,
-                            .out = attended_.values.data() + at,
-                            .stride = q_.shape.cols,
-                            .group = group,
-                            .head_size = size,
-                            .first = rows_.first,
-                            .window = config_.window(index),
-                            .keys = cache.keys(slot, kept),
-                            .values = cache.values(slot, kept),
-                            .padded_size = cache.padded_size(),
-                            .own = own ? own_.values.data() + own_at : nullptr,
-                            .own_stride = sizes.heads};
-    model::attend(shared, part * kAttendRows, std::min((part + 1) * kAttendRows, rows));
-  });
-}
-
-void LayerPass::make_heads(const DecoderLayer& layer, const float* x,
-                           const InputObserver& observer) {
-  norm(x, rows_.total(), layer.attention_norm);
-  const std::array<const Linear*, 3> linears = {&layer.q, &layer.k, &layer.v};
-  apply_linears<3>(linears, h_.view(), {&q_, &k_, &v_}, threads_, observer);
-}
-
-void LayerPass::attend_rotated(const DecoderLayer& layer, uint32_t index, KvCache& cache,
-                               uint64_t slot) {
-  const LayerSizes sizes = config_.sizes(index);
   // Queries carry the scale of the scores.
-  rotate_heads(q_, sizes.heads, layer.q_norm, 1 / std::sqrt(static_cast<float>(config_.head_size)));
-  rotate_heads(k_, sizes.kv_heads, layer.k_norm, 1);
-  keep(sizes.kv_heads, cache, slot);
-  attend_all(index, cache, slot);
-}
-
-void LayerPass::attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
-                       uint64_t slot, const InputObserver& observer) {
-  if (!layer.has_attention()) return;
-  make_heads(layer, x, observer);
-  attend_rotated(layer, index, cache, slot);
+  rotate_heads(q_, tile.first, sizes.heads, layer.q_norm, 1 / std::sqrt(static_cast<float>(size)));
+  reshape(attended_, q_.shape.rows, q_.shape.cols);
+  if (asks_importance(index)) reshape(own_, rows_.total(), sizes.heads);
+  std::vector<AttendTask> tasks;
+  for (const TextRows& rows : texts_of(tile)) {
+    for (uint64_t begin = 0; begin < rows.count * group; begin += kAttendRows) {
+      tasks.push_back({rows, begin});
+    }
+  }
+  const uint64_t cost =
+      std::min(tile.count * group, kAttendRows) * (rows_.first + rows_.count) * size;
+  for_rows(tasks.size() * heads, cost, threads_, [&](uint64_t task) {
+    // The longest rows first: what is left at the end is short.
+    attend_some(tasks[tasks.size() - 1 - task / heads], task % heads, index, tile, cache, slot);
+  });
 }
 
 void LayerPass::add_made(float* x) {
@@ -128,8 +149,8 @@ void LayerPass::add_made(float* x) {
 
 void LayerPass::add_output(const DecoderLayer& layer, float* x, uint64_t count,
                            const InputObserver& observer) {
-  const MatrixView last = {attended_.values.data() + (rows_.total() - count) * attended_.shape.cols,
-                           {count, attended_.shape.cols}};
+  const uint64_t cols = attended_.shape.cols, before = attended_.shape.rows - count;
+  const MatrixView last = {attended_.values.data() + before * cols, {count, cols}};
   apply_linears<1>({&layer.output}, last, {&made_}, threads_, observer);
   add_made(x);
 }
@@ -156,21 +177,43 @@ std::vector<float> LayerPass::importance(uint32_t index, const float* x, uint64_
   return out;
 }
 
-void LayerPass::finish(const DecoderLayer& layer, uint32_t index, float* x, uint64_t count,
-                       const InputObserver& observer) {
-  if (layer.has_attention()) add_output(layer, x, count, observer);
-  if (!layer.has_feed_forward()) return;
+void LayerPass::add_feed_forward(const DecoderLayer& layer, float* x, uint64_t count,
+                                 const InputObserver& observer) {
   norm(x, count, layer.feed_forward_norm);
-  if (layer.experts) {
-    const std::vector<float> important = importance(index, x, count);
-    choose_experts(*layer.experts, config_, h_.view(), {config_.thresholds(index), important},
-                   threads_, expert_room_);
-    if (routing_) routing_({expert_room_.choices, important});
-    add_experts(*layer.experts, h_.view(), x, threads_, expert_room_, observer);
-    return;
-  }
   apply_feed_forward(*layer.feed_forward, h_.view(), made_, threads_, feed_forward_room_, observer);
   add_made(x);
+}
+
+void LayerPass::add_experts(const DecoderLayer& layer, uint32_t index, float* x, uint64_t count,
+                            const InputObserver& observer) {
+  norm(x, count, layer.feed_forward_norm);
+  const std::vector<float> important = importance(index, x, count);
+  choose_experts(*layer.experts, config_, h_.view(), {config_.thresholds(index), important},
+                 threads_, expert_room_);
+  if (routing_) routing_({expert_room_.choices, important});
+  model::add_experts(*layer.experts, h_.view(), x, threads_, expert_room_, observer);
+}
+
+void LayerPass::run(const DecoderLayer& layer, uint32_t index, float* x, uint64_t finished,
+                    KvCache& cache, uint64_t slot, const InputObserver& observer) {
+  const uint64_t total = rows_.total(), begin = total - finished;
+  const uint64_t step = observer ? total : kTileRows;
+  for (uint64_t at = 0; at < total; at += step) {
+    const TileRows tile{at, std::min(step, total - at)};
+    const uint64_t from = std::max(begin, at), count = tile.end() - std::min(from, tile.end());
+    float* last = x + from * config_.width;
+    if (layer.has_attention()) {
+      make_heads(layer, x, tile, count > 0, observer);
+      keep_heads(layer, index, tile, cache, slot);
+      if (count == 0) continue;
+      attend(layer, index, tile, cache, slot);
+      add_output(layer, last, count, observer);
+    }
+    if (layer.feed_forward && count > 0) add_feed_forward(layer, last, count, observer);
+  }
+  if (layer.experts && finished > 0) {
+    add_experts(layer, index, x + begin * config_.width, finished, observer);
+  }
 }
 
 void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, KvCache& cache,
@@ -186,11 +229,12 @@ void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, K
 
 void LayerPass::trace_attention(const DecoderLayer& layer, uint32_t index, MatrixView x,
                                 KvCache& cache, uint64_t slot, LayerTrace& trace) {
-  make_heads(layer, x.data, {});
+  make_heads(layer, x.data, all_rows(), true, {});
   std::swap(trace.attention_input, h_);
   if (!layer.q_norm.empty()) trace.plain_q = q_;
   if (!layer.k_norm.empty()) trace.plain_k = k_;
-  attend_rotated(layer, index, cache, slot);
+  keep_heads(layer, index, all_rows(), cache, slot);
+  attend(layer, index, all_rows(), cache, slot);
   add_output(layer, trace.middle.values.data(), x.shape.rows, {});
   std::swap(trace.q, q_);
   std::swap(trace.k, k_);

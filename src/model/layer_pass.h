@@ -21,6 +21,12 @@ struct PassRows {
   uint64_t total() const { return texts * count; }
 };
 
+// Of these rows, those that go through a part of a layer together.
+struct TileRows {
+  uint64_t first = 0, count = 0;
+  uint64_t end() const { return first + count; }
+};
+
 // What the gradient of a layer needs of its forward pass; a row for each of the rows.
 struct LayerTrace {
   form::Matrix attention_input;   // normed
@@ -34,23 +40,29 @@ struct LayerTrace {
 
 // Works in room of its own, which every layer uses again. Every text has its own heads in the
 // cache: head h of text t is t * kv_heads + h.
+//
+// Rows go through a whole layer tile by tile (as in FlashSVD, Shao et al. 2025): neither queries,
+// keys and values nor what the feed-forward part has inside are ever there for all rows. Since no
+// row sees a later one, a tile needs of the others only what the cache has.
 class LayerPass {
  public:
+  // Rows of a tile: as many as products take at a time in any case, so that tiles change no result.
+  static constexpr uint64_t kTileRows = form::kMostBatch;
+
   // `config` is kept by who calls. `length`: the positions that a text can have.
   LayerPass(const DecoderConfig& config, uint64_t length, int threads);
 
   // What the calls after it are about.
   void place(PassRows rows);
 
-  // The heads' outputs for the rows x, whose keys and values go to the cache, in layer `slot` of
-  // it.
-  void attend(const DecoderLayer& layer, uint32_t index, const float* x, KvCache& cache,
-              uint64_t slot, const InputObserver& observer);
-  // The rest of the layer for the last `count` of these rows, which begin at x and are changed.
-  void finish(const DecoderLayer& layer, uint32_t index, float* x, uint64_t count,
-              const InputObserver& observer);
-  // attend(), and the rest up to the inputs of the feed-forward part, whose results the trace
-  // takes; of parts that the layer has not, nothing.
+  // The layer for the rows x, whose keys and values go to the cache, in layer `slot` of it. The
+  // last `finished` rows are changed to what it gives; the others may be left as they are. Where
+  // there is an observer, it sees all rows together, which then are one tile; experts always take
+  // all rows.
+  void run(const DecoderLayer& layer, uint32_t index, float* x, uint64_t finished, KvCache& cache,
+           uint64_t slot, const InputObserver& observer);
+  // The layer up to the inputs of its feed-forward part, for all rows together, whose results the
+  // trace takes; of parts that the layer has not, nothing.
   void trace(const DecoderLayer& layer, uint32_t index, form::MatrixView x, KvCache& cache,
              uint64_t slot, LayerTrace& trace);
   // What follows the last layer.
@@ -68,16 +80,39 @@ class LayerPass {
   const std::vector<float>& sines() const { return sines_; }
 
  private:
-  void make_heads(const DecoderLayer& layer, const float* x, const InputObserver& observer);
-  void attend_rotated(const DecoderLayer& layer, uint32_t index, KvCache& cache, uint64_t slot);
+  // The part of one text that lies in a tile.
+  struct TextRows {
+    uint64_t text = 0, row = 0, position = 0, count = 0;  // row: its first in the tile
+  };
+  // Rows of queries from `begin` on, of a text in the tile.
+  struct AttendTask {
+    TextRows rows;
+    uint64_t begin = 0;
+  };
+
+  TileRows all_rows() const { return {0, rows_.total()}; }
+  std::vector<TextRows> texts_of(TileRows tile) const;
+  // Without `queries` only keys and values are made.
+  void make_heads(const DecoderLayer& layer, const float* x, TileRows tile, bool queries,
+                  const InputObserver& observer);
+  void keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile, KvCache& cache,
+                  uint64_t slot);
+  void attend(const DecoderLayer& layer, uint32_t index, TileRows tile, const KvCache& cache,
+              uint64_t slot);
+  void attend_some(const AttendTask& task, uint64_t head, uint32_t index, TileRows tile,
+                   const KvCache& cache, uint64_t slot);
+  // x: of the last `count` rows of the tile whose heads were made.
   void add_output(const DecoderLayer& layer, float* x, uint64_t count,
                   const InputObserver& observer);
-  void rotate_heads(form::Matrix& heads, uint64_t count, const std::vector<float>& weight,
-                    float scale);
-  void keep(uint64_t heads, KvCache& cache, uint64_t slot);
+  void add_feed_forward(const DecoderLayer& layer, float* x, uint64_t count,
+                        const InputObserver& observer);
+  void add_experts(const DecoderLayer& layer, uint32_t index, float* x, uint64_t count,
+                   const InputObserver& observer);
+  void rotate_heads(form::Matrix& heads, uint64_t first, uint64_t count,
+                    const std::vector<float>& weight, float scale);
+  void keep(uint64_t heads, TileRows tile, KvCache& cache, uint64_t slot);
   void trace_attention(const DecoderLayer& layer, uint32_t index, form::MatrixView x,
                        KvCache& cache, uint64_t slot, LayerTrace& trace);
-  void attend_all(uint32_t index, const KvCache& cache, uint64_t slot);
   void add_made(float* x);
   bool asks_importance(uint32_t index) const;
   // Of the last `count` rows, whose stream behind attention begins at x, if anybody asks.
@@ -91,8 +126,8 @@ class LayerPass {
 
   // The stream's norm, and what comes of it.
   form::Matrix h_, q_, k_, v_, attended_, made_;
-  form::Matrix
-      own_;  // what each head's query gives its own position, where importance is asked for
+  // What each head's query gives its own position, where importance is asked for; of all rows.
+  form::Matrix own_;
   RoutingObserver routing_;
   FeedForwardRoom feed_forward_room_;
   ExpertRoom expert_room_;

@@ -25,8 +25,10 @@ MemoryNeeds needs_of(const DecoderConfig& c, uint64_t tokens) {
   one.layers = 1;
   one.layer_sizes.clear();
   const uint64_t group = group_of(tokens), cache = cache_bytes(one, tokens);
+  // Observers see all rows together.
+  const uint64_t rows = std::min(group * tokens, LayerRunner::kMostRows);
   return {.cache = cache > UINT64_MAX / group ? UINT64_MAX : cache * group,
-          .rest = activation_bytes(c, std::min(group * tokens, LayerRunner::kMostRows)),
+          .rest = activation_bytes(c, rows, rows),
           .positions = tokens};
 }
 
@@ -113,8 +115,7 @@ void LayerRunner::run(const DecoderLayer& layer, uint32_t index, Matrix& stream,
                           .count = std::min(kMostRows, s.tokens - at)};
       float* x = stream.row(text * s.tokens + at).data();
       s.pass.place(rows);
-      s.pass.attend(layer, index, x, s.cache, 0, observer);
-      s.pass.finish(layer, index, x, rows.total(), observer);
+      s.pass.run(layer, index, x, rows.total(), s.cache, 0, observer);
     }
   }
 }

@@ -151,12 +151,13 @@ uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions) {
   return KvCache::bytes(heads, c.head_size, positions);
 }
 
-uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk) {
+uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk, uint64_t tile) {
   const uint64_t dense = std::max(c.feed_forward, c.shared_feed_forward);
   const uint64_t inner = std::max<uint64_t>(dense, c.expert_feed_forward);
   const uint64_t heads = uint64_t{c.heads} + c.kv_heads;
-  const uint64_t row = 4 * uint64_t{c.width} + 2 * heads * c.head_size + 2 * inner;
-  return (chunk * row + 2 * uint64_t{c.vocabulary}) * sizeof(float);
+  const uint64_t row = 3 * uint64_t{c.width} + 2 * heads * c.head_size + 2 * inner;
+  const uint64_t together = c.experts > 0 ? chunk : std::min(chunk, tile);
+  return (chunk * c.width + together * row + 2 * uint64_t{c.vocabulary}) * sizeof(float);
 }
 
 namespace {

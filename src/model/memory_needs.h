@@ -30,8 +30,9 @@ void require(const MemoryNeeds& needs, const MemoryLeft& left, const std::string
 // Keys and values of a session of that many positions; the largest number where that is beyond it.
 uint64_t cache_bytes(const DecoderConfig& config, uint64_t positions);
 
-// What lies between the layers while positions go through them, `chunk` at a time.
-uint64_t activation_bytes(const DecoderConfig& config, uint64_t chunk);
+// The stream of positions that go through the layers, `chunk` at a time, and what lies between the
+// matrices of a layer for `tile` of them (experts take all).
+uint64_t activation_bytes(const DecoderConfig& config, uint64_t chunk, uint64_t tile);
 
 // What the first products take for once and all: GGML's blocks are rearranged then. Their file is
 // not needed in memory afterwards.

@@ -25,7 +25,7 @@ MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity) {
   const DecoderConfig& c = model.config();
   return {.weights = model.unprepared_bytes(),
           .cache = cache_bytes(c, capacity),
-          .rest = activation_bytes(c, std::min(capacity, kChunk)),
+          .rest = activation_bytes(c, std::min(capacity, kChunk), LayerPass::kTileRows),
           .positions = capacity};
 }
 
@@ -79,12 +79,9 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
     return x.values.data() + (ids.size() - n) * config.width;
   };
   for (uint32_t l = 0; l < config.layers; ++l) {
-    const DecoderLayer& layer = weights.layers[l];
-    pass.attend(layer, l, x.values.data(), cache, l, observer);
     // In the last layer nothing follows from the rows whose logits nobody asks for.
     const bool some = l + 1 == config.layers && !observer;
-    const uint64_t left = some ? rows : ids.size();
-    if (left > 0) pass.finish(layer, l, last_rows(left), left, observer);
+    pass.run(weights.layers[l], l, x.values.data(), some ? rows : ids.size(), cache, l, observer);
   }
   position += ids.size();
   if (rows == 0) return;

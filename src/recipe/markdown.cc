@@ -25,6 +25,7 @@ std::string section(const Study& study) {
                               study.id, study.area, study.summary);
   s += fmt::format("- parts: `{}`\n", fmt::join(study.parts, "`, `"));
   if (!study.waits.empty()) s += fmt::format("- not yet: {}\n", study.waits);
+  if (!study.verified.empty()) s += fmt::format("- verified by: {}\n", study.verified);
   return s + fmt::format("\n```sh\n{}\n```\n", study.command);
 }
 

@@ -59,8 +59,8 @@ class Session {
   const LanguageModel& model() const;
   // Bytes of keys and values when full.
   uint64_t cache_bytes() const;
-  // Bytes that a session which has read nothing will take at most: keys and values, what lies
-  // between layers, and what the model prepares at its first use.
+  // Bytes that a session which has read nothing, and which nobody observes, will take at most: keys
+  // and values, what lies between layers, and what the model prepares at its first use.
   uint64_t needed_bytes() const;
 
  private:

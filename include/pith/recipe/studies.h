@@ -17,6 +17,7 @@ struct Study {
   std::string_view waits;               // what of the paper is not here; empty: nothing
   std::vector<std::string_view> parts;  // headers below include/pith
   std::string_view command;             // that shows it
+  std::string_view verified = {};       // how: tests and benchmark; empty: the command shows all
 };
 
 // All of them, by name.
