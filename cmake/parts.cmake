@@ -1,6 +1,6 @@
 # The parts of libpith in the order in which they may include each other: a part sees only those
 # before it. tools/check_layering.py reads this list and fails the build on an include against it.
-set(PITH_PARTS base math entropy io form fit budget lossless archive select model network audit weights recipe)
+set(PITH_PARTS base math entropy io form fit budget lossless archive select kv model network audit weights recipe)
 
 set(pith_base_libs fmt::fmt TBB::tbb Threads::Threads PkgConfig::XXHASH)
 find_package(Eigen3 REQUIRED NO_MODULE)

@@ -54,6 +54,16 @@ class Eval(LanguageModelTest):
         self.assertEqual(divergence["kl"]["mean"], 0)
         self.assertEqual(divergence["same_best"]["mean"], 1)
 
+    def test_forms_of_a_cache(self):
+        def lost(kv):
+            result = self.measure("--windows", "1", "--context", "400", "--kv", kv)
+            self.assertEqual(result["kv"], kv)
+            self.assertEqual(result["reference"]["model"], "lm")
+            return result["divergence"]["kl"]["mean"]
+        self.assertLess(lost("dense(f32)"), 1e-6)
+        self.assertLess(lost("uniform(4, group=32)"), lost("uniform(2, group=32)"))
+        self.fails("eval", "lm", "--text", "lm/config.json", "--kv", "unform(4)", code=2, names=["unform"])
+
     def test_against_another(self):
         self.other_model()
         options = ("--windows", "2", "--context", "64", "--changed", "4")

@@ -100,6 +100,14 @@ class Run(LanguageModelTest):
         self.assertIn(b"2048 positions", warned.stderr)
         self.assertEqual(self.ok("run", "lm", "x", "-n", "2", "-c", "5000", "-q").stderr, b"")
 
+    def test_forms_of_a_cache(self):
+        prompt = "It was a dark night, and the wind was in the trees. " * 25  # past the window
+        plain = self.run_json(prompt, "-n", "8", "--temperature", "0")
+        for form in ("dense(f32)", "cache(keys=dense(f32), values=dense(f32), window=0, keys_by=token)"):
+            self.assertEqual(self.run_json(prompt, "-n", "8", "--temperature", "0", "--kv", form)["ids"], plain["ids"])
+        lost = self.run_json(prompt, "-n", "8", "--temperature", "0", "--kv", "cache(keys=zeros, values=zeros, window=0)")
+        self.assertNotEqual(lost["ids"], plain["ids"])
+
     def test_timing(self):
         table = self.ok("run", "lm", "x", "-n", "3", "--timing").stderr.decode()
         for word in ("load", "prompt", "decode", "tokens/s", "resident"):
@@ -109,7 +117,7 @@ class Run(LanguageModelTest):
         for wrong in (("--top-p", "0"), ("--top-p", "2"), ("--temperature", "-1"), ("--temperature", "x"),
                       ("--min-p", "-1"), ("--repeat-penalty", "0"), ("-n", "-1"), ("--seed", "x"),
                       ("--logit-bias", "x"), ("--logit-bias", "1=x"), ("--logit-bias", "99999=1"),
-                      ("--nothing",)):
+                      ("--kv", "unform(4)"), ("--kv", "cache(keys=uniform(4))"), ("--nothing",)):
             with self.subTest(wrong=wrong):
                 self.fails("run", "lm", "x", *wrong, code=2)
         self.fails("run", code=2)

@@ -45,12 +45,14 @@ Measurements measure(const EvalArguments& a) {
   if (a.bos || a.no_bos) bos = a.bos;
   std::vector<audit::ScoredToken> tokens;
   options.each = [&](const audit::ScoredToken& t) { tokens.push_back(t); };
-  Measurements m{audit::evaluate_text(subject, text_of(a.text), options, bos,
-                                      reference ? &*reference : nullptr),
-                 {}};
+  std::optional<kv::CacheOptions> cache;
+  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
+  // What a cache loses, beside the same model with a full one.
+  const model::LanguageModel* beside = reference ? &*reference : cache ? &subject : nullptr;
+  Measurements m{audit::evaluate_text(subject, text_of(a.text), options, bos, beside, cache), {}};
   bar.clear();
   m.seconds = bar.seconds();
-  if (reference) {
+  if (beside) {
     const std::array groupings = {audit::groups_by_class(m.tokenizer)};
     m.harm = audit::find_harm(tokens, groupings);
   }
@@ -58,6 +60,7 @@ Measurements measure(const EvalArguments& a) {
 }
 
 void run(const EvalArguments& a) {
+  if (!a.kv.empty()) kv::CacheOptions::parse(a.kv);
   if (a.bos && a.no_bos) fail(ErrorKind::kUsage, "give --bos or --no-bos, not both");
   const Measurements m = measure(a);
   if (a.json) return print_json(eval_json(a, m));
@@ -76,6 +79,7 @@ Examples:
   pith eval lm --text book.txt --windows 4 --no-bos       of the first four windows, without bos
   pith eval lm --text book.txt --skip-first 256           the second half of each window
   pith eval small --against lm --text book.txt            what was lost: KL, agreement, who was hurt most
+  pith eval lm --text book.txt --kv 'uniform(4, group=32)'   what a cache of 4 bits loses
   pith eval lm --text book.txt --context 128 --json       for programs)";
 
 }  // namespace
@@ -92,6 +96,8 @@ void add_eval(CLI::App& app) {
       ->required();
   c->add_option("--against", a->against, "a model to compare with, as before compression")
       ->type_name("MODEL");
+  c->add_option("--kv", a->kv, "a cache of keys and values in this form, beside a full one")
+      ->type_name("EXPR");
   const auto number = [&](const char* names, uint64_t& value, const char* help) {
     return c->add_option(names, value, help)->type_name("N")->check(not_negative());
   };

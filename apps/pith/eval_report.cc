@@ -135,12 +135,18 @@ std::string changed_text(const Measurements& m) {
   return table.empty() ? "" : fmt::format("\nTokens that changed most\n{}", table.text());
 }
 
+// What it was compared with: without another model the same one with a full cache.
+const std::string& beside(const EvalArguments& a) {
+  return a.against.empty() ? a.model : a.against;
+}
+
 }  // namespace
 
 Json eval_json(const EvalArguments& a, const Measurements& m) {
   const audit::Evaluation& e = m.evaluation;
   Json j = loss_json(a.model, e.model);
   j["text"] = a.text;
+  if (!a.kv.empty()) j["kv"] = a.kv;
   j["protocol"] = {{"context", e.context},       {"stride", e.stride},
                    {"skip_first", e.skip_first}, {"bos", e.bos},
                    {"windows", e.windows},       {"text_tokens", e.tokens},
@@ -148,7 +154,7 @@ Json eval_json(const EvalArguments& a, const Measurements& m) {
   j["seconds"] = number(m.seconds);
   if (!e.divergence) return j;
   const audit::Divergence& d = *e.divergence;
-  j["reference"] = loss_json(a.against, *e.reference);
+  j["reference"] = loss_json(beside(a), *e.reference);
   j["divergence"] = {{"kl", measured_json(d.kl)},
                      {"kl_median", d.median},
                      {"kl_90", d.p90},
@@ -169,8 +175,8 @@ std::string eval_text(const EvalArguments& a, const Measurements& m) {
   const audit::Evaluation& e = m.evaluation;
   std::string text = fmt::format("{}: {}\n\n", printable(a.text), protocol(e));
   Table losses({"", ">loss", ">± windows", ">± tokens", ">95%", ">perplexity", ">±"});
-  loss_row(losses, printable(a.model), e.model);
-  if (e.reference) loss_row(losses, printable(a.against), *e.reference);
+  loss_row(losses, printable(a.kv.empty() ? a.model : a.model + " --kv " + a.kv), e.model);
+  if (e.reference) loss_row(losses, printable(beside(a)), *e.reference);
   text += losses.text();
   if (e.divergence) {
     text += fmt::format("\n{}{}", divergence_text(*e.divergence), changed_text(m));

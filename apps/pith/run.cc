@@ -71,6 +71,7 @@ std::optional<model::ChatTemplate> chat_of(const RunArguments& a, const model::L
 Runner load(const RunArguments& a) {
   model::GenerateOptions options = generate_options(a);
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
+  cache_of(a);
   const auto start = std::chrono::steady_clock::now();
   Runner runner{model::load_model(a.model, {.positions = a.context}), std::nullopt,
                 std::move(options), 0};
@@ -83,7 +84,7 @@ Runner load(const RunArguments& a) {
 void run_once(const RunArguments& a, Runner& runner) {
   Run run = read_prompt(a, runner);
   const uint64_t positions = fit_prompt(a, runner, run.ids);
-  model::Session session(runner.model, positions, a.threads);
+  model::Session session(runner.model, positions, a.threads, 0, cache_of(a));
   Speaker speaker(!a.json);
   const bool has_tokenizer = runner.model.tokenizer() != nullptr;
   runner.options.progress = [](uint64_t, uint64_t) { return !interrupted(); };
@@ -122,6 +123,7 @@ Examples:
   echo "He opened the door" | pith run lm - -n 20           prompt from a pipe
   pith run lm "One day" -n 200 --stop . --stop ';'          up to the end of the sentence
   pith run lm --ids 1,313,259 -n 10 --json                  token ids in, everything out
+  pith run lm "The sea" -n 300 --kv 'uniform(4, group=32)'  keys and values at 4 bits
   pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
 
 void add_text(CLI::App* c, RunArguments& a) {
@@ -138,6 +140,8 @@ void add_text(CLI::App* c, RunArguments& a) {
   c->add_option("-c,--context", a.context, "positions to have room for; default: what is needed")
       ->type_name("N")
       ->check(not_negative());
+  c->add_option("--kv", a.kv, "hold keys and values behind a window in this form (docs/kv.md)")
+      ->type_name("EXPR");
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");
   c->add_flag("--no-chat", a.no_chat, "continue the prompt as it is");

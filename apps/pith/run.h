@@ -14,7 +14,7 @@
 namespace pith::command {
 
 struct RunArguments {
-  std::string model, prompt, ids, system;
+  std::string model, prompt, ids, system, kv;
   std::vector<std::string> stops, biases;
   model::SamplerOptions sampler;
   uint64_t tokens = 256, context = 0;
@@ -39,6 +39,8 @@ struct Run {
   model::Generated written;
 };
 
+// What --kv says; nothing where it is not there.
+std::optional<kv::CacheOptions> cache_of(const RunArguments& a);
 // From the arguments or standard input. Throws kUsage where the model has no tokenizer.
 Run read_prompt(const RunArguments& a, const Runner& runner);
 // Positions that a session needs, after --truncate has cut the prompt to them. Throws kLimit for a

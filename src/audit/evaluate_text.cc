@@ -38,7 +38,8 @@ std::optional<int32_t> bos_of(const LanguageModel& m, const Tokenizer& tokenizer
 
 TextEvaluation evaluate_text(const LanguageModel& model, std::string_view text,
                              PerplexityOptions options, std::optional<bool> with_bos,
-                             const LanguageModel* reference) {
+                             const LanguageModel* reference,
+                             const std::optional<kv::CacheOptions>& cache) {
   if (reference) check_same_vocabulary(model, *reference);
   const LanguageModel& reader = model.tokenizer() || !reference ? model : *reference;
   const Tokenizer& tokenizer = model::tokenizer_of(reader);
@@ -46,8 +47,8 @@ TextEvaluation evaluate_text(const LanguageModel& model, std::string_view text,
   options.bos = bos_of(model, tokenizer, with_bos);
   const uint64_t positions =
       std::clamp<uint64_t>(out.ids.size() + 1, 1, std::max<uint64_t>(options.context, 1));
-  model::Session session(model, positions, options.threads);
-  const LogitSource source = logits_of(session);
+  model::Session session(model, positions, options.threads, 0, cache);
+  const LogitSource source = logits_of(session, cache ? kCachedReading : 0);
   if (!reference) {
     out.evaluation = evaluate(source, out.ids, options);
     return out;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "kv_cache.h"
@@ -25,26 +26,37 @@ using V = hn::Vec<D>;
 // Rows that are worked off together, so that keys and values are read once for all of them.
 constexpr uint64_t kRows = 8;
 
+// The keys and values of the positions from a multiple of kTile on.
+struct Tile {
+  uint64_t first = 0;
+  const float *keys = nullptr, *values = nullptr;
+  uint64_t block_stride = 0, element_stride = 0;  // of keys: from 16 positions to the next
+
+  const float* key(uint64_t position) const {
+    return keys + position / kKeyBlock * block_stride + position % kKeyBlock;
+  }
+};
+
 struct Batch {
-  uint64_t rows = 0;
+  uint64_t begin_row = 0, rows = 0;
   std::array<const float*, kRows> queries;
   std::array<float*, kRows> out;
   std::array<uint64_t, kRows> begin, end;  // positions that each sees
   std::array<float, kRows> most, sum;      // of the scores so far
+  uint64_t low = 0, high = 0;              // positions that any of them sees
   float* sums = nullptr;                   // kRows x padded: values weighted so far
   alignas(64) std::array<float, kRows * kTile> scores;
 };
 
 // scores[row][position] of kVectors vectors of positions at a time, from `at` in the tile.
 template <uint64_t kCount, uint64_t kVectors>
-HWY_INLINE void score(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t at,
+HWY_INLINE void score(const SharedHead& head, const Tile& tile, uint64_t first, uint64_t at,
                       Batch& batch) {
   const D d;
   const size_t lanes = hn::Lanes(d);
   std::array<const float*, kVectors> keys;
   for (uint64_t v = 0; v < kVectors; ++v) {
-    const uint64_t position = tile + at + v * lanes;
-    keys[v] = head.keys + position / kKeyBlock * kKeyBlock * head.head_size + position % kKeyBlock;
+    keys[v] = tile.key(at + v * lanes);
   }
   V sums[kCount][kVectors];
   for (uint64_t r = 0; r < kCount; ++r) {
@@ -52,7 +64,7 @@ HWY_INLINE void score(const SharedHead& head, uint64_t tile, uint64_t first, uin
   }
   for (uint64_t i = 0; i < head.head_size; ++i) {
     V k[kVectors];
-    for (uint64_t v = 0; v < kVectors; ++v) k[v] = hn::LoadU(d, keys[v] + i * kKeyBlock);
+    for (uint64_t v = 0; v < kVectors; ++v) k[v] = hn::LoadU(d, keys[v] + i * tile.element_stride);
     for (uint64_t r = 0; r < kCount; ++r) {
       const V q = hn::Set(d, batch.queries[first + r][i]);
       for (uint64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(q, k[v], sums[r][v]);
@@ -66,7 +78,7 @@ HWY_INLINE void score(const SharedHead& head, uint64_t tile, uint64_t first, uin
 }
 
 template <uint64_t kCount>
-HWY_INLINE void score_rows(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t size,
+HWY_INLINE void score_rows(const SharedHead& head, const Tile& tile, uint64_t first, uint64_t size,
                            Batch& batch) {
   // As many sums as hide the latency of one; a tile is a multiple of any such step.
   constexpr uint64_t kVectors = 8 / kCount;
@@ -126,7 +138,7 @@ HWY_INLINE void weigh(uint64_t row, uint64_t tile, uint64_t size, uint64_t padde
 
 // sums[row] += weight * value over positions [begin, end) of the tile, kVectors vectors from `at`.
 template <uint64_t kCount, uint64_t kVectors>
-HWY_INLINE void gather(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t begin,
+HWY_INLINE void gather(const SharedHead& head, const Tile& tile, uint64_t first, uint64_t begin,
                        uint64_t end, uint64_t at, Batch& batch) {
   const D d;
   const size_t lanes = hn::Lanes(d);
@@ -137,7 +149,7 @@ HWY_INLINE void gather(const SharedHead& head, uint64_t tile, uint64_t first, ui
       sums[r][v] = hn::LoadU(d, batch.sums + (first + r) * padded + at + v * lanes);
     }
   }
-  const float* value = head.values + (tile + begin) * padded + at;
+  const float* value = tile.values + begin * padded + at;
   const float* weights = batch.scores.data() + first * kTile;
   for (uint64_t t = begin; t < end; ++t, value += padded) {
     V x[kVectors];
@@ -155,8 +167,8 @@ HWY_INLINE void gather(const SharedHead& head, uint64_t tile, uint64_t first, ui
 }
 
 template <uint64_t kCount>
-HWY_INLINE void gather_rows(const SharedHead& head, uint64_t tile, uint64_t first, uint64_t begin,
-                            uint64_t end, Batch& batch) {
+HWY_INLINE void gather_rows(const SharedHead& head, const Tile& tile, uint64_t first,
+                            uint64_t begin, uint64_t end, Batch& batch) {
   constexpr uint64_t kVectors = kCount >= 4 ? 2 : 4;
   const size_t lanes = hn::Lanes(D());
   uint64_t at = 0;
@@ -168,13 +180,14 @@ HWY_INLINE void gather_rows(const SharedHead& head, uint64_t tile, uint64_t firs
   }
 }
 
-void attend_tile(const SharedHead& head, uint64_t tile, uint64_t low, uint64_t high, Batch& batch) {
-  const uint64_t size = std::min(high - tile, kTile);
-  const uint64_t begin = low > tile ? low - tile : 0;
+void attend_tile(const SharedHead& head, const Tile& tile, Batch& batch) {
+  if (batch.high <= tile.first || batch.low >= tile.first + kTile) return;
+  const uint64_t size = std::min(batch.high - tile.first, kTile);
+  const uint64_t begin = batch.low > tile.first ? batch.low - tile.first : 0;
   in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
     score_rows<kCount>(head, tile, first, size, batch);
   });
-  for (uint64_t r = 0; r < batch.rows; ++r) weigh(r, tile, size, head.padded_size, batch);
+  for (uint64_t r = 0; r < batch.rows; ++r) weigh(r, tile.first, size, head.padded_size, batch);
   in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
     if constexpr (kCount == 8) {
       gather_rows<4>(head, tile, first, begin, size, batch);
@@ -188,17 +201,19 @@ void attend_tile(const SharedHead& head, uint64_t tile, uint64_t low, uint64_t h
 // What the softmax of this row gave the row's own position, the last that it sees.
 void note_own(const SharedHead& head, uint64_t row, uint64_t r, const Batch& batch) {
   const uint64_t at = row / head.group, position = head.first + at;
-  const float* key =
-      head.keys + position / kKeyBlock * kKeyBlock * head.head_size + position % kKeyBlock;
+  const uint64_t kept = position - head.base;
+  const float* key = head.keys + kept / kKeyBlock * kKeyBlock * head.head_size + kept % kKeyBlock;
   float score = 0;
   for (uint64_t i = 0; i < head.head_size; ++i) score += batch.queries[r][i] * key[i * kKeyBlock];
   head.own[at * head.own_stride + row % head.group] =
       std::exp(score - batch.most[r]) / batch.sum[r];
 }
 
-void attend_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& batch) {
+void begin_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& batch) {
+  batch.begin_row = begin;
   batch.rows = end - begin;
-  uint64_t low = UINT64_MAX, high = 0;
+  batch.low = UINT64_MAX;
+  batch.high = 0;
   for (uint64_t r = 0; r < batch.rows; ++r) {
     const uint64_t at = (begin + r) / head.group, of = (begin + r) % head.group;
     batch.queries[r] = head.queries + at * head.stride + of * head.head_size;
@@ -208,29 +223,58 @@ void attend_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& b
     batch.begin[r] = slides ? batch.end[r] - head.window : 0;
     batch.most[r] = -std::numeric_limits<float>::infinity();
     batch.sum[r] = 0;
-    low = std::min(low, batch.begin[r]);
-    high = std::max(high, batch.end[r]);
+    batch.low = std::min(batch.low, batch.begin[r]);
+    batch.high = std::max(batch.high, batch.end[r]);
   }
   std::fill(batch.sums, batch.sums + batch.rows * head.padded_size, 0.0F);
-  for (uint64_t tile = low / kTile * kTile; tile < high; tile += kTile) {
-    attend_tile(head, tile, low, high, batch);
-  }
+}
+
+void end_batch(const SharedHead& head, const Batch& batch) {
   for (uint64_t r = 0; r < batch.rows; ++r) {
     const float scale = 1.0F / batch.sum[r];
     const float* sums = batch.sums + r * head.padded_size;
     for (uint64_t i = 0; i < head.head_size; ++i) batch.out[r][i] = sums[i] * scale;
-    if (head.own) note_own(head, begin + r, r, batch);
+    if (head.own) note_own(head, batch.begin_row + r, r, batch);
   }
 }
 
+// Room that a thread uses again.
+struct Room {
+  std::vector<Batch> batches;
+  std::vector<float> sums, keys, values;  // keys, values: of a tile that lay in a form
+};
+
+// What pads a row of values weighs in sums that nobody reads; but it must be numbers.
+Tile loaded(const SharedHead& head, uint64_t first, Room& room) {
+  room.keys.resize(head.head_size * kTile);
+  room.values.resize(head.padded_size * kTile);
+  head.past->load(first / kTile, room.keys.data(), room.values.data(), head.padded_size);
+  return {first, room.keys.data(), room.values.data(), kKeyBlock, kTile};
+}
+
 void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
-  thread_local std::vector<float> sums;
-  if (sums.size() < kRows * head.padded_size) sums.resize(kRows * head.padded_size);
-  Batch batch;
-  batch.sums = sums.data();
-  for (uint64_t r = begin; r < end; r += kRows) {
-    attend_batch(head, r, std::min(r + kRows, end), batch);
+  thread_local Room room;
+  const uint64_t count = (end - begin + kRows - 1) / kRows;
+  if (room.batches.size() < count) room.batches.resize(count);
+  const uint64_t sums = kRows * head.padded_size;
+  if (room.sums.size() < count * sums) room.sums.resize(count * sums);
+  const std::span batches(room.batches.data(), count);
+  uint64_t low = UINT64_MAX, high = 0;
+  for (uint64_t b = 0; b < count; ++b) {
+    batches[b].sums = room.sums.data() + b * sums;
+    begin_batch(head, begin + b * kRows, std::min(begin + (b + 1) * kRows, end), batches[b]);
+    low = std::min(low, batches[b].low);
+    high = std::max(high, batches[b].high);
   }
+  for (uint64_t first = low / kTile * kTile; first < high; first += kTile) {
+    const uint64_t kept = first - head.base;
+    const Tile tile = first < head.base ? loaded(head, first, room)
+                                        : Tile{first, head.keys + kept * head.head_size,
+                                               head.values + kept * head.padded_size,
+                                               kKeyBlock * head.head_size, kKeyBlock};
+    for (Batch& batch : batches) attend_tile(head, tile, batch);
+  }
+  for (const Batch& batch : batches) end_batch(head, batch);
 }
 
 }  // namespace pith::model::HWY_NAMESPACE

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "pith/kv/past.h"
+
 namespace pith::model {
 
 // The queries that share one key-value head: `group` heads at each position, one after the other.
@@ -17,7 +19,9 @@ struct SharedHead {
   uint64_t group = 1, head_size = 0;
   uint64_t first = 0;   // position of the first queries
   uint64_t window = 0;  // positions that a query sees, itself included; 0: all
-  const float *keys = nullptr, *values = nullptr;  // of this head, as KvCache has them
+  const float *keys = nullptr, *values = nullptr;  // of this head, as KvCache has them,
+  uint64_t base = 0;                               // from this position on, a multiple of kTile
+  const kv::Past* past = nullptr;                  // the positions before, where there are such
   uint64_t padded_size = 0;                        // of a row of values
   // Where the weight that each query gives to its own position goes, one for each row, `own_stride`
   // from a position to the next; null: nowhere.

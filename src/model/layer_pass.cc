@@ -95,6 +95,8 @@ void LayerPass::attend_some(const AttendTask& task, uint64_t head, uint32_t inde
                           .window = config_.window(index),
                           .keys = cache.keys(slot, kept),
                           .values = cache.values(slot, kept),
+                          .base = cache.base(),
+                          .past = cache.past(slot, kept),
                           .padded_size = cache.padded_size(),
                           .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
                           .own_stride = sizes.heads};

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <random>
 
 #include "pith/model/layer_runner.h"
 #include "testing_model.h"

@@ -140,7 +140,8 @@ std::optional<uint64_t> available_memory() {
   return least(left.memory, left.addresses);
 }
 
-uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions) {
+uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions,
+                     const std::optional<kv::CacheOptions>& options, uint64_t at_a_time) {
   uint64_t heads = 0;
   for (uint32_t l = 0; l < c.layers; ++l) heads += c.sizes(l).kv_heads;
   if (heads == 0) return 0;
@@ -148,7 +149,11 @@ uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions) {
   // Some positions more are counted for whole tiles, hence not up to the largest number.
   const uint64_t most = (uint64_t{1} << 62) / one / heads;
   if (positions > most) return UINT64_MAX;
-  return KvCache::bytes(heads, c.head_size, positions);
+  const uint64_t plain = KvCache::room(positions, options, at_a_time);
+  constexpr uint64_t kObjects = 512;  // of a tile, beside its numbers
+  const uint64_t tile = options ? options->tile_bits(c.head_size) / 8 + kObjects : 0;
+  const uint64_t past = (positions - plain) / kTile * heads * tile;
+  return KvCache::bytes(heads, c.head_size, plain) + past;
 }
 
 uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk, uint64_t tile) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "pith/kv/options.h"
 #include "pith/model/language_model.h"
 
 namespace pith::model {
@@ -27,8 +28,10 @@ struct MemoryNeeds {
 // Throws ErrorKind::kLimit, naming the model, where less is left than is needed.
 void require(const MemoryNeeds& needs, const MemoryLeft& left, const std::string& model);
 
-// Keys and values of a session of that many positions; the largest number where that is beyond it.
-uint64_t cache_bytes(const DecoderConfig& config, uint64_t positions);
+// Keys and values of a session of that many positions, with options about so many; the largest
+// number where that is beyond it. Throws what kv::CacheOptions::tile_bits() throws.
+uint64_t cache_bytes(const DecoderConfig& config, uint64_t positions,
+                     const std::optional<kv::CacheOptions>& options = {}, uint64_t at_a_time = 0);
 
 // The stream of positions that go through the layers, `chunk` at a time, and what lies between the
 // matrices of a layer for `tile` of them (experts take all).

@@ -21,10 +21,11 @@ namespace {
 constexpr uint64_t kChunk = 512;
 
 // What a session that has read nothing will take.
-MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity) {
+MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity,
+                     const std::optional<kv::CacheOptions>& cache) {
   const DecoderConfig& c = model.config();
   return {.weights = model.unprepared_bytes(),
-          .cache = cache_bytes(c, capacity),
+          .cache = cache_bytes(c, capacity, cache, kChunk),
           .rest = activation_bytes(c, std::min(capacity, kChunk), LayerPass::kTileRows),
           .positions = capacity};
 }
@@ -36,9 +37,10 @@ std::vector<uint64_t> heads_of(const DecoderConfig& c) {
   return heads;
 }
 
-uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity, uint64_t others) {
+uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity, uint64_t others,
+                          const std::optional<kv::CacheOptions>& cache) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
-  MemoryNeeds needs = needs_of(model, capacity);
+  MemoryNeeds needs = needs_of(model, capacity, cache);
   needs.others = others;
   require(needs, memory_left(), model.where());
   return capacity;
@@ -47,12 +49,15 @@ uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity, uint64_
 }  // namespace
 
 struct Session::State {
-  State(const LanguageModel& of, uint64_t positions, int requested, uint64_t others)
+  State(const LanguageModel& of, uint64_t positions, int requested, uint64_t others,
+        std::optional<kv::CacheOptions> options)
       : model(of),
         config(model.config()),
         weights(model.weights()),
-        capacity(checked_capacity(model, positions, others)),
-        cache(heads_of(config), config.head_size, capacity),
+        capacity(checked_capacity(model, positions, others, options)),
+        needs(needs_of(model, capacity, options)),
+        cache(heads_of(config), config.head_size, capacity, std::move(options), kChunk),
+        threads(thread_count(requested)),
         pass(config, capacity, thread_count(requested)) {}
 
   // One chunk through all layers; logits of its last `rows` rows go to `logits` from `first` on.
@@ -62,7 +67,9 @@ struct Session::State {
   const DecoderConfig& config;
   const DecoderWeights& weights;
   uint64_t capacity;
+  MemoryNeeds needs;  // before anything was read
   KvCache cache;
+  int threads;
   LayerPass pass;
   uint64_t position = 0;
   InputObserver observer;
@@ -84,6 +91,13 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
     pass.run(weights.layers[l], l, x.values.data(), some ? rows : ids.size(), cache, l, observer);
   }
   position += ids.size();
+  try {
+    cache.settle(position, threads);
+  } catch (...) {
+    cache.forget(0);
+    position = 0;
+    throw;
+  }
   if (rows == 0) return;
   const bool whole = rows == logits.shape.rows;
   pass.head(weights.norm, weights.head, last_rows(rows), rows, whole ? logits : some_logits,
@@ -91,8 +105,9 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
   if (!whole) std::ranges::copy(some_logits.values, logits.row(first).data());
 }
 
-Session::Session(const LanguageModel& model, uint64_t capacity, int threads, uint64_t others)
-    : state_(std::make_unique<State>(model, capacity, threads, others)) {}
+Session::Session(const LanguageModel& model, uint64_t capacity, int threads, uint64_t others,
+                 std::optional<kv::CacheOptions> cache)
+    : state_(std::make_unique<State>(model, capacity, threads, others, std::move(cache))) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -131,14 +146,25 @@ void Session::rewind(uint64_t position) {
     fail(ErrorKind::kUsage, "position {} is past {}, to where the text was read", position,
          state_->position);
   }
+  if (position != rewindable(position)) {
+    fail(ErrorKind::kUsage, "position {}: those before {} lie in forms and cannot be told apart",
+         position, state_->cache.base());
+  }
+  state_->cache.forget(position);
   state_->position = position;
 }
 
+uint64_t Session::rewindable(uint64_t position) const {
+  return position < state_->cache.base() ? 0 : position;
+}
+
 const LanguageModel& Session::model() const { return state_->model; }
-uint64_t Session::cache_bytes() const { return state_->cache.bytes(); }
+uint64_t Session::cache_bytes() const {
+  return state_->cache.bytes() + state_->cache.past_bits() / 8;
+}
 
 uint64_t Session::needed_bytes() const {
-  const MemoryNeeds needs = needs_of(state_->model, state_->capacity);
+  const MemoryNeeds& needs = state_->needs;
   return needs.weights + needs.cache + needs.rest;
 }
 

@@ -6,9 +6,12 @@
 #include <vector>
 
 #include "pith/audit/perplexity.h"
+#include "pith/kv/options.h"
 #include "pith/model/language_model.h"
 
 namespace pith::audit {
+
+inline constexpr uint64_t kCachedReading = 16;
 
 // What was measured, and on what.
 struct TextEvaluation {
@@ -21,9 +24,12 @@ struct TextEvaluation {
 // the tokenizer begins texts with it. A model without a tokenizer is measured with the
 // reference's. Throws as evaluate() does, ErrorKind::kData where there is no tokenizer or its model
 // has no rows for its tokens, ErrorKind::kUsage where there is no bos token or the vocabularies
-// differ, ErrorKind::kLimit where there is not enough memory for both models.
+// differ, ErrorKind::kLimit where there is not enough memory for both models. cache: that of the
+// model, not of the reference; it then reads kCachedReading tokens at a time, as which see each
+// other as they are.
 TextEvaluation evaluate_text(const model::LanguageModel& model, std::string_view text,
                              PerplexityOptions options, std::optional<bool> with_bos = {},
-                             const model::LanguageModel* reference = nullptr);
+                             const model::LanguageModel* reference = nullptr,
+                             const std::optional<kv::CacheOptions>& cache = {});
 
 }  // namespace pith::audit

@@ -39,8 +39,9 @@ struct LogitSource {
   std::function<form::MatrixView(std::span<const int32_t> ids, uint64_t position, bool wanted)>
       feed;
 };
-// The session outlives it, and has room for the context.
-LogitSource logits_of(model::Session& session);
+// The session outlives it, and has room for the context. at_a_time: the most ids that it reads in
+// one go, where that matters: to a session whose past lies in forms; 0: all.
+LogitSource logits_of(model::Session& session, uint64_t at_a_time = 0);
 
 struct Prediction {
   double loss = 0;        // of the token that stands there, nats

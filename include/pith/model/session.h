@@ -11,9 +11,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "pith/form/matrix.h"
+#include "pith/kv/options.h"
 #include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
 #include "pith/model/routing_observer.h"
@@ -32,7 +34,11 @@ class Session {
   // ErrorKind::kLimit where the keys and values of all of them need more memory than the machine
   // has available beside `others`: bytes that are promised to other sessions (needed_bytes()) and
   // not taken yet. threads: as thread_count().
-  Session(const LanguageModel& model, uint64_t capacity, int threads = 1, uint64_t others = 0);
+  // With `cache`, what its window leaves behind is held in forms: memory falls and so does
+  // fidelity; positions that are read in one call, up to 512, see each other as they are. Throws
+  // ErrorKind::kUsage for forms that the model's heads cannot have.
+  Session(const LanguageModel& model, uint64_t capacity, int threads = 1, uint64_t others = 0,
+          std::optional<kv::CacheOptions> cache = {});
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -40,7 +46,8 @@ class Session {
   // Reads the ids at the positions position() …, which then have passed. Long texts are worked off
   // in pieces of bounded size. The logits (unscaled, as the head gives them) stay valid until the
   // next call; no ids give none. Throws ErrorKind::kLimit where they do not fit the capacity,
-  // kUsage for an id outside the vocabulary; the session then is as it was.
+  // kUsage for an id outside the vocabulary; the session then is as it was. kData where a cache is
+  // to hold keys or values that are not finite; the session then has read nothing.
   form::MatrixView feed(std::span<const int32_t> ids, Logits which = Logits::kLast);
 
   // Shows it the inputs of all linear layers from the next call of feed() on, and every position to
@@ -53,11 +60,14 @@ class Session {
 
   uint64_t position() const;
   uint64_t capacity() const;
-  // Forgets positions from this one on. Throws ErrorKind::kUsage past position().
+  // Forgets positions from this one on. Throws ErrorKind::kUsage past position(), and for what
+  // lies in forms, from which only the beginning is a way back: see rewindable().
   void rewind(uint64_t position);
+  // The last position up to this one that rewind() takes.
+  uint64_t rewindable(uint64_t position) const;
 
   const LanguageModel& model() const;
-  // Bytes of keys and values when full.
+  // Bytes of keys and values when full; with forms, of what they hold now and room for the rest.
   uint64_t cache_bytes() const;
   // Bytes that a session which has read nothing, and which nobody observes, will take at most: keys
   // and values, what lies between layers, and what the model prepares at its first use.

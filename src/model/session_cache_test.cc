@@ -1,0 +1,135 @@
+// Sessions whose past lies in forms.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "pith/base/error.h"
+#include "pith/model/session.h"
+#include "testing_model.h"
+
+namespace pith::model {
+namespace {
+
+using namespace testing;
+using kv::CacheOptions;
+
+struct Small {
+  explicit Small(DecoderConfig c = small_config())
+      : config((check(c), std::move(c))),
+        source(config, random_tensors(config)),
+        model(make_model(source)) {}
+  DecoderConfig config;
+  MemoryWeights source;
+  LanguageModel model;
+
+  std::vector<int32_t> ids(size_t n) const {
+    std::mt19937 random(5);
+    std::vector<int32_t> out(n);
+    for (int32_t& id : out) id = static_cast<int32_t>(random() % config.vocabulary);
+    return out;
+  }
+};
+
+std::vector<float> logits_of(Session session, std::span<const int32_t> ids, uint64_t piece) {
+  std::vector<float> all;
+  for (uint64_t at = 0; at < ids.size(); at += piece) {
+    const auto rows =
+        session.feed(ids.subspan(at, std::min<uint64_t>(piece, ids.size() - at)), Logits::kAll);
+    all.insert(all.end(), rows.data, rows.data + rows.shape.size());
+  }
+  return all;
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    sum += std::pow(a[i] - b[i], 2);
+    size += std::pow(b[i], 2);
+  }
+  return std::sqrt(sum / size);
+}
+
+// What lies in a form that loses nothing is worked off in the same order.
+TEST(SessionCache, FormsThatLoseNothingChangeNothing) {
+  DecoderConfig sliding = small_config();
+  sliding.windows = {200, 0, 90};
+  for (const DecoderConfig& config : {small_config(), sliding}) {
+    const Small m(config);
+    const auto ids = m.ids(700);
+    const auto plain = logits_of(Session(m.model, 700), ids, 700);
+    for (const char* text : {"cache(keys=dense(f32), values=dense(f32), window=0)",
+                             "cache(keys=dense(f32), values=dense(f32), keys_by=token, "
+                             "values_by=channel, window=100)",
+                             "cache(keys=zeros, values=zeros, window=700)"}) {
+      for (const int threads : {1, 3}) {
+        EXPECT_EQ(logits_of(Session(m.model, 700, threads, 0, CacheOptions::parse(text)), ids, 650),
+                  plain)
+            << text;
+      }
+    }
+    const CacheOptions exact =
+        CacheOptions::parse("cache(keys=dense(f32), values=dense(f32), window=0)");
+    EXPECT_LT(distance(logits_of(Session(m.model, 700, 1, 0, exact), ids, 9), plain), 1e-5);
+  }
+}
+
+TEST(SessionCache, FewerBitsLoseMoreAndTakeLess) {
+  const Small m;
+  const auto ids = m.ids(600);
+  const auto plain = logits_of(Session(m.model, 600), ids, 16);
+  double before = 0;
+  for (const char* form :
+       {"uniform(8, group=16)", "uniform(4, group=16)", "uniform(2, group=16)"}) {
+    const double lost =
+        distance(logits_of(Session(m.model, 600, 2, 0, CacheOptions::parse(form)), ids, 16), plain);
+    EXPECT_GT(lost, 2 * before) << form;
+    EXPECT_LT(lost, 0.7) << form;
+    before = lost;
+  }
+  const auto window = [&](uint64_t n) {
+    const CacheOptions o =
+        CacheOptions::parse(fmt::format("cache(keys=uniform(2), values=uniform(2), window={})", n));
+    return distance(logits_of(Session(m.model, 600, 2, 0, o), ids, 16), plain);
+  };
+  EXPECT_LT(window(300), window(0));
+}
+
+TEST(SessionCache, HoldsLongTextsInLittle) {
+  const Small m;
+  const auto ids = m.ids(6000);
+  Session plain(m.model, 6000),
+      small(m.model, 6000, 1, 0, CacheOptions::parse("uniform(4, group=16)"));
+  EXPECT_LT(small.needed_bytes(), plain.needed_bytes());
+  small.feed(ids, Logits::kNone);
+  EXPECT_LT(small.cache_bytes(), plain.cache_bytes() / 3);
+  EXPECT_EQ(small.position(), 6000);
+  EXPECT_THROW(small.feed(m.ids(1)), Error);
+}
+
+TEST(SessionCache, GoesBackToTheWindowOrTheBeginning) {
+  const Small m;
+  const auto ids = m.ids(400);
+  Session s(m.model, 500, 1, 0, CacheOptions::parse("uniform(3)"));
+  const auto first = s.feed(std::span(ids).first(100));
+  const std::vector<float> wanted(first.data, first.data + first.shape.size());
+  s.feed(std::span(ids).subspan(100));
+  EXPECT_EQ(s.rewindable(300), 300);
+  EXPECT_EQ(s.rewindable(100), 0);
+  s.rewind(300);
+  EXPECT_THROW(s.rewind(100), Error);
+  EXPECT_EQ(s.position(), 300);
+  s.rewind(0);
+  const auto again = s.feed(std::span(ids).first(100));
+  EXPECT_EQ(std::vector<float>(again.data, again.data + again.shape.size()), wanted);
+}
+
+TEST(SessionCache, RefusesWhatItsHeadsCannotHave) {
+  const Small m;
+  EXPECT_THROW(Session(m.model, 500, 1, 0, CacheOptions::parse("blockdiag(3, values=what)")),
+               Error);
+  EXPECT_THROW(Session(m.model, 500, 1, 0, CacheOptions::parse("ref(\"a\")")), Error);
+}
+
+}  // namespace
+}  // namespace pith::model
