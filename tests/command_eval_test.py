@@ -5,7 +5,7 @@ import math
 import struct
 import unittest
 
-from command_support import LanguageModelTest
+from command_support import REPOSITORY, CommandTest, LanguageModelTest
 
 
 class Eval(LanguageModelTest):
@@ -108,6 +108,45 @@ class Eval(LanguageModelTest):
         self.model_folder("bare", ["config.json", "model.safetensors"])
         self.fails("eval", "bare", "--text", "book.txt", names=["tokenizer"])
         self.measure("--context", "64", "--windows", "1", "--against", "lm", model="bare")
+
+
+class Networks(CommandTest):
+    NETWORK = REPOSITORY / "data/networks/vit.onnx"
+
+    def measure(self, model, *args):
+        return json.loads(self.ok("eval", model, "--against", self.NETWORK, *args, "--json").stdout)
+
+    def small(self, bits):
+        self.ok("compress", self.NETWORK, "--form", f"uniform({bits}, group=32)", "-o", f"{bits}.pith")
+        return f"{bits}.pith"
+
+    def test_more_bits_lose_less(self):
+        self.assertEqual(self.measure(self.NETWORK)["outputs"][0]["error"], 0)
+        four, six = (self.measure(self.small(bits)) for bits in (4, 6))
+        self.assertEqual(four["outputs"][0]["shape"], [8, 10])
+        self.assertLess(four["bytes"], six["bytes"])
+        self.assertLess(six["bytes"], six["against_bytes"])
+        self.assertGreater(four["outputs"][0]["error"], 2 * six["outputs"][0]["error"])
+        self.assertGreater(six["outputs"][0]["error"], 0)
+
+    def test_an_archive_computes_what_its_file_does(self):
+        archive = self.small(4)
+        self.ok("decompress", archive, "-o", "back.onnx")
+        self.assertEqual(self.measure(archive)["outputs"], self.measure("back.onnx")["outputs"])
+
+    def test_inputs(self):
+        header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 24, 24), }".ljust(117) + "\n"
+        values = struct.pack("<1152f", *(math.sin(k) for k in range(1152)))
+        self.write("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + values)
+        self.assertEqual(self.measure(self.small(4), "--inputs", "x.npy")["outputs"][0]["shape"], [2, 10])
+        self.fails("eval", self.NETWORK, "--against", self.NETWORK, "--inputs",
+                   REPOSITORY / "data/networks/vit.npz", code=2, names=["images"])
+
+    def test_refusals(self):
+        self.fails("eval", self.NETWORK, code=2, names=["--against"])
+        self.fails("eval", self.NETWORK, "--against", self.NETWORK, "--text", "x", code=2, names=["--text"])
+        self.fails("eval", self.NETWORK, "--against", REPOSITORY / "data/networks/operators.onnx",
+                   "--inputs", REPOSITORY / "data/networks/operators.npz", code=2, names=["called x"])
 
 
 if __name__ == "__main__":

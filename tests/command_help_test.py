@@ -47,6 +47,8 @@ class Examples(LanguageModelTest):
             return
         self.ok("compress", "model.safetensors")
         self.ok("compress", "model.gguf")
+        self.write("model.onnx", (REPOSITORY / "data/networks/vit.onnx").read_bytes())
+        self.ok("compress", "model.onnx", "--form", "uniform(4, group=32)")
         for name in ("model.pith", "all.pith"):
             self.ok("compress", "model.safetensors", "config.json", "-o", name)
         self.ok("compress", "step-2000.safetensors", "--base", "step-1000.safetensors", "-o", "step.pith")

@@ -1,10 +1,12 @@
-// pith eval: how well a language model predicts a text, alone or beside another model.
+// pith eval: how well a language model predicts a text, alone or beside another model; what the
+// outputs of a network lost.
 #include "eval.h"
 
 #include <array>
 #include <vector>
 
 #include "command.h"
+#include "eval_network.h"
 #include "message.h"
 #include "options.h"
 #include "progress_bar.h"
@@ -60,6 +62,13 @@ Measurements measure(const EvalArguments& a) {
 }
 
 void run(const EvalArguments& a) {
+  if (is_network(a.model)) {
+    if (!a.text.empty() || !a.kv.empty())
+      fail(ErrorKind::kUsage, "{} is for language models", a.text.empty() ? "--kv" : "--text");
+    return eval_network({a.model, a.against, a.inputs, a.samples, a.threads, a.json});
+  }
+  if (a.text.empty()) fail(ErrorKind::kUsage, "--text is required");
+  if (!a.inputs.empty()) fail(ErrorKind::kUsage, "--inputs is for networks (ONNX)");
   if (!a.kv.empty()) kv::CacheOptions::parse(a.kv);
   if (a.bos && a.no_bos) fail(ErrorKind::kUsage, "give --bos or --no-bos, not both");
   const Measurements m = measure(a);
@@ -74,30 +83,38 @@ llama.cpp counts the second half of each window: --skip-first 256 with --context
 protocols cannot be compared; the output says which one was used. Errors: that of windows is over the means of
 windows, that of tokens as if they were independent; intervals are of 95%, from resampling windows.
 
+Networks are compared by their outputs: the squared error as a share of the squares, the largest difference as a
+share of the largest element, and how often the largest element of a row is the same.
+
 Examples:
   pith eval lm --text book.txt                            loss and perplexity
   pith eval lm --text book.txt --windows 4 --no-bos       of the first four windows, without bos
   pith eval lm --text book.txt --skip-first 256           the second half of each window
   pith eval small --against lm --text book.txt            what was lost: KL, agreement, who was hurt most
   pith eval lm --text book.txt --kv 'uniform(4, group=32)'   what a cache of 4 bits loses
-  pith eval lm --text book.txt --context 128 --json       for programs)";
+  pith eval lm --text book.txt --context 128 --json       for programs
+  pith eval model.onnx.pith --against model.onnx          a network beside the original)";
 
 }  // namespace
 
 void add_eval(CLI::App& app) {
   auto a = std::make_shared<EvalArguments>();
-  CLI::App* c = app.add_subcommand("eval", "Measure how well a language model predicts a text");
-  c->add_option("model", a->model,
-                "a GGUF file, a folder with config.json and safetensors, or an archive of either")
+  CLI::App* c = app.add_subcommand(
+      "eval", "Measure how well a language model predicts a text, or what a network lost");
+  c->add_option(
+       "model", a->model,
+       "a GGUF file, a folder with config.json and safetensors, or an archive of either; or a "
+       "network, an ONNX file or an archive of one")
       ->type_name("MODEL")
       ->required();
-  c->add_option("--text", a->text, "what it is to predict; '-': standard input")
-      ->type_name("FILE")
-      ->required();
+  c->add_option("--text", a->text, "what it is to predict; '-': standard input")->type_name("FILE");
   c->add_option("--against", a->against, "a model to compare with, as before compression")
       ->type_name("MODEL");
   c->add_option("--kv", a->kv, "a cache of keys and values in this form, beside a full one")
       ->type_name("EXPR");
+  c->add_option("--inputs", a->inputs,
+                "of networks: arrays by the inputs' names; default: random numbers")
+      ->type_name("FILE.npz");
   const auto number = [&](const char* names, uint64_t& value, const char* help) {
     return c->add_option(names, value, help)->type_name("N")->check(not_negative());
   };
@@ -109,6 +126,9 @@ void add_eval(CLI::App& app) {
   number("--windows", a->windows, "at most so many, from the beginning; 0: all");
   number("--changed", a->changed, "show so many of the tokens that changed most")
       ->capture_default_str();
+  number("--samples", a->samples, "of random inputs")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20).description(""));
   c->add_flag("--bos", a->bos, "begin windows with the bos token");
   c->add_flag("--no-bos", a->no_bos, "begin windows with text");
   add_threads(c, a->threads);
