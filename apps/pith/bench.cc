@@ -240,6 +240,10 @@ void add_bench(CLI::App& app) {
       "Weights as pictures, coded by ffmpeg's intra coders, against forms of as many bytes",
       bench_video, options)
       .add_flag("--quick", options->quick, "one size");
+  add(*c, "vision",
+      "Codes, low ranks and masks on a vision transformer, alone and in pairs in both orders",
+      bench_vision, options)
+      .add_flag("--quick", options->quick, "few rows, few images");
   add_recipes(*c);
   add_speed(*c);
   add_kernels(*c);

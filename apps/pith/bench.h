@@ -36,6 +36,7 @@ void bench_run(const Options& options);
 void bench_gemv(const Options& options);
 void bench_differences(const Options& options);
 void bench_video(const Options& options);
+void bench_vision(const Options& options);
 void bench_weights(const Options& options);
 void bench_proxies(const Options& options);
 void bench_kernels(const std::vector<std::string>& arguments);

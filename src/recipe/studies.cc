@@ -108,6 +108,22 @@ std::span<const Study> all_studies() {
        .waits = "activations and gradients",
        .parts = {"form/uniform.h"},
        .command = "pith bench video"},
+      {.name = "vision-transformers",
+       .id = "S146",
+       .title = "Comprehensive Survey of Model Compression and Speed up for Vision Transformers",
+       .area = "weights",
+       .summary =
+           "Codes, low ranks and masks on a small vision transformer, alone and in pairs in both "
+           "orders: accuracy on held-out images, bytes, latency, throughput. A mask before codes "
+           "beats all else within bytes between those of codes of 1 and 2 bits (55.1% right "
+           "against "
+           "37.4%), and of 2 and 3 (75.8% against 73.5%). Contradicted where codes alone just fit: "
+           "there no pair is better (67.7% against 73.5% at 2 bits), unless codes are the nearest "
+           "(57.4%). Masks on factors are worse than either (43.5% against 79.5% and 78.5%), and "
+           "factors of what codes left no smaller than without.",
+       .waits = "distillation, and training after any of them",
+       .parts = {"fit/stages.h", "network/fitted_layers.h"},
+       .command = "pith bench vision"},
   };
   return studies;
 }
