@@ -244,6 +244,10 @@ void add_bench(CLI::App& app) {
       "Codes, low ranks and masks on a vision transformer, alone and in pairs in both orders",
       bench_vision, options)
       .add_flag("--quick", options->quick, "few rows, few images");
+  add(*c, "diffusion",
+      "Weights taken out of a small diffusion: of its encoder of words, its denoiser, or both",
+      bench_diffusion, options)
+      .add_flag("--quick", options->quick, "few rows, few drawings");
   add_recipes(*c);
   add_speed(*c);
   add_kernels(*c);
