@@ -2,12 +2,17 @@
 // a model so small that sanitizers watch all of it.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "../weights/testing_reference.h"
 #include "../weights/testing_tiny.h"
 #include "pith/audit/perplexity.h"
 #include "pith/base/error.h"
 #include "pith/model/session.h"
 #include "pith/recipe/registry.h"
+#include "pith/weights/removal_meter.h"
+#include "pith/weights/units_left.h"
+#include "unit_scores.h"
 
 namespace pith::recipe {
 namespace {
@@ -73,6 +78,42 @@ TEST(Reducing, SharesAreThoseOfTheOptions) {
   EXPECT_NEAR(static_cast<double>(units), 4 * 96 * 0.6, 2);
 }
 
+uint64_t elements_of(const weights::ReducedModel& m) {
+  return m.weights - m.changed.model.weights().embedding->shape().size();
+}
+
+TEST(Reducing, ModulesAndLayersGoUntilAShareIsLeft) {
+  const uint64_t all = 4 * (3 * 96 * 64 + 12 * 16 * 64);
+  for (const char* order : {"width", "depth"}) {
+    const auto made = reduced("mope-clip", {{"keep", "60%"}, {"order", order}, {"parts", "4"}});
+    uint32_t gone = 0;
+    for (uint32_t l = 0; l < 4; ++l) gone += config_of(made).sizes(l) == model::LayerSizes{0, 0, 0};
+    EXPECT_GE(gone, 1u) << order;
+    EXPECT_LE(elements_of(made), all * 6 / 10) << order;
+    // No part of a layer's neurons is smaller.
+    EXPECT_GT(elements_of(made) + 12 * 16 * 64, all * 6 / 10) << order;
+  }
+  const auto widest = reduced("mope-clip", {{"keep", "75%"}, {"depth", "1"}, {"parts", "2"}});
+  uint32_t whole = 0;
+  for (uint32_t l = 0; l < 4; ++l)
+    whole += config_of(widest).sizes(l) == model::LayerSizes{4, 2, 96};
+  EXPECT_EQ(whole, 3u) << "a layer of four is all that is to go";
+}
+
+TEST(Reducing, OneRankingGivesEveryModuleItsShare) {
+  const uint64_t all = 4 * (3 * 96 * 64 + 12 * 16 * 64);
+  const auto equal = reduced("upop", {{"keep", "50%"}, {"ratios", "equal"}, {"rounds", "1"}});
+  for (uint32_t l = 0; l < 4; ++l) {
+    EXPECT_EQ(config_of(equal).sizes(l), config_of(equal).sizes(0));
+    EXPECT_EQ(config_of(equal).sizes(l).kv_heads, 1u);
+  }
+  for (const char* rounds : {"1", "3"}) {
+    const auto unified = reduced("upop", {{"keep", "50%"}, {"rounds", rounds}});
+    EXPECT_LE(elements_of(unified), all / 2);
+    EXPECT_GT(elements_of(unified) + 12 * 16 * 64, all / 2);
+  }
+}
+
 TEST(Reducing, WrongOptionsAreRefused) {
   const auto refused = [](std::string_view recipe, Values values, std::string_view key) {
     try {
@@ -88,18 +129,26 @@ TEST(Reducing, WrongOptionsAreRefused) {
   refused("stat-prune", {{"units", "25"}}, "units");
   refused("stat-prune", {{"select", "best"}}, "select");
   refused("modegpt", {{"temperature", "0"}}, "temperature");
+  refused("mope-clip", {{"keep", "75"}}, "keep");
+  refused("mope-clip", {{"depth", "4"}}, "depth");
+  refused("mope-clip", {{"order", "both"}}, "order");
+  refused("mope-clip", {{"by", "luck"}}, "by");
+  refused("upop", {{"keep", "101%"}}, "keep");
+  refused("upop", {{"rounds", "0"}}, "rounds");
+  refused("upop", {{"ratios", "fair"}}, "ratios");
+  refused("upop", {{"scale", "rank"}}, "scale");
   refused("ziplm", {{"speedup", "0.5"}}, "speedup");
   refused("ziplm", {{"speedup", "900"}, {"steps", "2"}}, "speedup");
 }
 
 // Of the reference model, on text that nothing was fitted to.
-double divergence_of(std::string_view recipe, Values values) {
+double divergence_of(std::string_view recipe, Values values, uint64_t tokens = 2048) {
   Plan plan;
   apply(find_recipe(recipe), std::move(values), plan);
   const model::LanguageModel& model = weights::testing::reference().model;
   const auto source = model::open_weights(weights::testing::reference().folder);
   const weights::CalibrationText text = weights::calibration_text(
-      model, weights::default_calibration_text(), {.tokens = 2048, .window = 64});
+      model, weights::default_calibration_text(), {.tokens = tokens, .window = 64});
   const weights::Reducing reducing{.source = *source, .model = model, .text = text, .threads = 2};
   const model::LanguageModel small =
       model::make_model(model::ReducedWeights(*source, plan.reduce(reducing)));
@@ -110,11 +159,97 @@ double divergence_of(std::string_view recipe, Values values) {
       .divergence->kl.mean;
 }
 
+// Modules of the reference model, each taken out alone.
+struct Alone {
+  std::vector<double> calibrated, unseen, squares;  // of one element
+};
+
+weights::CalibrationText held_out_of(const weights::CalibrationText& text, uint64_t tokens) {
+  weights::CalibrationText out;
+  out.length = text.length;
+  out.windows.assign(text.held_out.begin(),
+                     text.held_out.begin() + static_cast<std::ptrdiff_t>(tokens));
+  return out;
+}
+
+Alone taken_alone(const weights::Reducing& r, const weights::CalibrationText& unseen,
+                  uint64_t windows, uint32_t parts) {
+  const model::DecoderConfig& c = r.model.config();
+  const weights::RemovalMeter here(r.source, r.model, r.text, windows, 2),
+      there(r.source, r.model, unseen, windows, 2);
+  const UnitScores norms = squares(r);
+  Alone out;
+  const auto without = [&](const weights::UnitsLeft& left, double norm) {
+    const auto elements = static_cast<double>(weights::elements(c, weights::all_units(c)) -
+                                              weights::elements(c, left));
+    const model::Reduction reduction = weights::leaving(c, left);
+    out.calibrated.push_back(here.divergence(reduction) / elements);
+    out.unseen.push_back(there.divergence(reduction) / elements);
+    out.squares.push_back(norm / elements);
+  };
+  for (uint32_t l = 0; l < c.layers; ++l) {
+    for (uint32_t g = 0; g < c.sizes(l).kv_heads; ++g) {
+      weights::UnitsLeft left = weights::all_units(c);
+      std::erase(left[l].groups, g);
+      without(left, norms[l].groups[g]);
+    }
+    for (uint32_t part = 0; part < parts; ++part) {
+      weights::UnitsLeft left = weights::all_units(c);
+      double norm = 0;
+      std::erase_if(left[l].neurons, [&](uint32_t n) {
+        const bool goes = n % parts == part;
+        norm += goes ? norms[l].neurons[n] : 0;
+        return goes;
+      });
+      without(left, norm);
+    }
+  }
+  return out;
+}
+
+std::vector<double> ranks(const std::vector<double>& values) {
+  std::vector<double> out;
+  for (const double v : values) {
+    out.push_back(
+        static_cast<double>(std::ranges::count_if(values, [&](double w) { return w < v; })));
+  }
+  return out;
+}
+
+double rank_correlation(const std::vector<double>& a, const std::vector<double>& b) {
+  const std::vector<double> x = ranks(a), y = ranks(b);
+  const double mean = (static_cast<double>(x.size()) - 1) / 2;
+  double xy = 0, xx = 0, yy = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    xy += (x[i] - mean) * (y[i] - mean);
+    xx += (x[i] - mean) * (x[i] - mean);
+    yy += (y[i] - mean) * (y[i] - mean);
+  }
+  return xy / std::sqrt(xx * yy);
+}
+
+TEST(ReducingQuality, WhatAModuleCostsIsFoundByTakingItOut) {
+  const model::LanguageModel& model = weights::testing::reference().model;
+  const auto source = model::open_weights(weights::testing::reference().folder);
+  const weights::CalibrationText text = weights::calibration_text(
+      model, weights::default_calibration_text(), {.tokens = 256, .window = 64});
+  const weights::Reducing reducing{.source = *source, .model = model, .text = text, .threads = 2};
+  const Alone alone = taken_alone(reducing, held_out_of(text, 256), 4, 3);
+  EXPECT_GT(rank_correlation(alone.calibrated, alone.unseen), 0.8);
+  EXPECT_GT(rank_correlation(alone.calibrated, alone.unseen),
+            rank_correlation(alone.squares, alone.unseen) + 0.1);
+}
+
 // What is left makes up for much of what went.
 TEST(ReducingQuality, PivotsWithACorrectionLoseLessThanMagnitude) {
   EXPECT_GT(
       divergence_of("stat-prune", {{"units", "25%"}, {"fold", "no"}, {"select", "magnitude"}}),
       1.5 * divergence_of("stat-prune", {{"units", "25%"}}));
+}
+
+TEST(ReducingQuality, OneRankingLosesLessThanEqualShares) {
+  EXPECT_LT(divergence_of("upop", {{"rounds", "1"}}, 512),
+            0.8 * divergence_of("upop", {{"rounds", "1"}, {"ratios", "equal"}}, 512));
 }
 
 }  // namespace

@@ -35,6 +35,7 @@ std::span<const Recipe> all_recipes() {
                                               lr2vq(),
                                               mc_moe(),
                                               modegpt(),
+                                              mope_clip(),
                                               nowag(),
                                               nowag_vq(),
                                               obc(),
@@ -48,6 +49,7 @@ std::span<const Recipe> all_recipes() {
                                               sparsegpt(),
                                               spqr(),
                                               stat_prune(),
+                                              upop(),
                                               wanda(),
                                               ziplm(),
                                               zipnn()};
