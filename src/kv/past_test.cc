@@ -113,7 +113,7 @@ TEST(CacheOptions, ReadAndWritten) {
     EXPECT_THROW(CacheOptions::parse(wrong), Error) << wrong;
   EXPECT_THROW(CacheOptions::parse("unform(4)").tile_bits(64), Error);
   const double bits = static_cast<double>(o.tile_bits(64)) / (2 * kTileTokens * 64);
-  EXPECT_NEAR(bits, 4.5, 0.1);
+  EXPECT_NEAR(bits, 4.5, 0.15);
   std::vector<float> k = tokens(9);
   k[5] = NAN;
   Past past;

@@ -3,13 +3,11 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "pith/base/error.h"
-#include "pith/base/parallel.h"
 #include "pith/kv/past.h"
 
 namespace pith::model {
@@ -92,16 +90,10 @@ class KvCache {
 
   // Whole tiles that the window leaves behind, now that so many positions are written, go into
   // forms. What it throws leaves positions unreadable: forget(0) then.
-  void settle(uint64_t written, int threads) {
-    if (!options_ || written < base_ + options_->window + kTile) return;
-    const uint64_t tiles = (written - base_ - options_->window) / kTile;
-    const uint64_t left = written - base_ - tiles * kTile;
-    parallel_for(threads, past_.size(), [&](size_t head) { settle_head(head, tiles, left); });
-    base_ += tiles * kTile;
-  }
+  void settle(uint64_t written, int threads);
   // Positions from this one on are to be written again; it is 0 or not before base().
   void forget(uint64_t position) {
-    if (position >= base_) return;
+    if (position > 0 && position >= base_) return;
     for (kv::Past& p : past_) p.clear();
     base_ = 0;
   }
@@ -115,24 +107,8 @@ class KvCache {
     return (first_[layer] + head) * positions_ * (head_size_ + padded_);
   }
 
-  void settle_head(uint64_t head, uint64_t tiles, uint64_t left) {
-    float* keys = begin_ + head * positions_ * (head_size_ + padded_);
-    float* values = keys + positions_ * head_size_;
-    std::vector<float> k(kTile * head_size_), v(k.size());
-    for (uint64_t tile = 0; tile < tiles; ++tile) {
-      for (uint64_t t = 0; t < kTile; ++t) {
-        const uint64_t at = tile * kTile + t;
-        const float* key = keys + at / kKeyBlock * kKeyBlock * head_size_ + at % kKeyBlock;
-        for (uint64_t i = 0; i < head_size_; ++i) k[t * head_size_ + i] = key[i * kKeyBlock];
-        std::memcpy(v.data() + t * head_size_, values + at * padded_, head_size_ * sizeof(float));
-      }
-      past_[head].add(*options_, k.data(), v.data(), head_size_);
-    }
-    // Keys by whole blocks; what lies behind the last position of one is written again.
-    const uint64_t kept = (left + kKeyBlock - 1) / kKeyBlock * kKeyBlock, gone = tiles * kTile;
-    std::memmove(keys, keys + gone * head_size_, kept * head_size_ * sizeof(float));
-    std::memmove(values, values + gone * padded_, left * padded_ * sizeof(float));
-  }
+  // The first tiles of a head go into forms, and the positions after them move to their place.
+  void settle_head(uint64_t head, uint64_t tiles, uint64_t left);
 
   // Of each layer how many heads are before it; then of all.
   static std::vector<uint64_t> first_heads(const std::vector<uint64_t>& heads) {

@@ -124,6 +124,22 @@ TEST(SessionCache, GoesBackToTheWindowOrTheBeginning) {
   EXPECT_EQ(std::vector<float>(again.data, again.data + again.shape.size()), wanted);
 }
 
+// Numbers that no form can hold are told where a plain cache would go on.
+TEST(SessionCache, HasReadNothingWhereKeysAreNoNumbers) {
+  const DecoderConfig config = small_config();
+  Tensors tensors = random_tensors(config);
+  tensors.at("model.layers.1.self_attn.k_proj.weight").values[7] = NAN;
+  const MemoryWeights source(config, tensors);
+  const LanguageModel model = make_model(source);
+  const std::vector<int32_t> ids(400, 3);
+  Session s(model, 500, 2, 0, CacheOptions::parse("uniform(4)"));
+  EXPECT_THROW(s.feed(ids), Error);
+  EXPECT_EQ(s.position(), 0);
+  EXPECT_THROW(s.feed(ids), Error);
+  s.feed(std::span(ids).first(100));
+  EXPECT_EQ(s.position(), 100);
+}
+
 TEST(SessionCache, RefusesWhatItsHeadsCannotHave) {
   const Small m;
   EXPECT_THROW(Session(m.model, 500, 1, 0, CacheOptions::parse("blockdiag(3, values=what)")),
