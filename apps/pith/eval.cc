@@ -24,6 +24,8 @@ std::string text_of(const std::string& path) {
 }
 
 Measurements measure(const EvalArguments& a) {
+  std::optional<kv::CacheOptions> cache;
+  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
   const model::LanguageModel subject = model::load_model(a.model);
   std::optional<model::LanguageModel> reference;
   if (!a.against.empty()) {
@@ -47,8 +49,6 @@ Measurements measure(const EvalArguments& a) {
   if (a.bos || a.no_bos) bos = a.bos;
   std::vector<audit::ScoredToken> tokens;
   options.each = [&](const audit::ScoredToken& t) { tokens.push_back(t); };
-  std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
   // What a cache loses, beside the same model with a full one.
   const model::LanguageModel* beside = reference ? &*reference : cache ? &subject : nullptr;
   Measurements m{audit::evaluate_text(subject, text_of(a.text), options, bos, beside, cache), {}};
@@ -69,7 +69,6 @@ void run(const EvalArguments& a) {
   }
   if (a.text.empty()) fail(ErrorKind::kUsage, "--text is required");
   if (!a.inputs.empty()) fail(ErrorKind::kUsage, "--inputs is for networks (ONNX)");
-  if (!a.kv.empty()) kv::CacheOptions::parse(a.kv);
   if (a.bos && a.no_bos) fail(ErrorKind::kUsage, "give --bos or --no-bos, not both");
   const Measurements m = measure(a);
   if (a.json) return print_json(eval_json(a, m));

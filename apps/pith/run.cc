@@ -71,10 +71,11 @@ std::optional<model::ChatTemplate> chat_of(const RunArguments& a, const model::L
 Runner load(const RunArguments& a) {
   model::GenerateOptions options = generate_options(a);
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
-  cache_of(a);
+  std::optional<kv::CacheOptions> cache;
+  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
   const auto start = std::chrono::steady_clock::now();
   Runner runner{model::load_model(a.model, {.positions = a.context}), std::nullopt,
-                std::move(options), 0};
+                std::move(options), std::move(cache), 0};
   runner.load_seconds = seconds_since(start);
   runner.chat = chat_of(a, runner.model);
   runner.options.continues = !runner.chat;
@@ -84,7 +85,7 @@ Runner load(const RunArguments& a) {
 void run_once(const RunArguments& a, Runner& runner) {
   Run run = read_prompt(a, runner);
   const uint64_t positions = fit_prompt(a, runner, run.ids);
-  model::Session session(runner.model, positions, a.threads, 0, cache_of(a));
+  model::Session session(runner.model, positions, a.threads, 0, runner.cache);
   Speaker speaker(!a.json);
   const bool has_tokenizer = runner.model.tokenizer() != nullptr;
   runner.options.progress = [](uint64_t, uint64_t) { return !interrupted(); };

@@ -29,6 +29,7 @@ struct Runner {
   model::LanguageModel model;
   std::optional<model::ChatTemplate> chat;  // where the template is to be used
   model::GenerateOptions options;
+  std::optional<kv::CacheOptions> cache;  // where --kv says one
   double load_seconds = 0;
 };
 
@@ -39,8 +40,6 @@ struct Run {
   model::Generated written;
 };
 
-// What --kv says; nothing where it is not there.
-std::optional<kv::CacheOptions> cache_of(const RunArguments& a);
 // From the arguments or standard input. Throws kUsage where the model has no tokenizer.
 Run read_prompt(const RunArguments& a, const Runner& runner);
 // Positions that a session needs, after --truncate has cut the prompt to them. Throws kLimit for a

@@ -71,7 +71,7 @@ void Speaker::finish() {
 void run_conversation(const RunArguments& a, Runner& runner) {
   const uint64_t made_for = runner.model.config().context;
   const uint64_t context = a.context > 0 ? a.context : std::min(made_for, kConversation);
-  model::Session session(runner.model, context, a.threads, 0, cache_of(a));
+  model::Session session(runner.model, context, a.threads, 0, runner.cache);
   std::vector<model::ChatMessage> talk;
   if (a.has_system) talk.push_back({"system", a.system});
   std::vector<int32_t> read;

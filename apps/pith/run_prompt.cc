@@ -5,11 +5,6 @@
 #include "units.h"
 
 namespace pith::command {
-
-std::optional<kv::CacheOptions> cache_of(const RunArguments& a) {
-  if (a.kv.empty()) return {};
-  return kv::CacheOptions::parse(a.kv);
-}
 namespace {
 
 std::string stdin_text() {

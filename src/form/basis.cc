@@ -4,9 +4,9 @@
 #include <array>
 
 #include "hadamard.h"
-#include "named.h"
 #include "pca_basis.h"
 #include "permutation.h"
+#include "pith/form/named.h"
 #include "scale_basis.h"
 #include "storage.h"
 #include "transform_basis.h"

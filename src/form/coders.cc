@@ -4,7 +4,7 @@
 
 #include "exponent.h"
 #include "integer.h"
-#include "named.h"
+#include "pith/form/named.h"
 #include "uniform.h"
 
 namespace pith::form {

@@ -37,13 +37,13 @@ std::vector<uint64_t> heads_of(const DecoderConfig& c) {
   return heads;
 }
 
-uint64_t checked_capacity(const LanguageModel& model, uint64_t capacity, uint64_t others,
+MemoryNeeds checked_needs(const LanguageModel& model, uint64_t capacity, uint64_t others,
                           const std::optional<kv::CacheOptions>& cache) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
   MemoryNeeds needs = needs_of(model, capacity, cache);
   needs.others = others;
   require(needs, memory_left(), model.where());
-  return capacity;
+  return needs;
 }
 
 }  // namespace
@@ -54,8 +54,8 @@ struct Session::State {
       : model(of),
         config(model.config()),
         weights(model.weights()),
-        capacity(checked_capacity(model, positions, others, options)),
-        needs(needs_of(model, capacity, options)),
+        needs(checked_needs(model, positions, others, options)),
+        capacity(positions),
         cache(heads_of(config), config.head_size, capacity, std::move(options), kChunk),
         threads(thread_count(requested)),
         pass(config, capacity, thread_count(requested)) {}
@@ -66,8 +66,8 @@ struct Session::State {
   LanguageModel model;
   const DecoderConfig& config;
   const DecoderWeights& weights;
-  uint64_t capacity;
   MemoryNeeds needs;  // before anything was read
+  uint64_t capacity;
   KvCache cache;
   int threads;
   LayerPass pass;
@@ -165,7 +165,7 @@ uint64_t Session::cache_bytes() const {
 
 uint64_t Session::needed_bytes() const {
   const MemoryNeeds& needs = state_->needs;
-  return needs.weights + needs.cache + needs.rest;
+  return state_->model.unprepared_bytes() + needs.cache + needs.rest;
 }
 
 }  // namespace pith::model

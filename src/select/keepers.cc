@@ -9,6 +9,7 @@
 #include "geometry.h"
 #include "pith/base/error.h"
 #include "pith/form/arguments.h"
+#include "pith/form/named.h"
 #include "score_names.h"
 
 namespace pith::select {
@@ -213,15 +214,12 @@ uint64_t Amount::of(uint64_t count) const {
 }
 
 Keeper keeper_of(const Expression& e) {
-  const auto it = std::ranges::find(kKeepers, std::string_view(e.name()), &Named::name);
-  if (!e.is_call() || it == kKeepers.end()) {
-    std::string all_names;
-    for (const Named& n : kKeepers)
-      all_names += fmt::format("{}{}", all_names.empty() ? "" : ", ", n.name);
+  const Named* found = e.is_call() ? form::find_named(kKeepers, e.name()) : nullptr;
+  if (!found) {
     throw e.place().error(ErrorKind::kUsage, fmt::format("no keeper is called `{}`; there are {}",
-                                                         e.name(), all_names));
+                                                         e.name(), form::names_of(kKeepers)));
   }
-  return it->make(e);
+  return found->make(e);
 }
 
 void take(const Keeper& k, const Items& items, uint64_t room, std::vector<bool>& taken) {

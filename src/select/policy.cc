@@ -8,16 +8,18 @@
 #include "score_names.h"
 
 namespace pith::select {
-namespace {
 
 using form::Expression;
-using Kind = Expression::Kind;
 
 struct Step {
   std::vector<Keeper> keepers = {};  // one of the three
   std::optional<Merger> merger = {};
   std::optional<Expression> rest_form = {};
 };
+
+namespace {
+
+using Kind = Expression::Kind;
 
 bool is_call(const Expression& e, std::string_view name) { return e.is_call() && e.name() == name; }
 
@@ -104,8 +106,10 @@ Selection kept_by(const std::vector<Keeper>& keepers, const Items& items,
 struct Left {
   form::Matrix vectors;
   AttentionRecord attention;
-  Items items;
+  Items items;  // views of the above
 
+  Left(const Left&) = delete;
+  Left& operator=(const Left&) = delete;
   Left(const Items& before, const Selection& s)
       : attention(before.attention ? *before.attention : AttentionRecord()), items(before) {
     items.count = s.kept.size();
@@ -132,10 +136,12 @@ void for_scores(const std::vector<Step>& steps, const See& see) {
 
 }  // namespace
 
-Policy::Policy(std::string_view text) : expression_(form::parse(text)) { steps_of(expression_); }
+Policy::Policy(std::string_view text)
+    : expression_(form::parse(text)),
+      steps_(std::make_shared<const std::vector<Step>>(steps_of(expression_))) {}
 
 Selection Policy::select(const Items& items, std::optional<uint64_t> budget) const {
-  const std::vector<Step> steps = steps_of(expression_);
+  const std::vector<Step>& steps = *steps_;
   // The budget is for what the last keepers leave.
   size_t last = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
@@ -143,10 +149,12 @@ Selection Policy::select(const Items& items, std::optional<uint64_t> budget) con
   }
   Selection so_far = everything(items.count);
   for (size_t i = 0; i < steps.size();) {
-    const Left left(items, so_far);
-    Selection s = kept_by(steps[i].keepers, left.items, i == last ? budget : std::nullopt);
+    std::optional<Left> left;  // the first step has what there is, as it is
+    if (i > 0) left.emplace(items, so_far);
+    const Items& among = left ? left->items : items;
+    Selection s = kept_by(steps[i].keepers, among, i == last ? budget : std::nullopt);
     for (++i; i < steps.size() && steps[i].keepers.empty(); ++i) {
-      if (steps[i].merger) merge(*steps[i].merger, left.items, s);
+      if (steps[i].merger) merge(*steps[i].merger, among, s);
       if (!steps[i].rest_form) continue;
       s.rest_form = steps[i].rest_form;
       for (uint32_t k = 0, next = 0; k < s.count; ++k) {
@@ -164,14 +172,13 @@ Selection Policy::select(const Items& items, std::optional<uint64_t> budget) con
 
 bool Policy::needs_attention() const {
   bool needs = false;
-  for_scores(steps_of(expression_), [&](const Expression& e) { needs |= uses_attention(e); });
+  for_scores(*steps_, [&](const Expression& e) { needs |= uses_attention(e); });
   return needs;
 }
 
 uint64_t Policy::latest() const {
   uint64_t most = 0;
-  for_scores(steps_of(expression_),
-             [&](const Expression& e) { most = std::max(most, latest_of(e)); });
+  for_scores(*steps_, [&](const Expression& e) { most = std::max(most, latest_of(e)); });
   return most;
 }
 

@@ -6,21 +6,15 @@
 #include <cmath>
 #include <random>
 
+#include "../fit/testing.h"
 #include "pith/base/error.h"
 #include "pith/select/shares.h"
 
 namespace pith::select {
 namespace {
 
+using fit::noise;
 using Places = std::vector<uint32_t>;
-
-form::Matrix noise(form::Shape shape, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  form::Matrix m(shape);
-  for (float& v : m.values) v = normal(random);
-  return m;
-}
 
 // The scores as what one query gave.
 struct Scored {

@@ -9,6 +9,7 @@
 #include "geometry.h"
 #include "pith/base/error.h"
 #include "pith/form/arguments.h"
+#include "pith/form/named.h"
 #include "pith/math/eigen.h"
 #include "score_names.h"
 
@@ -110,14 +111,12 @@ bool is_compound(const Expression& e) {
 }
 
 const Named& named(const Expression& e) {
-  const auto it = std::ranges::find(kScores, std::string_view(e.name()), &Named::name);
-  if (!e.is_call() || it == kScores.end()) {
-    std::string all;
-    for (const Named& n : kScores) all += fmt::format("{}{}", all.empty() ? "" : ", ", n.name);
-    throw e.place().error(ErrorKind::kUsage,
-                          fmt::format("no score is called `{}`; there are {}", e.name(), all));
+  const Named* found = e.is_call() ? form::find_named(kScores, e.name()) : nullptr;
+  if (!found) {
+    throw e.place().error(ErrorKind::kUsage, fmt::format("no score is called `{}`; there are {}",
+                                                         e.name(), form::names_of(kScores)));
   }
-  return *it;
+  return *found;
 }
 
 }  // namespace

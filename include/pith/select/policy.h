@@ -14,23 +14,27 @@
 //             kcenter(n): each farthest from all that are kept (Sener and Savarese 2018);
 //             ladder(depth=2, overlap=1): the older an item, the shallower the layers that have it
 //             (LaCache: Shi et al. 2025)
-//   steps     merge(nearest), merge(similar, threshold=0.5, weight=score), merge(clusters,
-//   rounds=3),
-//             merge(smooth, width=3): what is dropped goes into what stays
+//   steps     merge(nearest), merge(similar, threshold=0.5), merge(clusters, rounds=3),
+//             merge(smooth, width=3), each with weight=score: what is dropped goes into what stays
 //             rest(FORM): what is dropped stays in that form; the last step
 //
 // Where n is left out, what the budget has left is taken. Of equal scores the earlier item stays.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pith/select/scores.h"
 #include "pith/select/selection.h"
 
 namespace pith::select {
 
+struct Step;
+
+// Cheap to copy.
 class Policy {
  public:
   // Throws ErrorKind::kUsage with the place for anything that is no policy, before there are items.
@@ -48,6 +52,7 @@ class Policy {
 
  private:
   form::Expression expression_;
+  std::shared_ptr<const std::vector<Step>> steps_;
 };
 
 }  // namespace pith::select
