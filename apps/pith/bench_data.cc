@@ -100,6 +100,8 @@ Scratch::~Scratch() {
   fs::remove_all(folder_, ignored);
 }
 
+fs::path reference_networks() { return reference_model().parent_path().parent_path() / "networks"; }
+
 void write_perturbed_copies(const fs::path& model, uint64_t size, const fs::path& to) {
   const MappedFile file(model);
   const io::Layout layout = io::describe(file.bytes(), model).layout;

@@ -29,6 +29,9 @@ std::filesystem::path shared_data();
 // The reference model of the repository; throws kIo when it is not there.
 std::filesystem::path reference_model();
 
+// The folder of the small networks beside it.
+std::filesystem::path reference_networks();
+
 // A folder for scratch files, removed with what is in it.
 class Scratch {
  public:

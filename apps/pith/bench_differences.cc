@@ -9,7 +9,7 @@
 #include "bench_report.h"
 #include "pith/audit/evaluate_text.h"
 #include "pith/base/file.h"
-#include "pith/base/half.h"
+#include "pith/base/float_elements.h"
 #include "pith/fit/subband_ranks.h"
 #include "pith/form/form.h"
 #include "pith/io/layout.h"
@@ -60,9 +60,10 @@ class Pair {
         const double missed = double{difference.values[i]} - kept.values[i];
         out.error += missed * missed;
         size += double{difference.values[i]} * difference.values[i];
-        store_le(out.file.data() + t.offset + 2 * i,
-                 bf16_from_float(base.values[i] + kept.values[i]));
+        difference.values[i] = base.values[i] + kept.values[i];
       }
+      elements_from(difference.values, t.dtype, false,
+                    MutableByteView(out.file).subspan(t.offset, t.size));
     }
     out.error /= size;
     return out;
@@ -71,8 +72,7 @@ class Pair {
  private:
   static form::Matrix numbers(const Bytes& file, const io::TensorRegion& t) {
     form::Matrix m({t.shape[0], t.shape[1]});
-    for (uint64_t i = 0; i < m.values.size(); ++i)
-      m.values[i] = float_from_bf16(load_le<uint16_t>(file.data() + t.offset + 2 * i));
+    floats_from(ByteView(file).subspan(t.offset, t.size), t.dtype, false, m.values.data());
     return m;
   }
 

@@ -30,8 +30,7 @@ uint64_t weights(const Network& net) {
 class Study {
  public:
   explicit Study(const Options& o)
-      : diffusion_(reference_model().parent_path().parent_path() / "networks",
-                   o.quick ? 200 : 2000),
+      : diffusion_(reference_networks(), o.quick ? 200 : 2000),
         encoder_share_(
             static_cast<double>(weights(diffusion_.words)) /
             static_cast<double>(weights(diffusion_.words) + weights(diffusion_.denoiser))),

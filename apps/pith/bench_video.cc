@@ -10,6 +10,7 @@
 #include "bench_peers.h"
 #include "bench_report.h"
 #include "pith/base/file.h"
+#include "pith/base/float_elements.h"
 #include "pith/base/half.h"
 #include "pith/form/form.h"
 #include "pith/io/layout.h"
@@ -37,9 +38,7 @@ std::vector<form::Matrix> matrices() {
     if (t.shape.size() != 2 || t.dtype != DType::kBF16 || vocabulary) continue;
     form::Matrix m({t.shape[0], t.shape[1]});
     if (m.shape.rows % kSide != 0 || m.shape.cols % kSide != 0) continue;
-    for (uint64_t i = 0; i < m.values.size(); ++i) {
-      m.values[i] = float_from_bf16(load_le<uint16_t>(file.data() + t.offset + 2 * i));
-    }
+    floats_from(ByteView(file).subspan(t.offset, t.size), t.dtype, false, m.values.data());
     out.push_back(std::move(m));
   }
   return out;

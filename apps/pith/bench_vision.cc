@@ -84,7 +84,7 @@ class Harness {
  public:
   explicit Harness(const Options& o)
       : options_(o),
-        network_(network::graph_of(io::read_onnx_graph(reference_network()))),
+        network_(network::graph_of(io::read_onnx_graph(reference_networks() / "vit.onnx"))),
         validation_(draw_images(kValidation, o.quick ? 100 : 500)),
         held_out_(draw_images(network::testing::kHeldOut, o.quick ? 100 : 2000)),
         one_(draw_images(kValidation, 1).pixels),
@@ -117,9 +117,6 @@ class Harness {
   }
 
  private:
-  static std::filesystem::path reference_network() {
-    return reference_model().parent_path().parent_path() / "networks/vit.onnx";
-  }
   static double accuracy(const Network& net, const Images& images) {
     return network::accuracy(net.run({images.pixels})[0], images.classes);
   }

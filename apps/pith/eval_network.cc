@@ -64,9 +64,7 @@ Tensor random_input(const io::OnnxValue& value, size_t number, uint64_t samples)
   }
   std::vector<float> values(network::elements(dims));
   for (size_t i = 0; i < values.size(); ++i) {
-    double sum = -6;  // of twelve: normal, near enough
-    for (size_t k = 0; k < 12; ++k) sum += random_unit(number, 12 * i + k);
-    values[i] = static_cast<float>(sum);
+    values[i] = static_cast<float>(random_normal(number, i));
   }
   return {std::move(dims), std::move(values)};
 }

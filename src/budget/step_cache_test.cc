@@ -30,10 +30,7 @@ constexpr size_t kSteps = 24, kGroups = 8;
 Matrix noise(form::Shape shape, double size, uint64_t seed) {
   Matrix m(shape);
   for (size_t i = 0; i < m.values.size(); ++i) {
-    // Of a normal variable, near enough.
-    double sum = -6;
-    for (size_t k = 0; k < 12; ++k) sum += random_unit(seed, 12 * i + k);
-    m.values[i] = static_cast<float>(size * sum);
+    m.values[i] = static_cast<float>(size * random_normal(seed, i));
   }
   return m;
 }

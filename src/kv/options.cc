@@ -45,12 +45,8 @@ std::string CacheOptions::text() const {
 }
 
 uint64_t CacheOptions::tile_bits(uint64_t head_size) const {
-  // Of twelve uniform ones, which is as good as normal here.
   std::vector<float> numbers(kTileTokens * head_size);
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    for (uint64_t k = 0; k < 12; ++k)
-      numbers[i] += static_cast<float>(random_unit(1, 12 * i + k) - 0.5);
-  }
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(random_normal(1, i));
   Past past;
   past.add(*this, numbers.data(), numbers.data(), head_size);
   return past.bits();

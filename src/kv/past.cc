@@ -60,27 +60,27 @@ void Past::add(const CacheOptions& options, const float* keys, const float* valu
 
 void Past::load(uint64_t tile, float* keys, float* values, uint64_t padded) const {
   const Tile& t = tiles_.at(tile);
-  thread_local Matrix room;
+  thread_local std::vector<float> room;
   if (t.keys_by == By::kChannel) {
     t.keys->decode(0, t.keys->shape().rows, keys);
   } else {
     const uint64_t channels = t.keys->shape().cols;
-    room.values.resize(kTileTokens * channels);
-    t.keys->decode(0, kTileTokens, room.values.data());
-    transpose(room.values.data(), kTileTokens, channels, channels, keys, kTileTokens);
+    room.resize(kTileTokens * channels);
+    t.keys->decode(0, kTileTokens, room.data());
+    transpose(room.data(), kTileTokens, channels, channels, keys, kTileTokens);
   }
   if (t.values_by == By::kToken) {
     const uint64_t channels = t.values->shape().cols;
     if (channels == padded) return t.values->decode(0, kTileTokens, values);
-    room.values.resize(kTileTokens * channels);
-    t.values->decode(0, kTileTokens, room.values.data());
+    room.resize(kTileTokens * channels);
+    t.values->decode(0, kTileTokens, room.data());
     for (uint64_t r = 0; r < kTileTokens; ++r)
-      std::copy_n(room.values.data() + r * channels, channels, values + r * padded);
+      std::copy_n(room.data() + r * channels, channels, values + r * padded);
   } else {
     const uint64_t channels = t.values->shape().rows;
-    room.values.resize(kTileTokens * channels);
-    t.values->decode(0, channels, room.values.data());
-    transpose(room.values.data(), channels, kTileTokens, kTileTokens, values, padded);
+    room.resize(kTileTokens * channels);
+    t.values->decode(0, channels, room.data());
+    transpose(room.data(), channels, kTileTokens, kTileTokens, values, padded);
   }
 }
 

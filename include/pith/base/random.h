@@ -18,4 +18,12 @@ constexpr double random_unit(uint64_t seed, uint64_t n) {
   return static_cast<double>(random_bits(seed, n) >> 11) * 0x1p-53;
 }
 
+// The n-th of a seed's numbers that are normal, near enough: the sum of twelve uniform ones less 6,
+// of mean 0 and variance 1, never beyond 6.
+constexpr double random_normal(uint64_t seed, uint64_t n) {
+  double sum = -6;
+  for (uint64_t k = 0; k < 12; ++k) sum += random_unit(seed, 12 * n + k);
+  return sum;
+}
+
 }  // namespace pith
