@@ -48,7 +48,7 @@ uint64_t CacheOptions::tile_bits(uint64_t head_size) const {
   std::vector<float> numbers(kTileTokens * head_size);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(random_normal(1, i));
   Past past;
-  past.add(*this, numbers.data(), numbers.data(), head_size);
+  past.add(*this, numbers.data(), numbers.data(), kTileTokens, head_size);
   return past.bits();
 }
 

@@ -29,59 +29,61 @@ Expression part(const Expression& form, By by, int64_t begin, std::optional<int6
       "part", {{"", Value(form)}, {by == By::kToken ? "rows" : "cols", Value(Range{begin, end})}});
 }
 
-// The form, with the first `exact` tokens in f16.
-Expression with_exact(const Coding& coding, uint64_t exact) {
+// The form of `count` tokens, the first `exact` of them in f16.
+Expression with_exact(const Coding& coding, uint64_t exact, uint64_t count) {
   if (exact == 0) return coding.form;
   const Expression plain = Expression::call("dense", {{"", Value(Expression::call("f16"))}});
-  if (exact >= kTileTokens) return plain;
+  if (exact >= count) return plain;
   const auto at = static_cast<int64_t>(exact);
   return Expression::call("tiles", {{"", Value(part(plain, coding.by, 0, at))},
                                     {"", Value(part(coding.form, coding.by, at, {}))}});
 }
 
-form::FormPtr encoded(const Coding& coding, uint64_t exact, const float* rows, uint64_t head_size) {
-  const Expression expression = with_exact(coding, exact);
-  if (coding.by == By::kToken) return form::encode(expression, {rows, {kTileTokens, head_size}});
-  Matrix turned({head_size, kTileTokens});
-  transpose(rows, kTileTokens, head_size, head_size, turned.values.data(), kTileTokens);
+form::FormPtr encoded(const Coding& coding, uint64_t exact, const float* rows, uint64_t count,
+                      uint64_t head_size) {
+  const Expression expression = with_exact(coding, exact, count);
+  if (coding.by == By::kToken) return form::encode(expression, {rows, {count, head_size}});
+  Matrix turned({head_size, count});
+  transpose(rows, count, head_size, head_size, turned.values.data(), count);
   return form::encode(expression, turned.view());
+}
+
+// Rows of the form, `stride` floats apart.
+void decode_rows(const form::Form& form, float* out, uint64_t stride) {
+  const auto [rows, cols] = form.shape();
+  if (cols == stride) return form.decode(0, rows, out);
+  thread_local std::vector<float> room;
+  room.resize(rows * cols);
+  form.decode(0, rows, room.data());
+  for (uint64_t r = 0; r < rows; ++r) std::copy_n(room.data() + r * cols, cols, out + r * stride);
+}
+
+// Its columns as rows, `stride` floats apart.
+void decode_columns(const form::Form& form, float* out, uint64_t stride) {
+  const auto [rows, cols] = form.shape();
+  thread_local std::vector<float> room;
+  room.resize(rows * cols);
+  form.decode(0, rows, room.data());
+  transpose(room.data(), rows, cols, cols, out, stride);
 }
 
 }  // namespace
 
-void Past::add(const CacheOptions& options, const float* keys, const float* values,
+void Past::add(const CacheOptions& options, const float* keys, const float* values, uint64_t count,
                uint64_t head_size) {
-  const uint64_t before = tiles_.size() * kTileTokens;
-  const uint64_t exact = options.sink > before ? options.sink - before : 0;
-  tiles_.push_back({encoded(options.keys, exact, keys, head_size),
-                    encoded(options.values, exact, values, head_size), options.keys.by,
+  const uint64_t first = tokens();
+  const uint64_t exact = options.sink > first ? options.sink - first : 0;
+  tiles_.push_back({first, count, encoded(options.keys, exact, keys, count, head_size),
+                    encoded(options.values, exact, values, count, head_size), options.keys.by,
                     options.values.by});
 }
 
 void Past::load(uint64_t tile, float* keys, float* values, uint64_t padded) const {
   const Tile& t = tiles_.at(tile);
-  thread_local std::vector<float> room;
-  if (t.keys_by == By::kChannel) {
-    t.keys->decode(0, t.keys->shape().rows, keys);
-  } else {
-    const uint64_t channels = t.keys->shape().cols;
-    room.resize(kTileTokens * channels);
-    t.keys->decode(0, kTileTokens, room.data());
-    transpose(room.data(), kTileTokens, channels, channels, keys, kTileTokens);
-  }
-  if (t.values_by == By::kToken) {
-    const uint64_t channels = t.values->shape().cols;
-    if (channels == padded) return t.values->decode(0, kTileTokens, values);
-    room.resize(kTileTokens * channels);
-    t.values->decode(0, kTileTokens, room.data());
-    for (uint64_t r = 0; r < kTileTokens; ++r)
-      std::copy_n(room.data() + r * channels, channels, values + r * padded);
-  } else {
-    const uint64_t channels = t.values->shape().rows;
-    room.resize(kTileTokens * channels);
-    t.values->decode(0, channels, room.data());
-    transpose(room.data(), channels, kTileTokens, kTileTokens, values, padded);
-  }
+  t.keys_by == By::kChannel ? decode_rows(*t.keys, keys, kTileTokens)
+                            : decode_columns(*t.keys, keys, kTileTokens);
+  t.values_by == By::kToken ? decode_rows(*t.values, values, padded)
+                            : decode_columns(*t.values, values, padded);
 }
 
 uint64_t Past::bits() const {

@@ -49,8 +49,8 @@ TEST(Past, GivesTilesBackInEveryOrientation) {
     const CacheOptions o =
         CacheOptions::parse(fmt::format("cache(keys=dense(f32), values=dense(f32), {})", by));
     Past past;
-    past.add(o, k.data(), v.data(), kSize);
-    past.add(o, k2.data(), v2.data(), kSize);
+    past.add(o, k.data(), v.data(), kTileTokens, kSize);
+    past.add(o, k2.data(), v2.data(), kTileTokens, kSize);
     ASSERT_EQ(past.tiles(), 2);
     EXPECT_EQ(Loaded(past, 0).key_error(k), 0) << by;
     EXPECT_EQ(Loaded(past, 0).value_error(v), 0) << by;
@@ -69,7 +69,7 @@ TEST(Past, ChannelsOfTheirOwnSizeWantScalesOfTheirOwn) {
     past.add(CacheOptions::parse(fmt::format("cache(keys=uniform(4, group=row), "
                                              "values=uniform(4, group=row), keys_by={})",
                                              by)),
-             k.data(), v.data(), kSize);
+             k.data(), v.data(), kTileTokens, kSize);
     EXPECT_LT(past.bits(), 2 * 8 * kTileTokens * kSize);
     return Loaded(past, 0).key_error(k);
   };
@@ -82,7 +82,7 @@ TEST(Past, TheFirstTokensStayAlmostExact) {
     Past p;
     const CacheOptions o = CacheOptions::parse(
         fmt::format("cache(keys=uniform(2), values=uniform(2), sink={}, keys_by={})", sink, by));
-    for (int i = 0; i < 2; ++i) p.add(o, k.data(), v.data(), kSize);
+    for (int i = 0; i < 2; ++i) p.add(o, k.data(), v.data(), kTileTokens, kSize);
     return p;
   };
   for (const char* by : {"channel", "token"}) {
@@ -117,7 +117,7 @@ TEST(CacheOptions, ReadAndWritten) {
   std::vector<float> k = tokens(9);
   k[5] = NAN;
   Past past;
-  EXPECT_THROW(past.add(o, k.data(), k.data(), kSize), Error);
+  EXPECT_THROW(past.add(o, k.data(), k.data(), kTileTokens, kSize), Error);
   EXPECT_EQ(past.tiles(), 0);
 }
 

@@ -5,9 +5,9 @@
 #include <numeric>
 #include <vector>
 
-#include "attention.h"
 #include "decoder_kernels.h"
-#include "kv_cache.h"
+#include "pith/kv/attention.h"
+#include "pith/kv/cache.h"
 #include "pith/model/session.h"
 
 namespace pith::model {
@@ -101,7 +101,7 @@ void BM_Attend(benchmark::State& state) {
   const auto length = static_cast<uint64_t>(state.range(0)),
              n = static_cast<uint64_t>(state.range(1));
   const uint64_t size = 64, heads = 32, kv = 8, group = heads / kv;
-  KvCache cache({kv}, size, length);
+  kv::Cache cache({kv}, size, length);
   std::vector<float> some(size, 0.1F), q(n * heads * size, 0.1F), out(q.size());
   for (uint64_t h = 0; h < kv; ++h) {
     for (uint64_t p = 0; p < length; ++p) cache.write(0, h, p, some.data(), some.data());

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "../base/testing_targets.h"
-#include "attention.h"
-#include "kv_cache.h"
+#include "pith/kv/attention.h"
+#include "pith/kv/cache.h"
 
 namespace pith::model {
 namespace {
@@ -130,21 +130,21 @@ void expect_attention(const AttentionCase& c) {
   const auto keys = random_floats(c.positions * c.size, 1, 3);
   const auto values = random_floats(c.positions * c.size, 1, 4);
   const auto queries = random_floats(n * stride, 2 / std::sqrt(static_cast<float>(c.size)), 5);
-  KvCache cache({2, 2}, c.size, c.positions);
+  kv::Cache cache({2, 2}, c.size, c.positions);
   for (uint64_t p = 0; p < c.positions; ++p) {
     cache.write(1, 1, p, keys.data() + p * c.size, values.data() + p * c.size);
   }
   std::vector<float> out(n * stride, 7);
-  const SharedHead head{.queries = queries.data(),
-                        .out = out.data(),
-                        .stride = stride,
-                        .group = c.group,
-                        .head_size = c.size,
-                        .first = c.first,
-                        .window = c.window,
-                        .keys = cache.keys(1, 1),
-                        .values = cache.values(1, 1),
-                        .padded_size = cache.padded_size()};
+  const kv::SharedHead head{.queries = queries.data(),
+                            .out = out.data(),
+                            .stride = stride,
+                            .group = c.group,
+                            .head_size = c.size,
+                            .first = c.first,
+                            .window = c.window,
+                            .keys = cache.keys(1, 1),
+                            .values = cache.values(1, 1),
+                            .padded_size = cache.padded_size()};
   const uint64_t rows = n * c.group, cut = rows / 3;
   attend(head, 0, cut);
   attend(head, cut, rows);
@@ -193,7 +193,7 @@ TEST(Attention, SlidingWindows) {
 TEST(Attention, ScoresOfAnySize) {
   // The first key is much longer than the others: the running maximum stays with it, or the sums
   // so far vanish.
-  KvCache cache({1}, 4, 300);
+  kv::Cache cache({1}, 4, 300);
   for (const bool ascending : {true, false}) {
     for (uint64_t p = 0; p < 300; ++p) {
       const float score = static_cast<float>(ascending ? p : 299 - p) * 10;
@@ -202,7 +202,7 @@ TEST(Attention, ScoresOfAnySize) {
     }
     const std::vector<float> query = {1, 0, 0, 0};
     std::vector<float> out(4);
-    attend({.queries = query.data(),
+    kv::attend({.queries = query.data(),
             .out = out.data(),
             .stride = 4,
             .group = 1,

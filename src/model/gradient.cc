@@ -128,7 +128,7 @@ struct GradientPass::State {
   uint64_t tokens;
   int threads;
   Loss loss;
-  KvCache cache;
+  kv::Cache cache;
   LayerPass pass;
   LayerGradient layer;
   LinearGradient linear;

@@ -7,11 +7,12 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "src/model/vector_exp-inl.h"
+#include "pith/math/vector_exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pith::model::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+using math::HWY_NAMESPACE::vector_exp;
 
 template <class D>
 HWY_INLINE void silu_step(D d, const float* dy, float* gate, float* up) {

@@ -119,7 +119,7 @@ void LayerGradient::turn_back(Matrix& heads, uint64_t count, const std::vector<f
 }
 
 void LayerGradient::run(const DecoderLayer& layer, uint32_t index, MatrixView stream,
-                        LayerPass& pass, KvCache& cache, Matrix& gradient,
+                        LayerPass& pass, kv::Cache& cache, Matrix& gradient,
                         const GradientObserver& observer) {
   pass.trace(layer, index, stream, cache, 0, trace_);
   if (layer.has_feed_forward()) run_feed_forward(layer, index, gradient, observer);

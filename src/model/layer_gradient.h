@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "expert_mix.h"
-#include "kv_cache.h"
 #include "layer_pass.h"
+#include "pith/kv/cache.h"
 #include "pith/model/gradient.h"
 
 namespace pith::model {
@@ -89,7 +89,7 @@ class LayerGradient {
   // stream: the layer's inputs, for whole texts as the pass was placed; gradient: at its outputs,
   // becomes that at its inputs.
   void run(const DecoderLayer& layer, uint32_t index, form::MatrixView stream, LayerPass& pass,
-           KvCache& cache, form::Matrix& gradient, const GradientObserver& observer);
+           kv::Cache& cache, form::Matrix& gradient, const GradientObserver& observer);
 
  private:
   // gradient: at the part's outputs, becomes that at its inputs.

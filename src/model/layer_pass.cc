@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "attention.h"
 #include "decoder_kernels.h"
 #include "linear.h"
 #include "pith/base/error.h"
+#include "pith/kv/attention.h"
 
 namespace pith::model {
 namespace {
@@ -65,7 +65,7 @@ void LayerPass::rotate_heads(Matrix& heads, uint64_t first, uint64_t count,
   });
 }
 
-void LayerPass::keep(uint64_t heads, TileRows tile, KvCache& cache, uint64_t slot) {
+void LayerPass::keep(uint64_t heads, TileRows tile, kv::Cache& cache, uint64_t slot) {
   const uint64_t size = config_.head_size;
   const std::vector<TextRows> texts = texts_of(tile);
   for_rows(texts.size() * heads, tile.count * size * 4, threads_, [&](uint64_t task) {
@@ -79,28 +79,28 @@ void LayerPass::keep(uint64_t heads, TileRows tile, KvCache& cache, uint64_t slo
 }
 
 void LayerPass::attend_some(const AttendTask& task, uint64_t head, uint32_t index, TileRows tile,
-                            const KvCache& cache, uint64_t slot) {
+                            const kv::Cache& cache, uint64_t slot) {
   const LayerSizes sizes = config_.sizes(index);
   const TextRows& rows = task.rows;
   const uint64_t size = config_.head_size, group = sizes.heads / sizes.kv_heads;
   const uint64_t kept = rows.text * sizes.kv_heads + head;
   const uint64_t at = rows.row * q_.shape.cols + head * group * size;
   const uint64_t own_at = (tile.first + rows.row) * sizes.heads + head * group;
-  const SharedHead shared{.queries = q_.values.data() + at,
-                          .out = attended_.values.data() + at,
-                          .stride = q_.shape.cols,
-                          .group = group,
-                          .head_size = size,
-                          .first = rows.position,
-                          .window = config_.window(index),
-                          .keys = cache.keys(slot, kept),
-                          .values = cache.values(slot, kept),
-                          .base = cache.base(),
-                          .past = cache.past(slot, kept),
-                          .padded_size = cache.padded_size(),
-                          .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
-                          .own_stride = sizes.heads};
-  model::attend(shared, task.begin, std::min(task.begin + kAttendRows, rows.count * group));
+  const kv::SharedHead shared{.queries = q_.values.data() + at,
+                              .out = attended_.values.data() + at,
+                              .stride = q_.shape.cols,
+                              .group = group,
+                              .head_size = size,
+                              .first = rows.position,
+                              .window = config_.window(index),
+                              .keys = cache.keys(slot, kept),
+                              .values = cache.values(slot, kept),
+                              .base = cache.base(),
+                              .past = cache.past(slot, kept),
+                              .padded_size = cache.padded_size(),
+                              .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
+                              .own_stride = sizes.heads};
+  kv::attend(shared, task.begin, std::min(task.begin + kAttendRows, rows.count * group));
 }
 
 void LayerPass::make_heads(const DecoderLayer& layer, const float* x, TileRows tile, bool queries,
@@ -114,15 +114,15 @@ void LayerPass::make_heads(const DecoderLayer& layer, const float* x, TileRows t
   }
 }
 
-void LayerPass::keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile, KvCache& cache,
-                           uint64_t slot) {
+void LayerPass::keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile,
+                           kv::Cache& cache, uint64_t slot) {
   const uint64_t heads = config_.sizes(index).kv_heads;
   rotate_heads(k_, tile.first, heads, layer.k_norm, 1);
   keep(heads, tile, cache, slot);
 }
 
 void LayerPass::attend(const DecoderLayer& layer, uint32_t index, TileRows tile,
-                       const KvCache& cache, uint64_t slot) {
+                       const kv::Cache& cache, uint64_t slot) {
   const LayerSizes sizes = config_.sizes(index);
   const uint64_t size = config_.head_size, heads = sizes.kv_heads, group = sizes.heads / heads;
   // Queries carry the scale of the scores.
@@ -197,7 +197,7 @@ void LayerPass::add_experts(const DecoderLayer& layer, uint32_t index, float* x,
 }
 
 void LayerPass::run(const DecoderLayer& layer, uint32_t index, float* x, uint64_t finished,
-                    KvCache& cache, uint64_t slot, const InputObserver& observer) {
+                    kv::Cache& cache, uint64_t slot, const InputObserver& observer) {
   const uint64_t total = rows_.total(), begin = total - finished;
   const uint64_t step = observer ? total : kTileRows;
   for (uint64_t at = 0; at < total; at += step) {
@@ -218,7 +218,7 @@ void LayerPass::run(const DecoderLayer& layer, uint32_t index, float* x, uint64_
   }
 }
 
-void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, KvCache& cache,
+void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, kv::Cache& cache,
                       uint64_t slot, LayerTrace& trace) {
   reshape(trace.middle, x.shape.rows, x.shape.cols);
   std::copy_n(x.data, x.shape.size(), trace.middle.values.data());
@@ -230,7 +230,7 @@ void LayerPass::trace(const DecoderLayer& layer, uint32_t index, MatrixView x, K
 }
 
 void LayerPass::trace_attention(const DecoderLayer& layer, uint32_t index, MatrixView x,
-                                KvCache& cache, uint64_t slot, LayerTrace& trace) {
+                                kv::Cache& cache, uint64_t slot, LayerTrace& trace) {
   make_heads(layer, x.data, all_rows(), true, {});
   std::swap(trace.attention_input, h_);
   if (!layer.q_norm.empty()) trace.plain_q = q_;

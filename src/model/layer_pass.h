@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "expert_mix.h"
-#include "kv_cache.h"
 #include "pith/form/matrix.h"
+#include "pith/kv/cache.h"
 #include "pith/model/config.h"
 #include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
@@ -59,11 +59,11 @@ class LayerPass {
   // last `finished` rows are changed to what it gives; the others may be left as they are. Where
   // there is an observer, it sees all rows together, which then are one tile; experts always take
   // all rows.
-  void run(const DecoderLayer& layer, uint32_t index, float* x, uint64_t finished, KvCache& cache,
+  void run(const DecoderLayer& layer, uint32_t index, float* x, uint64_t finished, kv::Cache& cache,
            uint64_t slot, const InputObserver& observer);
   // The layer up to the inputs of its feed-forward part, for all rows together, whose results the
   // trace takes; of parts that the layer has not, nothing.
-  void trace(const DecoderLayer& layer, uint32_t index, form::MatrixView x, KvCache& cache,
+  void trace(const DecoderLayer& layer, uint32_t index, form::MatrixView x, kv::Cache& cache,
              uint64_t slot, LayerTrace& trace);
   // What follows the last layer.
   void head(const std::vector<float>& norm_weight, const Linear& head, const float* x,
@@ -95,12 +95,12 @@ class LayerPass {
   // Without `queries` only keys and values are made.
   void make_heads(const DecoderLayer& layer, const float* x, TileRows tile, bool queries,
                   const InputObserver& observer);
-  void keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile, KvCache& cache,
+  void keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile, kv::Cache& cache,
                   uint64_t slot);
-  void attend(const DecoderLayer& layer, uint32_t index, TileRows tile, const KvCache& cache,
+  void attend(const DecoderLayer& layer, uint32_t index, TileRows tile, const kv::Cache& cache,
               uint64_t slot);
   void attend_some(const AttendTask& task, uint64_t head, uint32_t index, TileRows tile,
-                   const KvCache& cache, uint64_t slot);
+                   const kv::Cache& cache, uint64_t slot);
   // x: of the last `count` rows of the tile whose heads were made.
   void add_output(const DecoderLayer& layer, float* x, uint64_t count,
                   const InputObserver& observer);
@@ -110,9 +110,9 @@ class LayerPass {
                    const InputObserver& observer);
   void rotate_heads(form::Matrix& heads, uint64_t first, uint64_t count,
                     const std::vector<float>& weight, float scale);
-  void keep(uint64_t heads, TileRows tile, KvCache& cache, uint64_t slot);
+  void keep(uint64_t heads, TileRows tile, kv::Cache& cache, uint64_t slot);
   void trace_attention(const DecoderLayer& layer, uint32_t index, form::MatrixView x,
-                       KvCache& cache, uint64_t slot, LayerTrace& trace);
+                       kv::Cache& cache, uint64_t slot, LayerTrace& trace);
   void add_made(float* x);
   bool asks_importance(uint32_t index) const;
   // Of the last `count` rows, whose stream behind attention begins at x, if anybody asks.

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kv_cache.h"
 #include "layer_pass.h"
 #include "memory_needs.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/kv/cache.h"
 
 namespace pith::model {
 namespace {
@@ -87,7 +87,7 @@ struct LayerRunner::State {
 
   DecoderConfig config;
   uint64_t tokens;
-  KvCache cache;
+  kv::Cache cache;
   int threads;
   LayerPass pass;
 };

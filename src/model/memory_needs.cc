@@ -10,9 +10,9 @@
 #include <string>
 
 #include "expert_rows.h"
-#include "kv_cache.h"
 #include "pith/base/error.h"
 #include "pith/form/ggml_tensor.h"
+#include "pith/kv/cache.h"
 
 namespace pith::model {
 namespace {
@@ -145,15 +145,15 @@ uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions,
   uint64_t heads = 0;
   for (uint32_t l = 0; l < c.layers; ++l) heads += c.sizes(l).kv_heads;
   if (heads == 0) return 0;
-  const uint64_t one = KvCache::bytes(1, c.head_size, 1);
+  const uint64_t one = kv::Cache::bytes(1, c.head_size, 1);
   // Some positions more are counted for whole tiles, hence not up to the largest number.
   const uint64_t most = (uint64_t{1} << 62) / one / heads;
   if (positions > most) return UINT64_MAX;
-  const uint64_t plain = KvCache::room(positions, options, at_a_time);
+  const uint64_t plain = kv::Cache::room(positions, options, at_a_time);
   constexpr uint64_t kObjects = 512;  // of a tile, beside its numbers
   const uint64_t tile = options ? options->tile_bits(c.head_size) / 8 + kObjects : 0;
-  const uint64_t past = (positions - plain) / kTile * heads * tile;
-  return KvCache::bytes(heads, c.head_size, plain) + past;
+  const uint64_t past = (positions - plain) / kv::kTileTokens * heads * tile;
+  return kv::Cache::bytes(heads, c.head_size, plain) + past;
 }
 
 uint64_t activation_bytes(const DecoderConfig& c, uint64_t chunk, uint64_t tile) {

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
-#include "kv_cache.h"
 #include "layer_pass.h"
 #include "linear.h"
 #include "memory_needs.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/kv/cache.h"
 
 namespace pith::model {
 
@@ -68,7 +68,7 @@ struct Session::State {
   const DecoderWeights& weights;
   MemoryNeeds needs;  // before anything was read
   uint64_t capacity;
-  KvCache cache;
+  kv::Cache cache;
   int threads;
   LayerPass pass;
   uint64_t position = 0;

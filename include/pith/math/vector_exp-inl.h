@@ -1,15 +1,15 @@
 // exp() of whole vectors, for kernels. Included once per instruction set (Highway's convention).
-#if defined(PITH_MODEL_VECTOR_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef PITH_MODEL_VECTOR_EXP_INL_H_
-#undef PITH_MODEL_VECTOR_EXP_INL_H_
+#if defined(PITH_MATH_VECTOR_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PITH_MATH_VECTOR_EXP_INL_H_
+#undef PITH_MATH_VECTOR_EXP_INL_H_
 #else
-#define PITH_MODEL_VECTOR_EXP_INL_H_
+#define PITH_MATH_VECTOR_EXP_INL_H_
 #endif
 
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace pith::model::HWY_NAMESPACE {
+namespace pith::math::HWY_NAMESPACE {
 
 // Within 2e-7 of exp(x), relatively; 0 below -87, e^88 above 88, NaN of NaN.
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
@@ -36,7 +36,7 @@ HWY_INLINE V vector_exp(D d, V x) {
   return hn::IfThenZeroElse(low, hn::Mul(p, hn::BitCast(d, power)));
 }
 
-}  // namespace pith::model::HWY_NAMESPACE
+}  // namespace pith::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #endif  // per-target include guard

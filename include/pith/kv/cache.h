@@ -10,28 +10,27 @@
 #include "pith/base/error.h"
 #include "pith/kv/past.h"
 
-namespace pith::model {
+namespace pith::kv {
 
 // Positions whose keys lie interleaved, so that one vector operation scores all of them without
 // summing across lanes; the widest vector in use.
 inline constexpr uint64_t kKeyBlock = 16;
-// Positions that attention works off at a time; every head has room for whole tiles.
-inline constexpr uint64_t kTile = kv::kTileTokens;
 
 // For each layer and key-value head:
 //   keys    [position / 16][element][position % 16]
 //   values  [position][element], rows padded with zeros to 16 elements
 // Memory is taken from the machine as positions are written. With options, positions that the
 // window has left behind lie in forms, a tile at a time: those before base(), which grows.
-class KvCache {
+class Cache {
  public:
   // heads: of keys and values in each layer; layers without any take nothing. at_a_time: the most
   // positions that are written between two calls of settle().
-  KvCache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t capacity,
-          std::optional<kv::CacheOptions> options = {}, uint64_t at_a_time = 0)
+  Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t capacity,
+        std::optional<CacheOptions> options = {}, uint64_t at_a_time = 0)
       : head_size_(head_size),
         padded_((head_size + kKeyBlock - 1) / kKeyBlock * kKeyBlock),
-        positions_((room(capacity, options, at_a_time) + kTile - 1) / kTile * kTile),
+        positions_((room(capacity, options, at_a_time) + kTileTokens - 1) / kTileTokens *
+                   kTileTokens),
         options_(std::move(options)),
         first_(first_heads(heads)),
         size_(first_.back() * positions_ * (head_size_ + padded_)) {
@@ -50,24 +49,24 @@ class KvCache {
   // Of forms, as they would be stored.
   uint64_t past_bits() const {
     uint64_t sum = 0;
-    for (const kv::Past& p : past_) sum += p.bits();
+    for (const Past& p : past_) sum += p.bits();
     return sum;
   }
   // The positions that lie as they are, of so many.
-  static uint64_t room(uint64_t capacity, const std::optional<kv::CacheOptions>& options,
+  static uint64_t room(uint64_t capacity, const std::optional<CacheOptions>& options,
                        uint64_t at_a_time) {
     if (!options || options->window >= capacity) return capacity;
-    return std::min(capacity, options->window + kTile + at_a_time);
+    return std::min(capacity, options->window + kTileTokens + at_a_time);
   }
   // Of so many heads in all layers.
   static uint64_t bytes(uint64_t heads, uint64_t head_size, uint64_t capacity) {
-    return heads * (2 * head_size + kKeyBlock) * sizeof(float) * (capacity + kTile);
+    return heads * (2 * head_size + kKeyBlock) * sizeof(float) * (capacity + kTileTokens);
   }
 
-  // From here on positions lie as they are; a multiple of kTile.
+  // From here on positions lie as they are; a multiple of kTileTokens.
   uint64_t base() const { return base_; }
   // Of the positions before base(); null where there are none.
-  const kv::Past* past(uint64_t layer, uint64_t head) const {
+  const Past* past(uint64_t layer, uint64_t head) const {
     return base_ > 0 ? &past_[first_[layer] + head] : nullptr;
   }
 
@@ -94,7 +93,7 @@ class KvCache {
   // Positions from this one on are to be written again; it is 0 or not before base().
   void forget(uint64_t position) {
     if (position > 0 && position >= base_) return;
-    for (kv::Past& p : past_) p.clear();
+    for (Past& p : past_) p.clear();
     base_ = 0;
   }
 
@@ -118,12 +117,12 @@ class KvCache {
   }
 
   uint64_t head_size_, padded_, positions_, base_ = 0;
-  std::optional<kv::CacheOptions> options_;
-  std::vector<kv::Past> past_;  // of every head of every layer
+  std::optional<CacheOptions> options_;
+  std::vector<Past> past_;  // of every head of every layer
   std::vector<uint64_t> first_;
   uint64_t size_;
   std::unique_ptr<float, Free> memory_;
   float* begin_ = nullptr;
 };
 
-}  // namespace pith::model
+}  // namespace pith::kv

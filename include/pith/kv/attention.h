@@ -8,7 +8,7 @@
 
 #include "pith/kv/past.h"
 
-namespace pith::model {
+namespace pith::kv {
 
 // The queries that share one key-value head: `group` heads at each position, one after the other.
 // "Row" r is the query of head r % group at position first + r / group.
@@ -19,10 +19,10 @@ struct SharedHead {
   uint64_t group = 1, head_size = 0;
   uint64_t first = 0;   // position of the first queries
   uint64_t window = 0;  // positions that a query sees, itself included; 0: all
-  const float *keys = nullptr, *values = nullptr;  // of this head, as KvCache has them,
-  uint64_t base = 0;                               // from this position on, a multiple of kTile
-  const kv::Past* past = nullptr;                  // the positions before, where there are such
-  uint64_t padded_size = 0;                        // of a row of values
+  const float *keys = nullptr, *values = nullptr;  // of this head, as Cache has them,
+  uint64_t base = 0;           // from this position on, a multiple of kTileTokens
+  const Past* past = nullptr;  // the positions before, where there are such
+  uint64_t padded_size = 0;    // of a row of values
   // Where the weight that each query gives to its own position goes, one for each row, `own_stride`
   // from a position to the next; null: nowhere.
   float* own = nullptr;
@@ -32,4 +32,4 @@ struct SharedHead {
 // Rows begin <= r < end. What a row gives does not depend on the others.
 void attend(const SharedHead& head, uint64_t begin, uint64_t end);
 
-}  // namespace pith::model
+}  // namespace pith::kv

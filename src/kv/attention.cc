@@ -1,4 +1,4 @@
-#include "attention.h"
+#include "pith/kv/attention.h"
 
 #include <algorithm>
 #include <array>
@@ -7,18 +7,19 @@
 #include <span>
 #include <vector>
 
-#include "kv_cache.h"
+#include "pith/kv/cache.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "src/model/attention.cc"
+#define HWY_TARGET_INCLUDE "src/kv/attention.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "src/model/vector_exp-inl.h"
+#include "pith/math/vector_exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace pith::model::HWY_NAMESPACE {
+namespace pith::kv::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+using math::HWY_NAMESPACE::vector_exp;
 
 using D = hn::CappedTag<float, kKeyBlock>;
 using V = hn::Vec<D>;
@@ -26,9 +27,10 @@ using V = hn::Vec<D>;
 // Rows that are worked off together, so that keys and values are read once for all of them.
 constexpr uint64_t kRows = 8;
 
-// The keys and values of the positions from a multiple of kTile on.
+// The keys and values of up to kTileTokens positions from `first` on, with room behind them for a
+// vector of others.
 struct Tile {
-  uint64_t first = 0;
+  uint64_t first = 0, count = 0;
   const float *keys = nullptr, *values = nullptr;
   uint64_t block_stride = 0, element_stride = 0;  // of keys: from 16 positions to the next
 
@@ -45,7 +47,7 @@ struct Batch {
   std::array<float, kRows> most, sum;      // of the scores so far
   uint64_t low = 0, high = 0;              // positions that any of them sees
   float* sums = nullptr;                   // kRows x padded: values weighted so far
-  alignas(64) std::array<float, kRows * kTile> scores;
+  alignas(64) std::array<float, kRows * kTileTokens> scores;
 };
 
 // scores[row][position] of kVectors vectors of positions at a time, from `at` in the tile.
@@ -72,7 +74,7 @@ HWY_INLINE void score(const SharedHead& head, const Tile& tile, uint64_t first, 
   }
   for (uint64_t r = 0; r < kCount; ++r) {
     for (uint64_t v = 0; v < kVectors; ++v) {
-      hn::StoreU(sums[r][v], d, batch.scores.data() + (first + r) * kTile + at + v * lanes);
+      hn::StoreU(sums[r][v], d, batch.scores.data() + (first + r) * kTileTokens + at + v * lanes);
     }
   }
 }
@@ -103,10 +105,10 @@ HWY_INLINE void weigh(uint64_t row, uint64_t tile, uint64_t size, uint64_t padde
   const D d;
   const size_t lanes = hn::Lanes(d);
   constexpr float kNone = -std::numeric_limits<float>::infinity();
-  float* scores = batch.scores.data() + row * kTile;
+  float* scores = batch.scores.data() + row * kTileTokens;
   const uint64_t whole = (size + lanes - 1) / lanes * lanes;
   const uint64_t begin = std::clamp(batch.begin[row], tile, tile + whole) - tile;
-  const uint64_t end = std::clamp(batch.end[row], tile, tile + whole) - tile;
+  const uint64_t end = std::clamp(batch.end[row], tile, tile + size) - tile;
   std::fill(scores, scores + begin, kNone);
   std::fill(scores + end, scores + whole, kNone);
   V tops = hn::Set(d, kNone);
@@ -150,12 +152,12 @@ HWY_INLINE void gather(const SharedHead& head, const Tile& tile, uint64_t first,
     }
   }
   const float* value = tile.values + begin * padded + at;
-  const float* weights = batch.scores.data() + first * kTile;
+  const float* weights = batch.scores.data() + first * kTileTokens;
   for (uint64_t t = begin; t < end; ++t, value += padded) {
     V x[kVectors];
     for (uint64_t v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, value + v * lanes);
     for (uint64_t r = 0; r < kCount; ++r) {
-      const V w = hn::Set(d, weights[r * kTile + t]);
+      const V w = hn::Set(d, weights[r * kTileTokens + t]);
       for (uint64_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(w, x[v], sums[r][v]);
     }
   }
@@ -181,8 +183,8 @@ HWY_INLINE void gather_rows(const SharedHead& head, const Tile& tile, uint64_t f
 }
 
 void attend_tile(const SharedHead& head, const Tile& tile, Batch& batch) {
-  if (batch.high <= tile.first || batch.low >= tile.first + kTile) return;
-  const uint64_t size = std::min(batch.high - tile.first, kTile);
+  if (batch.high <= tile.first || batch.low >= tile.first + tile.count) return;
+  const uint64_t size = std::min(batch.high - tile.first, tile.count);
   const uint64_t begin = batch.low > tile.first ? batch.low - tile.first : 0;
   in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
     score_rows<kCount>(head, tile, first, size, batch);
@@ -245,11 +247,26 @@ struct Room {
 };
 
 // What pads a row of values weighs in sums that nobody reads; but it must be numbers.
-Tile loaded(const SharedHead& head, uint64_t first, Room& room) {
-  room.keys.resize(head.head_size * kTile);
-  room.values.resize(head.padded_size * kTile);
-  head.past->load(first / kTile, room.keys.data(), room.values.data(), head.padded_size);
-  return {first, room.keys.data(), room.values.data(), kKeyBlock, kTile};
+Tile loaded(const SharedHead& head, uint64_t tile, Room& room) {
+  room.keys.resize(head.head_size * kTileTokens);
+  room.values.resize(head.padded_size * kTileTokens);
+  head.past->load(tile, room.keys.data(), room.values.data(), head.padded_size);
+  return {head.past->first(tile),
+          head.past->count(tile),
+          room.keys.data(),
+          room.values.data(),
+          kKeyBlock,
+          kTileTokens};
+}
+
+// What lies as it is, from head.base + `at` on.
+Tile plain(const SharedHead& head, uint64_t at) {
+  return {head.base + at,
+          kTileTokens,
+          head.keys + at * head.head_size,
+          head.values + at * head.padded_size,
+          kKeyBlock * head.head_size,
+          kKeyBlock};
 }
 
 void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
@@ -266,22 +283,24 @@ void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
     low = std::min(low, batches[b].low);
     high = std::max(high, batches[b].high);
   }
-  for (uint64_t first = low / kTile * kTile; first < high; first += kTile) {
-    const uint64_t kept = first - head.base;
-    const Tile tile = first < head.base ? loaded(head, first, room)
-                                        : Tile{first, head.keys + kept * head.head_size,
-                                               head.values + kept * head.padded_size,
-                                               kKeyBlock * head.head_size, kKeyBlock};
+  for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t) {
+    if (head.past->first(t) + head.past->count(t) <= low) continue;
+    const Tile tile = loaded(head, t, room);
+    for (Batch& batch : batches) attend_tile(head, tile, batch);
+  }
+  const uint64_t behind = low > head.base ? (low - head.base) / kTileTokens * kTileTokens : 0;
+  for (uint64_t at = behind; head.base + at < high; at += kTileTokens) {
+    const Tile tile = plain(head, at);
     for (Batch& batch : batches) attend_tile(head, tile, batch);
   }
   for (const Batch& batch : batches) end_batch(head, batch);
 }
 
-}  // namespace pith::model::HWY_NAMESPACE
+}  // namespace pith::kv::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace pith::model {
+namespace pith::kv {
 
 HWY_EXPORT(attend_kernel);
 
@@ -289,5 +308,5 @@ void attend(const SharedHead& head, uint64_t begin, uint64_t end) {
   HWY_DYNAMIC_DISPATCH(attend_kernel)(head, begin, end);
 }
 
-}  // namespace pith::model
+}  // namespace pith::kv
 #endif
