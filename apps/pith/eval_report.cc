@@ -152,6 +152,7 @@ Json eval_json(const EvalArguments& a, const Measurements& m) {
                    {"windows", e.windows},       {"text_tokens", e.tokens},
                    {"scored_tokens", e.scored}};
   j["seconds"] = number(m.seconds);
+  if (m.cache_bits) j["cache_bits"] = *m.cache_bits;
   if (!e.divergence) return j;
   const audit::Divergence& d = *e.divergence;
   j["reference"] = loss_json(beside(a), *e.reference);
@@ -178,6 +179,12 @@ std::string eval_text(const EvalArguments& a, const Measurements& m) {
   loss_row(losses, printable(a.kv.empty() ? a.model : a.model + " --kv " + a.kv), e.model);
   if (e.reference) loss_row(losses, printable(beside(a)), *e.reference);
   text += losses.text();
+  if (m.cache_bits) {
+    text += fmt::format(
+        "\nThe cache held {:.2f} bits for each number read: {:.2f} times fewer bytes than in 16 "
+        "bits\n",
+        *m.cache_bits, 16 / *m.cache_bits);
+  }
   if (e.divergence) {
     text += fmt::format("\n{}{}", divergence_text(*e.divergence), changed_text(m));
     if (m.harm) text += fmt::format("\nWhom it hurt\n{}", harm_text(*m.harm, {}));

@@ -43,7 +43,7 @@ TextEvaluation evaluate_text(const LanguageModel& model, std::string_view text,
   if (reference) check_same_vocabulary(model, *reference);
   const LanguageModel& reader = model.tokenizer() || !reference ? model : *reference;
   const Tokenizer& tokenizer = model::tokenizer_of(reader);
-  TextEvaluation out{{}, model::text_ids(reader, text, {.add_bos = false}), tokenizer};
+  TextEvaluation out{{}, model::text_ids(reader, text, {.add_bos = false}), tokenizer, {}};
   options.bos = bos_of(model, tokenizer, with_bos);
   const uint64_t positions =
       std::clamp<uint64_t>(out.ids.size() + 1, 1, std::max<uint64_t>(options.context, 1));
@@ -56,6 +56,9 @@ TextEvaluation evaluate_text(const LanguageModel& model, std::string_view text,
   model::Session other(*reference, positions, options.threads, session.needed_bytes());
   const LogitSource against = logits_of(other);
   out.evaluation = evaluate(source, out.ids, options, &against);
+  if (cache && session.position() > 0)
+    out.cache_bits =
+        static_cast<double>(session.held_bits()) / static_cast<double>(session.read_numbers());
   return out;
 }
 

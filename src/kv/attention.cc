@@ -296,6 +296,55 @@ void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
   for (const Batch& batch : batches) end_batch(head, batch);
 }
 
+// Scores, and then weights, of one batch of rows with all tokens, added up.
+void add_weights(const SharedHead& head, uint64_t begin, uint64_t end, Room& room,
+                 std::vector<float>& all, std::vector<float>& weights) {
+  room.batches.resize(std::max<size_t>(room.batches.size(), 1));
+  room.sums.resize(std::max<size_t>(room.sums.size(), kRows * head.padded_size));
+  Batch& batch = room.batches[0];
+  batch.sums = room.sums.data();
+  begin_batch(head, begin, end, batch);
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const uint64_t count = weights.size(), stride = (count + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+  all.assign(batch.rows * stride, -std::numeric_limits<float>::infinity());
+  uint64_t done = 0;
+  const auto take = [&](const Tile& tile, uint64_t size) {
+    in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
+      score_rows<kCount>(head, tile, first, size, batch);
+    });
+    for (uint64_t r = 0; r < batch.rows; ++r)
+      std::copy_n(batch.scores.data() + r * kTileTokens, size, all.data() + r * stride + done);
+    done += size;
+  };
+  for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t)
+    take(loaded(head, t, room), head.past->count(t));
+  for (uint64_t at = 0; done < count; at += kTileTokens)
+    take(plain(head, at), std::min(kTileTokens, count - done));
+  for (uint64_t r = 0; r < batch.rows; ++r) {
+    float* row = all.data() + r * stride;
+    const V most = hn::Set(d, *std::max_element(row, row + count));
+    V sums = hn::Zero(d);
+    for (uint64_t i = 0; i < stride; i += lanes) {
+      const V weight = vector_exp(d, hn::Sub(hn::LoadU(d, row + i), most));
+      hn::StoreU(weight, d, row + i);
+      sums = hn::Add(sums, weight);
+    }
+    const float part = 1 / hn::GetLane(hn::SumOfLanes(d, sums));
+    for (uint64_t i = 0; i < count; ++i) weights[i] += row[i] * part;
+  }
+}
+
+void weights_kernel(const SharedHead& head, uint64_t at, std::vector<float>& weights) {
+  thread_local Room room;
+  thread_local std::vector<float> all;
+  const uint64_t before = head.past ? head.past->tokens() : 0;
+  weights.assign(before + head.first + at + 1 - head.base, 0.0F);
+  const uint64_t first = at * head.group, last = first + head.group;
+  for (uint64_t r = first; r < last; r += kRows)
+    add_weights(head, r, std::min(r + kRows, last), room, all, weights);
+}
+
 }  // namespace pith::kv::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -303,9 +352,14 @@ HWY_AFTER_NAMESPACE();
 namespace pith::kv {
 
 HWY_EXPORT(attend_kernel);
+HWY_EXPORT(weights_kernel);
 
 void attend(const SharedHead& head, uint64_t begin, uint64_t end) {
   HWY_DYNAMIC_DISPATCH(attend_kernel)(head, begin, end);
+}
+
+void attention_weights(const SharedHead& head, uint64_t at, std::vector<float>& weights) {
+  HWY_DYNAMIC_DISPATCH(weights_kernel)(head, at, weights);
 }
 
 }  // namespace pith::kv

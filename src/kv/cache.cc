@@ -2,35 +2,117 @@
 
 #include <cstring>
 
+#include "pith/base/error.h"
 #include "pith/base/parallel.h"
 
 namespace pith::kv {
 
-void Cache::settle(uint64_t written, int threads) {
-  if (!options_ || written < base_ + options_->window + kTileTokens) return;
-  const uint64_t tiles = (written - base_ - options_->window) / kTileTokens;
-  const uint64_t left = written - base_ - tiles * kTileTokens;
-  parallel_for(threads, past_.size(), [&](size_t head) { settle_head(head, tiles, left); });
-  base_ += tiles * kTileTokens;
+Cache::Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t capacity,
+             std::optional<CacheOptions> options, uint64_t at_a_time, Turn turn)
+    : head_size_(head_size),
+      padded_((head_size + kKeyBlock - 1) / kKeyBlock * kKeyBlock),
+      positions_((room(capacity, options, at_a_time) + kTileTokens - 1) / kTileTokens *
+                 kTileTokens),
+      options_(std::move(options)),
+      turn_(std::move(turn)),
+      first_(first_heads(heads)),
+      size_(first_.back() * positions_ * (head_size_ + padded_)) {
+  // Zeros that are not touched take no memory.
+  memory_.reset(static_cast<float*>(std::calloc(size_ + kKeyBlock, sizeof(float))));
+  if (!memory_) fail(ErrorKind::kLimit, "no memory for {} bytes of keys and values", bytes());
+  const auto at = reinterpret_cast<uintptr_t>(memory_.get());
+  begin_ = memory_.get() + (64 - at % 64) % 64 / sizeof(float);
+  if (!options_) return;
+  past_.resize(first_.back());
+  if (!options_->needs_attention()) return;
+  latest_ = options_->latest_queries();
+  records_.assign(first_.back(), select::AttentionRecord(std::max(latest_, uint64_t{1})));
 }
 
-void Cache::settle_head(uint64_t head, uint64_t tiles, uint64_t left) {
-  float* keys = begin_ + head * positions_ * (head_size_ + padded_);
-  float* values = keys + positions_ * head_size_;
-  std::vector<float> k(kTileTokens * head_size_), v(k.size());
-  for (uint64_t tile = 0; tile < tiles; ++tile) {
-    for (uint64_t t = 0; t < kTileTokens; ++t) {
-      const uint64_t at = tile * kTileTokens + t;
-      const float* key = keys + at / kKeyBlock * kKeyBlock * head_size_ + at % kKeyBlock;
-      for (uint64_t i = 0; i < head_size_; ++i) k[t * head_size_ + i] = key[i * kKeyBlock];
-      std::memcpy(v.data() + t * head_size_, values + at * padded_, head_size_ * sizeof(float));
-    }
-    past_[head].add(*options_, k.data(), v.data(), kTileTokens, head_size_);
+uint64_t Cache::past_bits() const {
+  uint64_t sum = 0;
+  for (const Past& p : past_) sum += p.bits();
+  return sum;
+}
+
+uint64_t Cache::held_bits(uint64_t written) const {
+  return past_bits() + (written - base_) * first_.back() * 2 * head_size_ * 16;
+}
+
+void Cache::record(uint64_t layer, uint64_t head, std::span<const float> weights) {
+  const Past& past = past_[first_[layer] + head];
+  // Those of which a rest is kept are not chosen among again.
+  thread_local std::vector<float> kept;
+  kept.assign(weights.begin(), weights.begin() + static_cast<std::ptrdiff_t>(past.kept()));
+  kept.insert(kept.end(), weights.begin() + static_cast<std::ptrdiff_t>(past.tokens()),
+              weights.end());
+  records_[first_[layer] + head].add(kept);
+}
+
+void Cache::settle(uint64_t written, int threads) {
+  if (!options_) return;
+  const uint64_t plain = written - base_, step = options_->tile;
+  if (plain < options_->window + step) return;
+  const uint64_t leaving = (plain - options_->window) / step * step;
+  if (!options_->keep) {
+    parallel_for(threads, past_.size(), [&](size_t head) { put_away(head, leaving); });
+  } else {
+    select_all(written, leaving, plain, threads);
   }
+  parallel_for(threads, past_.size(), [&](size_t head) { move_up(head, leaving, plain); });
+  base_ += leaving;
+  turned_base_ = options_->positions == Positions::kCache ? most_kept() : base_;
+}
+
+void Cache::forget(uint64_t position) {
+  if (position > 0 && position >= base_) {
+    for (size_t h = 0; h < records_.size(); ++h)
+      records_[h].shorten(past_[h].kept() + position - base_);
+    return;
+  }
+  for (Past& p : past_) p.clear();
+  for (select::AttentionRecord& r : records_) r.shorten(0);
+  base_ = turned_base_ = 0;
+}
+
+uint64_t Cache::most_kept() const {
+  uint64_t most = 0;
+  for (const Past& p : past_) most = std::max(most, p.kept());
+  return most;
+}
+
+void Cache::copy_rows(uint64_t head, uint64_t from, uint64_t count, Past::Rows& rows) {
+  const uint64_t before = rows.keys.size() / head_size_;
+  rows.keys.resize((before + count) * head_size_);
+  rows.values.resize(rows.keys.size());
+  for (uint64_t t = 0; t < count; ++t) {
+    const float* k = key(head, from + t);
+    float* to = rows.keys.data() + (before + t) * head_size_;
+    for (uint64_t i = 0; i < head_size_; ++i) to[i] = k[i * kKeyBlock];
+    std::memcpy(rows.values.data() + (before + t) * head_size_,
+                head_values(head) + (from + t) * padded_, head_size_ * sizeof(float));
+  }
+}
+
+void Cache::write_row(uint64_t head, uint64_t at, const float* key_row, const float* value_row) {
+  float* k = key(head, at);
+  for (uint64_t i = 0; i < head_size_; ++i) k[i * kKeyBlock] = key_row[i];
+  std::memcpy(head_values(head) + at * padded_, value_row, head_size_ * sizeof(float));
+}
+
+void Cache::put_away(uint64_t head, uint64_t leaving) {
+  Past::Rows rows;
+  copy_rows(head, 0, leaving, rows);
+  past_[head].add(*options_, rows.keys.data(), rows.values.data(), leaving, head_size_);
+}
+
+void Cache::move_up(uint64_t head, uint64_t leaving, uint64_t plain) {
+  const uint64_t left = plain - leaving;
   // Keys by whole blocks; what lies behind the last position of one is written again.
-  const uint64_t kept = (left + kKeyBlock - 1) / kKeyBlock * kKeyBlock, gone = tiles * kTileTokens;
-  std::memmove(keys, keys + gone * head_size_, kept * head_size_ * sizeof(float));
-  std::memmove(values, values + gone * padded_, left * padded_ * sizeof(float));
+  const uint64_t kept = (left + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
+  float *keys = head_keys(head), *values = head_values(head);
+  std::memmove(keys, keys + leaving * head_size_, kept * head_size_ * sizeof(float));
+  std::memmove(values, values + leaving * padded_, left * padded_ * sizeof(float));
 }
 
 }  // namespace pith::kv

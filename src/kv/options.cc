@@ -1,6 +1,8 @@
 #include "pith/kv/options.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "pith/base/random.h"
 #include "pith/form/arguments.h"
@@ -11,45 +13,161 @@ namespace {
 
 using form::Arguments;
 using form::Expression;
+using form::Percent;
 using form::Value;
 
 constexpr std::array<std::string_view, 2> kBy = {"channel", "token"};
+constexpr std::array<std::string_view, 2> kPositions = {"text", "cache"};
+constexpr std::array<std::string_view, 2> kPrompts = {"pieces", "whole"};
+constexpr std::array<std::string_view, 4> kShares = {"even", "falling", "entropy", "attention"};
 constexpr int64_t kMostTokens = int64_t{1} << 32;
 
 Value name(std::string_view n) { return Expression::call(std::string(n)); }
 
+void read_shares(const Expression& e, Budget& budget) {
+  const auto found = std::ranges::find(kShares, e.is_call() ? e.name() : "");
+  if (found == kShares.end())
+    throw e.place().error(ErrorKind::kUsage,
+                          "cache: `shares` must be even, falling(2), entropy or attention");
+  budget.shares = static_cast<Budget::Shares>(found - kShares.begin());
+  if (budget.shares == Budget::Shares::kFalling) {
+    budget.ratio = Arguments(e, {"ratio"}).number("ratio", 1, 1e6, 2);
+  } else {
+    Arguments(e, {});
+  }
+}
+
+std::optional<Budget> budget_of(const Arguments& args) {
+  const Value* v = args.find("budget");
+  if (v == nullptr) return {};
+  Budget out;
+  if (v->get_if<int64_t>() != nullptr) {
+    out.tokens = static_cast<uint64_t>(args.integer("budget", 1, kMostTokens));
+  } else if (v->get_if<Percent>() != nullptr) {
+    out.share = args.fraction("budget");
+  } else {
+    throw args.wrong("budget", "a number of tokens or a share of them, as 256 or 25%");
+  }
+  if (args.has("shares")) read_shares(args.expression("shares"), out);
+  return out;
+}
+
+// That the policy and the budget go together, before there are tokens: with numbers drawn at
+// random.
+void try_policy(const CacheOptions& o) {
+  const uint64_t count = o.window + 2 * o.tile + (o.budget ? o.budget->tokens.value_or(0) : 0);
+  constexpr uint64_t kChannels = 4, kMostTried = 4096;
+  const uint64_t tried = std::min(count, std::max(kMostTried, o.keep->least(count, o.window)));
+  form::Matrix keys({tried, kChannels});
+  for (size_t i = 0; i < keys.values.size(); ++i)
+    keys.values[i] = static_cast<float>(random_normal(1, i));
+  select::AttentionRecord record(o.keep->latest());
+  record.add(std::vector<float>(tried, 1));
+  const select::Items items{.count = tried, .vectors = keys.view(), .attention = &record};
+  o.keep->select(items, o.budget ? std::optional(o.least(o.budget->of(count))) : std::nullopt,
+                 o.window);
+}
+
+void check(const CacheOptions& o, const Arguments& args) {
+  if (o.tile % 16 != 0) throw args.wrong("tile", "a multiple of 16");
+  if (!o.keep) {
+    for (const std::string_view other : {"budget", "shares"}) {
+      if (args.has(other)) throw args.wrong(other, "left out, unless `keep` says what stays");
+    }
+    if (o.positions != Positions::kText) throw args.wrong("positions", "`text` without `keep`");
+    return;
+  }
+  if (!o.budget && args.has("shares")) throw args.wrong("shares", "left out without a budget");
+  if (o.keep->needs_queries())
+    throw args.wrong("keep", "a policy without `relevance`, which asks for queries");
+  if (o.keep->has_rest() && o.positions == Positions::kCache)
+    throw args.wrong("positions", "`text` where a rest stays");
+  if (o.budget && o.budget->tokens && o.least(*o.budget->tokens) > *o.budget->tokens) {
+    fail(ErrorKind::kLimit,
+         "cache: a budget of {} tokens is less than the {} that stay in any case: a window of {} "
+         "with a "
+         "tile of {}, and what the policy never drops",
+         *o.budget->tokens, o.least(*o.budget->tokens), o.window, o.tile);
+  }
+  try_policy(o);
+}
+
 }  // namespace
+
+uint64_t Budget::of(uint64_t read) const {
+  if (tokens) return *tokens;
+  return static_cast<uint64_t>(std::ceil(share * static_cast<double>(read)));
+}
 
 CacheOptions CacheOptions::parse(std::string_view text) {
   const Expression e = form::parse(text);
   if (!e.is_call() || e.name() != "cache")
     return {.keys = {e, By::kChannel}, .values = {e, By::kToken}};
-  const Arguments args(e, {"keys", "values", "keys_by", "values_by", "window", "sink"});
-  const auto tokens = [&](std::string_view what, int64_t otherwise) {
-    return static_cast<uint64_t>(args.integer(what, 0, kMostTokens, otherwise));
+  const Arguments args(e, {"form", "keys", "values", "keys_by", "values_by", "window", "sink",
+                           "tile", "keep", "budget", "shares", "positions", "prompts"});
+  const auto tokens = [&](std::string_view what, int64_t least, int64_t most, int64_t otherwise) {
+    return static_cast<uint64_t>(args.integer(what, least, most, otherwise));
   };
-  return {.keys = {args.expression("keys"), static_cast<By>(args.choice("keys_by", kBy, 0))},
-          .values = {args.expression("values"), static_cast<By>(args.choice("values_by", kBy, 1))},
-          .window = tokens("window", 128),
-          .sink = tokens("sink", 0)};
+  std::optional<Expression> both;
+  if (args.has("form")) both = args.expression("form");
+  if (!both && args.has("keep")) both = form::parse("dense(f16)");
+  std::optional<select::Policy> keep;
+  if (args.has("keep")) keep.emplace(form::to_string(args.expression("keep")));
+  constexpr auto kMost = static_cast<int64_t>(kTileTokens);
+  CacheOptions out = {
+      .keys = {args.expression("keys", both), static_cast<By>(args.choice("keys_by", kBy, 0))},
+      .values = {args.expression("values", both),
+                 static_cast<By>(args.choice("values_by", kBy, 1))},
+      .window = tokens("window", 0, kMostTokens, 128),
+      .sink = tokens("sink", 0, kMostTokens, 0),
+      .tile = tokens("tile", 16, kMost, kMost),
+      .keep = keep,
+      .budget = budget_of(args),
+      .positions = static_cast<Positions>(args.choice("positions", kPositions, 0)),
+      .whole_prompts = args.choice("prompts", kPrompts, 0) == 1};
+  check(out, args);
+  return out;
 }
 
 std::string CacheOptions::text() const {
-  return form::to_string(
-      Expression::call("cache", {{"keys", Value(keys.form)},
-                                 {"values", Value(values.form)},
-                                 {"keys_by", name(kBy[static_cast<size_t>(keys.by)])},
-                                 {"values_by", name(kBy[static_cast<size_t>(values.by)])},
-                                 {"window", Value(window)},
-                                 {"sink", Value(sink)}}));
+  std::vector<form::Argument> args = {{"keys", Value(keys.form)},
+                                      {"values", Value(values.form)},
+                                      {"keys_by", name(kBy[static_cast<size_t>(keys.by)])},
+                                      {"values_by", name(kBy[static_cast<size_t>(values.by)])},
+                                      {"window", Value(window)},
+                                      {"sink", Value(sink)},
+                                      {"tile", Value(tile)}};
+  if (keep) {
+    args.push_back({"keep", Value(form::parse(keep->text()))});
+    args.push_back({"positions", name(kPositions[static_cast<size_t>(positions)])});
+  }
+  if (budget) {
+    args.push_back(
+        {"budget", budget->tokens ? Value(*budget->tokens) : Value(Percent{100 * budget->share})});
+    Expression shares = Expression::call(std::string(kShares[static_cast<size_t>(budget->shares)]));
+    if (budget->shares == Budget::Shares::kFalling)
+      shares = Expression::call("falling", {{"ratio", Value(budget->ratio)}});
+    args.push_back({"shares", Value(shares)});
+  }
+  args.push_back({"prompts", name(kPrompts[whole_prompts ? 1 : 0])});
+  return form::to_string(Expression::call("cache", std::move(args)));
 }
 
 uint64_t CacheOptions::tile_bits(uint64_t head_size) const {
-  std::vector<float> numbers(kTileTokens * head_size);
+  std::vector<float> numbers(tile * head_size);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(random_normal(1, i));
   Past past;
-  past.add(*this, numbers.data(), numbers.data(), kTileTokens, head_size);
+  past.add(*this, numbers.data(), numbers.data(), tile, head_size);
   return past.bits();
+}
+
+uint64_t CacheOptions::least(uint64_t wanted) const {
+  const uint64_t most = window + tile - 1;  // that lie as they are
+  return std::max(wanted, keep ? keep->least(wanted, most) : most);
+}
+
+uint64_t CacheOptions::kept(uint64_t read) const {
+  return budget && !keep->has_rest() ? std::min(read, least(budget->of(read))) : read;
 }
 
 }  // namespace pith::kv

@@ -1,6 +1,7 @@
 #include "pith/kv/past.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pith/base/error.h"
 
@@ -67,19 +68,112 @@ void decode_columns(const form::Form& form, float* out, uint64_t stride) {
   transpose(room.data(), rows, cols, cols, out, stride);
 }
 
+// The tokens of a tile as rows, behind those that there are.
+void append_rows(const form::Form& form, By by, uint64_t count, std::vector<float>& rows) {
+  const uint64_t channels = form.shape().size() / count, before = rows.size();
+  rows.resize(before + count * channels);
+  by == By::kToken ? decode_rows(form, rows.data() + before, channels)
+                   : decode_columns(form, rows.data() + before, channels);
+}
+
 }  // namespace
+
+void Past::append(const CacheOptions& options, uint64_t exact, const float* keys,
+                  const float* values, uint64_t count, uint64_t head_size, std::vector<Tile>& to) {
+  const uint64_t first = tokens_of(to);
+  to.push_back({first, count, encoded(options.keys, exact, keys, count, head_size),
+                encoded(options.values, exact, values, count, head_size), options.keys.by,
+                options.values.by});
+}
 
 void Past::add(const CacheOptions& options, const float* keys, const float* values, uint64_t count,
                uint64_t head_size) {
-  const uint64_t first = tokens();
-  const uint64_t exact = options.sink > first ? options.sink - first : 0;
-  tiles_.push_back({first, count, encoded(options.keys, exact, keys, count, head_size),
-                    encoded(options.values, exact, values, count, head_size), options.keys.by,
-                    options.values.by});
+  for (uint64_t at = 0; at < count; at += options.tile) {
+    const uint64_t first = kept(), exact = options.sink > first ? options.sink - first : 0;
+    append(options, exact, keys + at * head_size, values + at * head_size,
+           std::min(options.tile, count - at), head_size, kept_);
+  }
+}
+
+void Past::add_rest(const CacheOptions& options, const Expression& form, const Rows& rows,
+                    uint64_t head_size) {
+  CacheOptions with = options;
+  with.keys.form = with.values.form = form;
+  const uint64_t count = rows.keys.size() / head_size;
+  for (uint64_t at = 0; at < count; at += kTileTokens)
+    append(with, 0, rows.keys.data() + at * head_size, rows.values.data() + at * head_size,
+           std::min(kTileTokens, count - at), head_size, rest_);
+}
+
+void Past::keep(const CacheOptions& options, std::span<const uint32_t> stay, uint64_t head_size) {
+  const std::vector<Tile> before = std::exchange(kept_, {});
+  Rows rows, left;  // left: those that wait for enough others to make a tile
+  const auto flush = [&] {
+    add(options, left.keys.data(), left.values.data(), left.keys.size() / head_size, head_size);
+    left = {};
+  };
+  size_t next = 0;
+  for (const Tile& tile : before) {
+    const size_t begin = next;
+    while (next < stay.size() && stay[next] < tile.first + tile.count) ++next;
+    if (next == begin) continue;
+    // A tile all of whose tokens stay is left as it is, unless it is small beside what waits.
+    const bool whole = next - begin == tile.count;
+    if (whole && (left.keys.empty() || tile.count >= options.tile)) {
+      flush();
+      const uint64_t first = kept();
+      kept_.push_back(tile);
+      kept_.back().first = first;
+      continue;
+    }
+    rows = {};
+    append_rows(*tile.keys, tile.keys_by, tile.count, rows.keys);
+    append_rows(*tile.values, tile.values_by, tile.count, rows.values);
+    for (size_t i = begin; i < next; ++i) {
+      const auto at = static_cast<std::ptrdiff_t>((stay[i] - tile.first) * head_size);
+      const auto size = static_cast<std::ptrdiff_t>(head_size);
+      left.keys.insert(left.keys.end(), rows.keys.begin() + at, rows.keys.begin() + at + size);
+      left.values.insert(left.values.end(), rows.values.begin() + at,
+                         rows.values.begin() + at + size);
+    }
+    if (left.keys.size() >= options.tile * head_size) flush();
+  }
+  flush();
+}
+
+void Past::turn(const CacheOptions& options, std::span<const int64_t> by,
+                const std::function<void(float* key, int64_t by)>& turn, uint64_t head_size) {
+  for (Tile& tile : kept_) {
+    const std::span<const int64_t> of = by.subspan(tile.first, tile.count);
+    if (std::ranges::all_of(of, [](int64_t n) { return n == 0; })) continue;
+    std::vector<float> rows;
+    append_rows(*tile.keys, tile.keys_by, tile.count, rows);
+    for (uint64_t t = 0; t < tile.count; ++t) {
+      if (of[t] != 0) turn(rows.data() + t * head_size, of[t]);
+    }
+    const uint64_t exact = options.sink > tile.first ? options.sink - tile.first : 0;
+    tile.keys = encoded(options.keys, exact, rows.data(), tile.count, head_size);
+  }
+}
+
+Past::Rows Past::kept_rows(uint64_t head_size) const {
+  Rows rows;
+  rows.keys.reserve(kept() * head_size);
+  rows.values.reserve(kept() * head_size);
+  for (const Tile& t : kept_) {
+    append_rows(*t.keys, t.keys_by, t.count, rows.keys);
+    append_rows(*t.values, t.values_by, t.count, rows.values);
+  }
+  return rows;
+}
+
+void Past::clear() {
+  kept_.clear();
+  rest_.clear();
 }
 
 void Past::load(uint64_t tile, float* keys, float* values, uint64_t padded) const {
-  const Tile& t = tiles_.at(tile);
+  const Tile& t = at(tile);
   t.keys_by == By::kChannel ? decode_rows(*t.keys, keys, kTileTokens)
                             : decode_columns(*t.keys, keys, kTileTokens);
   t.values_by == By::kToken ? decode_rows(*t.values, values, padded)
@@ -88,7 +182,9 @@ void Past::load(uint64_t tile, float* keys, float* values, uint64_t padded) cons
 
 uint64_t Past::bits() const {
   uint64_t sum = 0;
-  for (const Tile& t : tiles_) sum += form::bits(*t.keys) + form::bits(*t.values);
+  for (const std::vector<Tile>* tiles : {&kept_, &rest_}) {
+    for (const Tile& t : *tiles) sum += form::bits(*t.keys) + form::bits(*t.values);
+  }
   return sum;
 }
 

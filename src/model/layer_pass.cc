@@ -26,7 +26,7 @@ void LayerPass::place(PassRows rows) {
   rows_ = rows;
   cosines_.resize(rows.count * rope_.pairs());
   sines_.resize(cosines_.size());
-  rope_.angles(rows.first, rows.count, cosines_.data(), sines_.data());
+  rope_.angles(rows.first - rows.shift, rows.count, cosines_.data(), sines_.data());
 }
 
 void LayerPass::norm(const float* x, uint64_t count, const std::vector<float>& weight) {
@@ -78,29 +78,43 @@ void LayerPass::keep(uint64_t heads, TileRows tile, kv::Cache& cache, uint64_t s
   });
 }
 
-void LayerPass::attend_some(const AttendTask& task, uint64_t head, uint32_t index, TileRows tile,
-                            const kv::Cache& cache, uint64_t slot) {
+kv::SharedHead LayerPass::shared_head(const TextRows& rows, uint64_t head, uint32_t index,
+                                      TileRows tile, const kv::Cache& cache, uint64_t slot) {
   const LayerSizes sizes = config_.sizes(index);
-  const TextRows& rows = task.rows;
   const uint64_t size = config_.head_size, group = sizes.heads / sizes.kv_heads;
   const uint64_t kept = rows.text * sizes.kv_heads + head;
   const uint64_t at = rows.row * q_.shape.cols + head * group * size;
   const uint64_t own_at = (tile.first + rows.row) * sizes.heads + head * group;
-  const kv::SharedHead shared{.queries = q_.values.data() + at,
-                              .out = attended_.values.data() + at,
-                              .stride = q_.shape.cols,
-                              .group = group,
-                              .head_size = size,
-                              .first = rows.position,
-                              .window = config_.window(index),
-                              .keys = cache.keys(slot, kept),
-                              .values = cache.values(slot, kept),
-                              .base = cache.base(),
-                              .past = cache.past(slot, kept),
-                              .padded_size = cache.padded_size(),
-                              .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
-                              .own_stride = sizes.heads};
-  kv::attend(shared, task.begin, std::min(task.begin + kAttendRows, rows.count * group));
+  return {.queries = q_.values.data() + at,
+          .out = attended_.values.data() + at,
+          .stride = q_.shape.cols,
+          .group = group,
+          .head_size = size,
+          .first = rows.position,
+          .window = config_.window(index),
+          .keys = cache.keys(slot, kept),
+          .values = cache.values(slot, kept),
+          .base = cache.base(),
+          .past = cache.past(slot, kept),
+          .padded_size = cache.padded_size(),
+          .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
+          .own_stride = sizes.heads};
+}
+
+void LayerPass::record_weights(uint32_t index, TileRows tile, kv::Cache& cache, uint64_t slot) {
+  const uint64_t heads = config_.sizes(index).kv_heads, end = rows_.first + rows_.count;
+  const uint64_t from = end - std::min(end, cache.recorded_queries());
+  for (const TextRows& rows : texts_of(tile)) {
+    for_rows(heads, tile.count * rows.position * config_.head_size, threads_, [&](uint64_t head) {
+      thread_local std::vector<float> weights;
+      const kv::SharedHead shared = shared_head(rows, head, index, tile, cache, slot);
+      for (uint64_t at = 0; at < rows.count; ++at) {
+        if (rows.position + at < from) continue;
+        kv::attention_weights(shared, at, weights);
+        cache.record(slot, head, weights);
+      }
+    });
+  }
 }
 
 void LayerPass::make_heads(const DecoderLayer& layer, const float* x, TileRows tile, bool queries,
@@ -121,8 +135,8 @@ void LayerPass::keep_heads(const DecoderLayer& layer, uint32_t index, TileRows t
   keep(heads, tile, cache, slot);
 }
 
-void LayerPass::attend(const DecoderLayer& layer, uint32_t index, TileRows tile,
-                       const kv::Cache& cache, uint64_t slot) {
+void LayerPass::attend(const DecoderLayer& layer, uint32_t index, TileRows tile, kv::Cache& cache,
+                       uint64_t slot) {
   const LayerSizes sizes = config_.sizes(index);
   const uint64_t size = config_.head_size, heads = sizes.kv_heads, group = sizes.heads / heads;
   // Queries carry the scale of the scores.
@@ -139,8 +153,11 @@ void LayerPass::attend(const DecoderLayer& layer, uint32_t index, TileRows tile,
       std::min(tile.count * group, kAttendRows) * (rows_.first + rows_.count) * size;
   for_rows(tasks.size() * heads, cost, threads_, [&](uint64_t task) {
     // The longest rows first: what is left at the end is short.
-    attend_some(tasks[tasks.size() - 1 - task / heads], task % heads, index, tile, cache, slot);
+    const AttendTask& t = tasks[tasks.size() - 1 - task / heads];
+    kv::attend(shared_head(t.rows, task % heads, index, tile, cache, slot), t.begin,
+               std::min(t.begin + kAttendRows, t.rows.count * group));
   });
+  if (cache.records()) record_weights(index, tile, cache, slot);
 }
 
 void LayerPass::add_made(float* x) {

@@ -6,6 +6,7 @@
 
 #include "expert_mix.h"
 #include "pith/form/matrix.h"
+#include "pith/kv/attention.h"
 #include "pith/kv/cache.h"
 #include "pith/model/config.h"
 #include "pith/model/input_observer.h"
@@ -18,6 +19,7 @@ namespace pith::model {
 // positions first … first + count - 1, text after text.
 struct PassRows {
   uint64_t texts = 1, first = 0, count = 0;
+  uint64_t shift = 0;  // by how much less than their positions keys and queries are turned
   uint64_t total() const { return texts * count; }
 };
 
@@ -97,10 +99,12 @@ class LayerPass {
                   const InputObserver& observer);
   void keep_heads(const DecoderLayer& layer, uint32_t index, TileRows tile, kv::Cache& cache,
                   uint64_t slot);
-  void attend(const DecoderLayer& layer, uint32_t index, TileRows tile, const kv::Cache& cache,
+  void attend(const DecoderLayer& layer, uint32_t index, TileRows tile, kv::Cache& cache,
               uint64_t slot);
-  void attend_some(const AttendTask& task, uint64_t head, uint32_t index, TileRows tile,
-                   const kv::Cache& cache, uint64_t slot);
+  // What a cache needs to know to choose among its tokens.
+  void record_weights(uint32_t index, TileRows tile, kv::Cache& cache, uint64_t slot);
+  kv::SharedHead shared_head(const TextRows& rows, uint64_t head, uint32_t index, TileRows tile,
+                             const kv::Cache& cache, uint64_t slot);
   // x: of the last `count` rows of the tile whose heads were made.
   void add_output(const DecoderLayer& layer, float* x, uint64_t count,
                   const InputObserver& observer);

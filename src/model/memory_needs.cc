@@ -152,7 +152,8 @@ uint64_t cache_bytes(const DecoderConfig& c, uint64_t positions,
   const uint64_t plain = kv::Cache::room(positions, options, at_a_time);
   constexpr uint64_t kObjects = 512;  // of a tile, beside its numbers
   const uint64_t tile = options ? options->tile_bits(c.head_size) / 8 + kObjects : 0;
-  const uint64_t past = (positions - plain) / kv::kTileTokens * heads * tile;
+  const uint64_t kept = options ? options->kept(positions) : positions;
+  const uint64_t past = options ? (kept - std::min(kept, plain)) / options->tile * heads * tile : 0;
   return kv::Cache::bytes(heads, c.head_size, plain) + past;
 }
 

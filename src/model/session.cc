@@ -1,7 +1,9 @@
 #include "pith/model/session.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "decoder_kernels.h"
 #include "layer_pass.h"
 #include "linear.h"
 #include "memory_needs.h"
@@ -37,9 +39,34 @@ std::vector<uint64_t> heads_of(const DecoderConfig& c) {
   return heads;
 }
 
+// Keys that stand at another place than where they were read.
+kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
+  return [&c, rope = Rope(c, capacity)](float* key, int64_t by) {
+    std::vector<float> cosines, sines;
+    for (const double f : rope.frequencies()) {
+      cosines.push_back(static_cast<float>(std::cos(f * static_cast<double>(by))));
+      sines.push_back(static_cast<float>(std::sin(f * static_cast<double>(by))));
+    }
+    rotate({c.rope_layout, 1, c.head_size, rope.pairs(), cosines.data(), sines.data(), 1}, key);
+  };
+}
+
+void check(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
+  if (!cache || !cache->keep) return;
+  for (uint32_t l = 0; l < c.layers; ++l) {
+    if (c.window(l) != 0) {
+      fail(ErrorKind::kUsage,
+           "layer {} sees only the last {} tokens: a cache that leaves tokens out (`keep`) is for "
+           "layers that see all; forms without `keep` do",
+           l, c.window(l));
+    }
+  }
+}
+
 MemoryNeeds checked_needs(const LanguageModel& model, uint64_t capacity, uint64_t others,
                           const std::optional<kv::CacheOptions>& cache) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
+  check(model.config(), cache);
   MemoryNeeds needs = needs_of(model, capacity, cache);
   needs.others = others;
   require(needs, memory_left(), model.where());
@@ -56,10 +83,14 @@ struct Session::State {
         weights(model.weights()),
         needs(checked_needs(model, positions, others, options)),
         capacity(positions),
-        cache(heads_of(config), config.head_size, capacity, std::move(options), kChunk),
+        whole_prompts(options && options->whole_prompts),
+        cache(heads_of(config), config.head_size, capacity, std::move(options), kChunk,
+              turn_of(config, capacity)),
         threads(thread_count(requested)),
         pass(config, capacity, thread_count(requested)) {}
 
+  // Tokens leave the cache's window.
+  void settle();
   // One chunk through all layers; logits of its last `rows` rows go to `logits` from `first` on.
   void run(std::span<const int32_t> ids, uint64_t rows, uint64_t first);
 
@@ -68,6 +99,7 @@ struct Session::State {
   const DecoderWeights& weights;
   MemoryNeeds needs;  // before anything was read
   uint64_t capacity;
+  bool whole_prompts;
   kv::Cache cache;
   int threads;
   LayerPass pass;
@@ -78,19 +110,7 @@ struct Session::State {
   Matrix x, some_logits, logits;
 };
 
-void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t first) {
-  reshape(x, ids.size(), config.width);
-  embed(*weights.embedding, ids, x.values.data());
-  pass.place({.first = position, .count = ids.size()});
-  const auto last_rows = [&](uint64_t n) {
-    return x.values.data() + (ids.size() - n) * config.width;
-  };
-  for (uint32_t l = 0; l < config.layers; ++l) {
-    // In the last layer nothing follows from the rows whose logits nobody asks for.
-    const bool some = l + 1 == config.layers && !observer;
-    pass.run(weights.layers[l], l, x.values.data(), some ? rows : ids.size(), cache, l, observer);
-  }
-  position += ids.size();
+void Session::State::settle() {
   try {
     cache.settle(position, threads);
   } catch (...) {
@@ -98,6 +118,22 @@ void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t f
     position = 0;
     throw;
   }
+}
+
+void Session::State::run(std::span<const int32_t> ids, uint64_t rows, uint64_t first) {
+  reshape(x, ids.size(), config.width);
+  embed(*weights.embedding, ids, x.values.data());
+  pass.place({.first = position, .count = ids.size(), .shift = cache.shift()});
+  const auto last_rows = [&](uint64_t n) {
+    return x.values.data() + (ids.size() - n) * config.width;
+  };
+  for (uint32_t l = 0; l < config.layers; ++l) {
+    // In the last layer nothing follows from the rows whose logits nobody asks for, unless their
+    // attention says which tokens stay.
+    const bool some = l + 1 == config.layers && !observer && !cache.records();
+    pass.run(weights.layers[l], l, x.values.data(), some ? rows : ids.size(), cache, l, observer);
+  }
+  position += ids.size();
   if (rows == 0) return;
   const bool whole = rows == logits.shape.rows;
   pass.head(weights.norm, weights.head, last_rows(rows), rows, whole ? logits : some_logits,
@@ -129,6 +165,7 @@ MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
     const bool last = at + n == ids.size();
     const uint64_t rows = which == Logits::kAll ? n : last ? wanted : 0;
     s.run(ids.subspan(at, n), rows, which == Logits::kAll ? at : 0);
+    if (last || !s.whole_prompts) s.settle();
   }
   return s.logits.view();
 }
@@ -161,6 +198,13 @@ uint64_t Session::rewindable(uint64_t position) const {
 const LanguageModel& Session::model() const { return state_->model; }
 uint64_t Session::cache_bytes() const {
   return state_->cache.bytes() + state_->cache.past_bits() / 8;
+}
+
+uint64_t Session::held_bits() const { return state_->cache.held_bits(state_->position); }
+uint64_t Session::read_numbers() const {
+  uint64_t heads = 0;
+  for (const uint64_t h : heads_of(state_->config)) heads += h;
+  return 2 * heads * state_->config.head_size * state_->position;
 }
 
 uint64_t Session::needed_bytes() const {

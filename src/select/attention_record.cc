@@ -45,6 +45,13 @@ std::vector<float> AttentionRecord::latest(uint64_t count) const {
   return out;
 }
 
+void AttentionRecord::shorten(uint64_t items) {
+  if (items >= this->items()) return;
+  total_.resize(items);
+  seen_.resize(items);
+  for (std::vector<float>& row : rows_) row.resize(std::min<size_t>(row.size(), items));
+}
+
 void AttentionRecord::keep(const Selection& selection) {
   const auto kept = [&](std::vector<float>& v) {
     v.resize(items());  // what came after a query got nothing from it

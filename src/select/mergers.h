@@ -21,6 +21,8 @@ struct Merger {
   double threshold = -1;
   std::optional<form::Expression> weight = {};  // unset: all alike
   uint64_t rounds = 3, width = 3;
+
+  bool by_vectors() const { return kind == Kind::kSimilar || kind == Kind::kClusters; }
 };
 
 // Throws ErrorKind::kUsage with the place for what is no merger.

@@ -75,10 +75,11 @@ std::vector<Step> steps_of(const Expression& whole) {
 }
 
 Selection kept_by(const std::vector<Keeper>& keepers, const Items& items,
-                  std::optional<uint64_t> budget) {
+                  std::optional<uint64_t> budget, uint64_t window) {
   uint64_t room = std::min(budget.value_or(items.count), items.count);
   std::vector<bool> taken(items.count);
-  uint64_t held = 0;
+  uint64_t held = std::min(window, items.count);
+  std::fill(taken.end() - static_cast<std::ptrdiff_t>(held), taken.end(), true);
   const auto let = [&](const Keeper& k, uint64_t most) {
     take(k, items, most, taken);
     held = static_cast<uint64_t>(std::ranges::count(taken, true));
@@ -124,6 +125,15 @@ struct Left {
   }
 };
 
+// The budget is for what the last keepers leave.
+size_t budgeted(const std::vector<Step>& steps) {
+  size_t last = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (!steps[i].keepers.empty()) last = i;
+  }
+  return last;
+}
+
 template <class See>
 void for_scores(const std::vector<Step>& steps, const See& see) {
   for (const Step& step : steps) {
@@ -140,19 +150,16 @@ Policy::Policy(std::string_view text)
     : expression_(form::parse(text)),
       steps_(std::make_shared<const std::vector<Step>>(steps_of(expression_))) {}
 
-Selection Policy::select(const Items& items, std::optional<uint64_t> budget) const {
+Selection Policy::select(const Items& items, std::optional<uint64_t> budget,
+                         uint64_t window) const {
   const std::vector<Step>& steps = *steps_;
-  // The budget is for what the last keepers leave.
-  size_t last = 0;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    if (!steps[i].keepers.empty()) last = i;
-  }
+  const size_t last = budgeted(steps);
   Selection so_far = everything(items.count);
   for (size_t i = 0; i < steps.size();) {
     std::optional<Left> left;  // the first step has what there is, as it is
     if (i > 0) left.emplace(items, so_far);
     const Items& among = left ? left->items : items;
-    Selection s = kept_by(steps[i].keepers, among, i == last ? budget : std::nullopt);
+    Selection s = kept_by(steps[i].keepers, among, i == last ? budget : std::nullopt, window);
     for (++i; i < steps.size() && steps[i].keepers.empty(); ++i) {
       if (steps[i].merger) merge(*steps[i].merger, among, s);
       if (!steps[i].rest_form) continue;
@@ -176,11 +183,45 @@ bool Policy::needs_attention() const {
   return needs;
 }
 
+bool Policy::needs_all_attention() const {
+  bool needs = false;
+  for_scores(*steps_, [&](const Expression& e) { needs |= uses_all_attention(e); });
+  return needs;
+}
+
+bool Policy::needs_vectors() const {
+  bool needs = false;
+  for_scores(*steps_, [&](const Expression& e) { needs |= uses_vectors(e); });
+  for (const Step& step : *steps_) {
+    needs |= step.merger && step.merger->by_vectors();
+    for (const Keeper& k : step.keepers) needs |= k.kind == Keeper::Kind::kCenters;
+  }
+  return needs;
+}
+
+bool Policy::needs_queries() const {
+  bool needs = false;
+  for_scores(*steps_, [&](const Expression& e) { needs |= uses_queries(e); });
+  return needs;
+}
+
+uint64_t Policy::least(uint64_t count, uint64_t window) const {
+  uint64_t sink = 0;
+  for (const Keeper& k : steps_->at(budgeted(*steps_)).keepers) {
+    if (!k.must()) continue;
+    uint64_t& most = k.kind == Keeper::Kind::kSink ? sink : window;
+    most = std::max(most, k.amount.of(count));
+  }
+  return sink + window;
+}
+
 uint64_t Policy::latest() const {
   uint64_t most = 0;
   for_scores(*steps_, [&](const Expression& e) { most = std::max(most, latest_of(e)); });
   return most;
 }
+
+bool Policy::has_rest() const { return steps_->back().rest_form.has_value(); }
 
 std::string Policy::text() const { return form::to_string(expression_); }
 

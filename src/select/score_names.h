@@ -19,6 +19,9 @@ AttentionCall attention_call(const form::Expression& e);
 // Throws ErrorKind::kUsage with the place for anything that is no score.
 void check_score(const form::Expression& e);
 bool uses_attention(const form::Expression& e);
+bool uses_all_attention(const form::Expression& e);  // not only of the latest queries
+bool uses_vectors(const form::Expression& e);
+bool uses_queries(const form::Expression& e);
 // The largest `latest` in it.
 uint64_t latest_of(const form::Expression& e);
 

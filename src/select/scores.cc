@@ -119,6 +119,11 @@ const Named& named(const Expression& e) {
   return *found;
 }
 
+bool uses(const Expression& e, std::initializer_list<std::string_view> names) {
+  return (e.is_call() && std::ranges::find(names, e.name()) != names.end()) ||
+         std::ranges::any_of(e.operands(), [&](const Expression& o) { return uses(o, names); });
+}
+
 }  // namespace
 
 AttentionCall attention_call(const Expression& e) {
@@ -148,10 +153,15 @@ uint64_t latest_of(const Expression& e) {
   return e.is_call() && e.name() == "attention" ? attention_call(e).latest : most;
 }
 
-bool uses_attention(const Expression& e) {
-  return (e.is_call() && e.name() == "attention") ||
-         std::ranges::any_of(e.operands(), uses_attention);
+bool uses_attention(const Expression& e) { return uses(e, {"attention"}); }
+bool uses_all_attention(const Expression& e) {
+  return (e.is_call() && e.name() == "attention" && attention_call(e).latest == 0) ||
+         std::ranges::any_of(e.operands(), uses_all_attention);
 }
+bool uses_vectors(const Expression& e) {
+  return uses(e, {"norm", "relevance", "unlikeness", "diversity"});
+}
+bool uses_queries(const Expression& e) { return uses(e, {"relevance"}); }
 
 std::vector<float> score(const Expression& e, const Items& items) {
   if (items.vectors.data != nullptr && items.vectors.shape.rows != items.count)

@@ -18,6 +18,9 @@ struct TextEvaluation {
   Evaluation evaluation;
   std::vector<int32_t> ids;  // of the text
   model::Tokenizer tokenizer;
+  // With a cache: bits that it held for each number of the keys and values read, at the end of the
+  // last window; what lay as it is counts as numbers of 16 bits.
+  std::optional<double> cache_bits = {};
 };
 
 // `options.bos` is not looked at: with_bos says whether windows begin with the bos token; unset, if

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "pith/kv/past.h"
 
@@ -31,5 +32,10 @@ struct SharedHead {
 
 // Rows begin <= r < end. What a row gives does not depend on the others.
 void attend(const SharedHead& head, uint64_t begin, uint64_t end);
+
+// What the queries of a position, all rows of it together, give to each token that they see: those
+// of `past`, in its order, then those from `base` on to the position. `at` counts positions from
+// `first`. Sees no windows.
+void attention_weights(const SharedHead& head, uint64_t at, std::vector<float>& weights);
 
 }  // namespace pith::kv

@@ -1,14 +1,17 @@
 // The keys and values of the positions that a session has read.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "pith/base/error.h"
+#include "pith/form/matrix.h"
 #include "pith/kv/past.h"
+#include "pith/select/attention_record.h"
 
 namespace pith::kv {
 
@@ -20,42 +23,29 @@ inline constexpr uint64_t kKeyBlock = 16;
 //   keys    [position / 16][element][position % 16]
 //   values  [position][element], rows padded with zeros to 16 elements
 // Memory is taken from the machine as positions are written. With options, positions that the
-// window has left behind lie in forms, a tile at a time: those before base(), which grows.
+// window has left behind lie in forms, a tile at a time, or are left out: those before base(),
+// which grows.
 class Cache {
  public:
+  // Turns a key of head_size numbers on by so many positions; back where they are negative.
+  using Turn = std::function<void(float* key, int64_t by)>;
+
   // heads: of keys and values in each layer; layers without any take nothing. at_a_time: the most
-  // positions that are written between two calls of settle().
+  // positions that are written between two calls of settle(). turn: for Positions::kCache.
   Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t capacity,
-        std::optional<CacheOptions> options = {}, uint64_t at_a_time = 0)
-      : head_size_(head_size),
-        padded_((head_size + kKeyBlock - 1) / kKeyBlock * kKeyBlock),
-        positions_((room(capacity, options, at_a_time) + kTileTokens - 1) / kTileTokens *
-                   kTileTokens),
-        options_(std::move(options)),
-        first_(first_heads(heads)),
-        size_(first_.back() * positions_ * (head_size_ + padded_)) {
-    // Zeros that are not touched take no memory.
-    memory_.reset(static_cast<float*>(std::calloc(size_ + kKeyBlock, sizeof(float))));
-    if (!memory_) fail(ErrorKind::kLimit, "no memory for {} bytes of keys and values", bytes());
-    const auto at = reinterpret_cast<uintptr_t>(memory_.get());
-    begin_ = memory_.get() + (64 - at % 64) % 64 / sizeof(float);
-    if (options_) past_.resize(first_.back());
-  }
+        std::optional<CacheOptions> options = {}, uint64_t at_a_time = 0, Turn turn = {});
 
   uint64_t head_size() const { return head_size_; }
   uint64_t padded_size() const { return padded_; }
   // Of what is not in forms, when full.
   uint64_t bytes() const { return size_ * sizeof(float); }
   // Of forms, as they would be stored.
-  uint64_t past_bits() const {
-    uint64_t sum = 0;
-    for (const Past& p : past_) sum += p.bits();
-    return sum;
-  }
+  uint64_t past_bits() const;
   // The positions that lie as they are, of so many.
   static uint64_t room(uint64_t capacity, const std::optional<CacheOptions>& options,
                        uint64_t at_a_time) {
     if (!options || options->window >= capacity) return capacity;
+    if (options->whole_prompts) return capacity;
     return std::min(capacity, options->window + kTileTokens + at_a_time);
   }
   // Of so many heads in all layers.
@@ -87,15 +77,26 @@ class Cache {
     for (uint64_t i = 0; i < head_size_; ++i) v[i] = value[i];
   }
 
+  // Whether attention weights are to be recorded: of the latest so many queries between two calls
+  // of settle(), or of all.
+  bool records() const { return !records_.empty(); }
+  uint64_t recorded_queries() const { return latest_ > 0 ? latest_ : UINT64_MAX; }
+  // What the queries of a position, of all heads that share this one, gave to the tokens of
+  // past() and those from base() on to the position.
+  void record(uint64_t layer, uint64_t head, std::span<const float> weights);
+
   // Whole tiles that the window leaves behind, now that so many positions are written, go into
-  // forms. What it throws leaves positions unreadable: forget(0) then.
+  // forms or are left out. What it throws leaves positions unreadable: forget(0) then.
   void settle(uint64_t written, int threads);
   // Positions from this one on are to be written again; it is 0 or not before base().
-  void forget(uint64_t position) {
-    if (position > 0 && position >= base_) return;
-    for (Past& p : past_) p.clear();
-    base_ = 0;
-  }
+  void forget(uint64_t position);
+
+  // By how many positions keys and queries are turned less than where they were read:
+  // Positions::kCache.
+  uint64_t shift() const { return base_ - turned_base_; }
+  // Bits of all that is held of so many positions, what lies as it is counted as two bytes a
+  // number.
+  uint64_t held_bits(uint64_t written) const;
 
  private:
   struct Free {
@@ -105,9 +106,34 @@ class Cache {
   uint64_t at(uint64_t layer, uint64_t head) const {
     return (first_[layer] + head) * positions_ * (head_size_ + padded_);
   }
+  float* head_keys(uint64_t head) { return begin_ + head * positions_ * (head_size_ + padded_); }
+  float* head_values(uint64_t head) { return head_keys(head) + positions_ * head_size_; }
+  // The token base() + at; elements kKeyBlock apart.
+  float* key(uint64_t head, uint64_t at) {
+    return head_keys(head) + at / kKeyBlock * kKeyBlock * head_size_ + at % kKeyBlock;
+  }
+  // `count` tokens from base() + `from` on, as rows behind those that there are.
+  void copy_rows(uint64_t head, uint64_t from, uint64_t count, Past::Rows& rows);
+  void write_row(uint64_t head, uint64_t at, const float* key_row, const float* value_row);
+  uint64_t most_kept() const;
 
-  // The first tiles of a head go into forms, and the positions after them move to their place.
-  void settle_head(uint64_t head, uint64_t tiles, uint64_t left);
+  // The first tokens of a head go into forms, all of them.
+  void put_away(uint64_t head, uint64_t leaving);
+  // Those that stay move to the front.
+  void move_up(uint64_t head, uint64_t leaving, uint64_t plain);
+
+  // In eviction.cc. Of past tokens and `plain` that lie as they are, `leaving` of which go, a
+  // policy keeps some, of so many that were read.
+  void select_all(uint64_t read, uint64_t leaving, uint64_t plain, int threads);
+  void keep_selected(uint64_t head, uint64_t leaving, const select::Selection& selection);
+  void merge(uint64_t head, uint64_t leaving, uint64_t plain, const select::Selection& selection);
+  // How many each head keeps; empty: as the policy says.
+  std::vector<uint64_t> budgets(uint64_t read, uint64_t plain, int threads);
+  // Keys are turned to where they will stand.
+  void turn_all(uint64_t leaving, uint64_t plain, const std::vector<select::Selection>& selections,
+                int threads);
+  form::Matrix all_keys(uint64_t head, uint64_t plain);
+  std::vector<uint64_t> layers_of_heads() const;
 
   // Of each layer how many heads are before it; then of all.
   static std::vector<uint64_t> first_heads(const std::vector<uint64_t>& heads) {
@@ -117,8 +143,12 @@ class Cache {
   }
 
   uint64_t head_size_, padded_, positions_, base_ = 0;
+  uint64_t turned_base_ = 0;  // the position for which the key at base() is turned
+  uint64_t latest_ = 0;
   std::optional<CacheOptions> options_;
-  std::vector<Past> past_;  // of every head of every layer
+  Turn turn_;
+  std::vector<Past> past_;                        // of every head of every layer
+  std::vector<select::AttentionRecord> records_;  // of every head, where a policy needs them
   std::vector<uint64_t> first_;
   uint64_t size_;
   std::unique_ptr<float, Free> memory_;

@@ -1,21 +1,25 @@
-// How a cache of keys and values holds the tokens that its window has left behind:
+// How a cache of keys and values holds the tokens that its window has left behind, and which:
 //
 //   uniform(4, group=32)                                              keys and values alike
 //   cache(keys=uniform(4, group=64), values=uniform(2, group=32), window=128, sink=4)
 //   cache(keys=hadamard | uniform(3, group=32), keys_by=token, values=uniform(3, group=32))
+//   cache(keep=sink(4) + top(attention), budget=25%, window=32, tile=32)
+//   cache(uniform(4, group=32), keep=top(attention(mean)) | rest(uniform(2, group=32)), budget=40%)
 //
-// Tokens go by tiles of kTileTokens. Keys are as attention takes them, after the rotation by their
-// positions, so that whatever is left out of a cache, positions stay what they were.
+// Tokens go by tiles. Keys are as attention takes them, after the rotation by their positions.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "pith/form/expression.h"
+#include "pith/select/policy.h"
 
 namespace pith::kv {
 
+// The most tokens of a tile.
 inline constexpr uint64_t kTileTokens = 128;
 
 // What a row of the matrix is that a form holds of a tile: a channel, over all of its tokens (keys
@@ -27,18 +31,58 @@ struct Coding {
   By by = By::kToken;
 };
 
+// How many tokens all heads keep together, and how they share them.
+struct Budget {
+  // Of each head in the mean, window included: a number, or a share of the tokens read so far.
+  std::optional<uint64_t> tokens = {};
+  double share = 1;
+
+  enum class Shares : uint8_t {
+    kEven,
+    kFalling,    // from the first layer to the last (PyramidKV: Cai et al. 2024)
+    kEntropy,    // by the matrix entropy of a head's keys (UNComp: Xiong et al. 2024)
+    kAttention,  // where what is left out got least, among the heads of a layer (Ada-KV: Feng et
+                 // al. 2024); attention of the last 32 queries
+  };
+  Shares shares = Shares::kEven;
+  double ratio = 2;  // of kFalling: the first layer's to the last's
+
+  uint64_t of(uint64_t read) const;
+};
+
+// Where a token stands for its key's rotation.
+enum class Positions : uint8_t {
+  kText,   // where it was read
+  kCache,  // where it lies among what is kept, so that positions never pass the budget and the
+           // latest tokens (StreamingLLM: Xiao et al. 2023)
+};
+
 struct CacheOptions {
   Coding keys, values;
-  uint64_t window = 128;  // the latest tokens that stay as they are, at least
-  uint64_t sink = 0;      // the first tokens that stay in f16 (StreamingLLM: Xiao et al. 2023)
+  uint64_t window = 128;                    // the latest tokens that stay as they are, at least
+  uint64_t sink = 0;                        // the first tokens that stay in f16
+  uint64_t tile = kTileTokens;              // tokens that leave the window at a time
+  std::optional<select::Policy> keep = {};  // which of those stay; unset: all
+  std::optional<Budget> budget = {};
+  Positions positions = Positions::kText;
+  bool whole_prompts = false;  // tokens leave after whole calls of feed(), not after 512
 
-  // Throws ErrorKind::kUsage with the place for anything that is no cache. Whether forms fit the
-  // model's heads, tile_bits() says.
+  // Throws ErrorKind::kUsage with the place for anything that is no cache, kLimit for a budget that
+  // is less than what must stay. Whether forms fit the model's heads, tile_bits() says.
   static CacheOptions parse(std::string_view text);
   std::string text() const;
   // What a tile of one head takes, of numbers drawn at random. Throws what form::encode() throws
   // for forms that heads of this size cannot have.
   uint64_t tile_bits(uint64_t head_size) const;
+  // A budget of tokens, at least what must stay: the window, as far as it can grow, and what the
+  // policy keeps in any case.
+  uint64_t least(uint64_t wanted) const;
+  // Whether what tokens get of queries must be known; of the latest so many between two times that
+  // tokens leave, or of all (0).
+  bool needs_attention() const;
+  uint64_t latest_queries() const;
+  // Tokens of a head that are kept when so many were read, at most; read where nothing is left out.
+  uint64_t kept(uint64_t read) const;
 };
 
 }  // namespace pith::kv

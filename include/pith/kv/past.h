@@ -1,7 +1,10 @@
-// The tokens of one head that lie in forms.
+// The tokens of one head that lie in forms: those that are kept, in their order, and then those of
+// which a rest is kept.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <vector>
 
 #include "pith/form/form.h"
@@ -11,31 +14,61 @@ namespace pith::kv {
 
 class Past {
  public:
-  // The next tile, of 1 to kTileTokens tokens. keys, values: `count` rows of head_size channels,
-  // one after the other. Throws ErrorKind::kData where one is not finite.
+  // Tokens as rows of head_size channels, one after the other.
+  struct Rows {
+    std::vector<float> keys, values;
+  };
+
+  // `count` more tokens that are kept, in tiles of the options' size and one of what is left.
+  // Throws ErrorKind::kData where a number is not finite.
   void add(const CacheOptions& options, const float* keys, const float* values, uint64_t count,
            uint64_t head_size);
+  // Tokens of which a rest is kept in this form.
+  void add_rest(const CacheOptions& options, const form::Expression& form, const Rows& rows,
+                uint64_t head_size);
+  // Of the kept tokens only these stay, rising; what stays of a tile is put into a form again.
+  void keep(const CacheOptions& options, std::span<const uint32_t> stay, uint64_t head_size);
+  // The keys of kept tokens are turned on by so many positions each.
+  void turn(const CacheOptions& options, std::span<const int64_t> by,
+            const std::function<void(float* key, int64_t by)>& turn, uint64_t head_size);
+  // The kept tokens, as their forms give them.
+  Rows kept_rows(uint64_t head_size) const;
 
-  uint64_t tiles() const { return tiles_.size(); }
+  // Those of kept tokens come first.
+  uint64_t tiles() const { return kept_.size() + rest_.size(); }
   // Tokens of a tile, and of all tiles before it.
-  uint64_t count(uint64_t tile) const { return tiles_[tile].count; }
-  uint64_t first(uint64_t tile) const { return tiles_[tile].first; }
+  uint64_t count(uint64_t tile) const { return at(tile).count; }
+  uint64_t first(uint64_t tile) const {
+    return tile < kept_.size() ? kept_[tile].first : kept() + at(tile).first;
+  }
+  uint64_t kept() const { return tokens_of(kept_); }
   // Of all tiles.
-  uint64_t tokens() const { return tiles_.empty() ? 0 : tiles_.back().first + tiles_.back().count; }
+  uint64_t tokens() const { return kept() + tokens_of(rest_); }
   // keys: [channel][token of the tile], channels kTileTokens apart; values: [token][channel], rows
   // of `padded` floats, of which those past the channels are left alone.
   void load(uint64_t tile, float* keys, float* values, uint64_t padded) const;
   // What write() of all forms would take.
   uint64_t bits() const;
-  void clear() { tiles_.clear(); }
+  void clear();
 
  private:
   struct Tile {
-    uint64_t first = 0, count = 0;
+    uint64_t first = 0, count = 0;  // first: among those of its kind
     form::FormPtr keys, values;
     By keys_by = By::kChannel, values_by = By::kToken;
   };
-  std::vector<Tile> tiles_;
+
+  const Tile& at(uint64_t tile) const {
+    return tile < kept_.size() ? kept_[tile] : rest_[tile - kept_.size()];
+  }
+  static uint64_t tokens_of(const std::vector<Tile>& tiles) {
+    return tiles.empty() ? 0 : tiles.back().first + tiles.back().count;
+  }
+  static void append(const CacheOptions& options, uint64_t exact, const float* keys,
+                     const float* values, uint64_t count, uint64_t head_size,
+                     std::vector<Tile>& to);
+
+  std::vector<Tile> kept_, rest_;
 };
 
 }  // namespace pith::kv

@@ -69,6 +69,10 @@ class Session {
   const LanguageModel& model() const;
   // Bytes of keys and values when full; with forms, of what they hold now and room for the rest.
   uint64_t cache_bytes() const;
+  // Bits that the cache holds of the positions read, tokens in the window counted as numbers of two
+  // bytes; and the numbers that keys and values of all of these positions are.
+  uint64_t held_bits() const;
+  uint64_t read_numbers() const;
   // Bytes that a session which has read nothing, and which nobody observes, will take at most: keys
   // and values, what lies between layers, and what the model prepares at its first use.
   uint64_t needed_bytes() const;

@@ -31,6 +31,8 @@ class AttentionRecord {
   // The sum over the last `count` queries (SnapKV: Li et al. 2024), of those remembered.
   std::vector<float> latest(uint64_t count) const;
 
+  // Items from this one on have never been there; what they gave stays.
+  void shorten(uint64_t items);
   // Items leave, or are merged: what they got goes with their shares. What stays in a form of less
   // fidelity must be in a record of its own.
   void keep(const Selection& selection);

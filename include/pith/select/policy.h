@@ -42,10 +42,20 @@ class Policy {
 
   // budget: the most items that stay (those of `rest` not counted); unset: as the policy says.
   // Throws ErrorKind::kUsage for a keeper without a count where there is no budget, kLimit where
-  // the budget is less than what must stay, and what score() throws.
-  Selection select(const Items& items, std::optional<uint64_t> budget = {}) const;
+  // the budget is less than what must stay, and what score() throws. window: the last items that
+  // stay before anything else, whatever the policy says.
+  Selection select(const Items& items, std::optional<uint64_t> budget = {},
+                   uint64_t window = 0) const;
 
   bool needs_attention() const;
+  // Not only of the latest queries.
+  bool needs_all_attention() const;
+  bool needs_vectors() const;
+  bool needs_queries() const;
+  // The items that must stay, of so many, whatever the budget, beside the last `window`.
+  uint64_t least(uint64_t count, uint64_t window) const;
+  // What is dropped stays in another form.
+  bool has_rest() const;
   // Of the latest queries that its scores look back on.
   uint64_t latest() const;
   std::string text() const;

@@ -1,0 +1,265 @@
+// Caches that leave tokens out.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "pith/base/error.h"
+#include "pith/base/random.h"
+#include "pith/kv/attention.h"
+#include "pith/kv/cache.h"
+
+namespace pith::kv {
+namespace {
+
+constexpr uint64_t kSize = 12, kCapacity = 2000;
+
+std::vector<float> row(uint64_t seed, uint64_t position) {
+  std::vector<float> out(kSize);
+  for (uint64_t i = 1; i < kSize; ++i)
+    out[i] = static_cast<float>(random_normal(seed, position * kSize + i));
+  return out;
+}
+
+// A cache of one layer of two heads. The first channel of a value says where its token was read.
+struct Written {
+  explicit Written(std::string_view options, Cache::Turn turn = {})
+      : cache({2}, kSize, kCapacity, CacheOptions::parse(options), 64, std::move(turn)) {}
+
+  // Queries give a token read at p attention(p).
+  void read(uint64_t count, const std::function<float(uint64_t)>& attention = {}) {
+    for (uint64_t end = position + count; position < end; ++position) {
+      for (uint64_t head = 0; head < 2; ++head) {
+        std::vector<float> k = row(head, position), v = row(head + 2, position);
+        k[0] = static_cast<float>(position - cache.shift());
+        v[0] = static_cast<float>(position);
+        cache.write(0, head, position, k.data(), v.data());
+        if (cache.records()) note(head, attention);
+      }
+    }
+    cache.settle(position, 1);
+  }
+  void note(uint64_t head, const std::function<float(uint64_t)>& attention) {
+    std::vector<float> weights;
+    for (const uint64_t p : kept(head)) weights.push_back(attention(p));
+    if (cache.past(0, head)) weights.resize(cache.past(0, head)->tokens());
+    for (uint64_t p = cache.base(); p <= position; ++p) weights.push_back(attention(p));
+    cache.record(0, head, weights);
+  }
+  // Where the tokens were read that lie in forms.
+  std::vector<uint64_t> kept(uint64_t head) const {
+    std::vector<uint64_t> out;
+    const Past* past = cache.past(0, head);
+    if (!past) return out;
+    const Past::Rows rows = past->kept_rows(kSize);
+    for (size_t i = 0; i < rows.values.size(); i += kSize)
+      out.push_back(static_cast<uint64_t>(std::lround(rows.values[i])));
+    return out;
+  }
+  // The first channels of their keys.
+  std::vector<float> places(uint64_t head) const {
+    std::vector<float> out;
+    const Past::Rows rows = cache.past(0, head)->kept_rows(kSize);
+    for (size_t i = 0; i < rows.keys.size(); i += kSize) out.push_back(rows.keys[i]);
+    return out;
+  }
+
+  Cache cache;
+  uint64_t position = 0;
+};
+
+std::vector<uint64_t> range(uint64_t begin, uint64_t end) {
+  std::vector<uint64_t> out(end - begin);
+  std::iota(out.begin(), out.end(), begin);
+  return out;
+}
+
+TEST(Eviction, SinksAndAWindow) {
+  Written w("cache(keep=sink(4) + window(28), budget=64, window=16, tile=16)");
+  for (const uint64_t count : {10U, 7U, 64U, 1U, 63U, 55U, 16U}) w.read(count);
+  const uint64_t plain = w.position - w.cache.base();
+  EXPECT_GE(plain, 16);
+  EXPECT_LT(plain, 32);
+  std::vector<uint64_t> wanted = range(0, 4);
+  const std::vector<uint64_t> last = range(w.position - 28, w.cache.base());
+  wanted.insert(wanted.end(), last.begin(), last.end());
+  EXPECT_EQ(w.kept(0), wanted);
+  EXPECT_EQ(w.kept(1), wanted);
+  // Two bytes a number: tiles hold nothing else but what says so.
+  EXPECT_LT(w.cache.held_bits(w.position), 2 * (4 + 28) * 2 * kSize * 16 + 2 * 4 * 700);
+}
+
+TEST(Eviction, WhatGotMostAttentionStays) {
+  Written w("cache(keep=top(attention), budget=128, window=32, tile=32)");
+  const auto attention = [](uint64_t p) { return p % 10 == 3 ? 1.0F : 0.01F; };
+  for (int i = 0; i < 10; ++i) w.read(50, attention);
+  const std::vector<uint64_t> kept = w.kept(0);
+  EXPECT_EQ(kept.size() + w.position - w.cache.base(), 128);
+  const auto dear = std::ranges::count_if(kept, [](uint64_t p) { return p % 10 == 3; });
+  // Of 500 tokens 50 are dear, most of them behind the window.
+  EXPECT_EQ(static_cast<uint64_t>(dear), (w.cache.base() + 6) / 10);
+  EXPECT_TRUE(std::ranges::is_sorted(kept));
+}
+
+TEST(Eviction, ARestStaysInAnotherForm) {
+  Written w(
+      "cache(dense(f32), keep=top(attention) | rest(uniform(2, group=12)), budget=30%, window=16, "
+      "tile=16, keys_by=token)");
+  const auto attention = [](uint64_t p) { return p % 2 == 1 ? 1.0F : 0.01F; };
+  for (int i = 0; i < 6; ++i) w.read(40, attention);
+  const Past& past = *w.cache.past(0, 0);
+  EXPECT_EQ(past.tokens() + w.position - w.cache.base(), w.position);
+  EXPECT_EQ(past.kept() + w.position - w.cache.base(), w.position * 3 / 10);
+  for (const uint64_t p : w.kept(0)) EXPECT_EQ(p % 2, 1);
+}
+
+TEST(Eviction, MergedTokensAreMeans) {
+  Written w("cache(dense(f32), keep=every(2) | merge(nearest), window=16, tile=16)");
+  w.read(32);
+  // 0 and 1 make one, 2 and 3, …; the first channel of values says where they were.
+  const Past::Rows rows = w.cache.past(0, 0)->kept_rows(kSize);
+  ASSERT_EQ(rows.values.size(), 8 * kSize);
+  for (uint64_t i = 0; i < 8; ++i) {
+    EXPECT_FLOAT_EQ(rows.values[i * kSize], 2.0F * static_cast<float>(i) + 0.5F);
+    EXPECT_FLOAT_EQ(rows.keys[i * kSize + 5], (row(0, 2 * i)[5] + row(0, 2 * i + 1)[5]) / 2);
+  }
+}
+
+// Keys are turned to where their tokens stand among those that are kept.
+TEST(Eviction, PositionsInTheCache) {
+  Written w(
+      "cache(dense(f32), keep=sink(4) + window(40), budget=48, window=16, tile=16, "
+      "positions=cache)",
+      [](float* key, int64_t by) { key[0] += static_cast<float>(by); });
+  for (int i = 0; i < 9; ++i) {
+    w.read(37);
+    if (w.cache.base() == 0) continue;
+    std::vector<float> wanted(w.kept(0).size());
+    std::iota(wanted.begin(), wanted.end(), 0.0F);
+    EXPECT_EQ(w.places(0), wanted);
+    EXPECT_EQ(w.places(1), wanted);
+    // And those that lie as they are go on from there.
+    for (uint64_t p = w.cache.base(); p < w.position; ++p) {
+      const uint64_t at = p - w.cache.base();
+      EXPECT_EQ(w.cache.keys(0, 1)[at / kKeyBlock * kKeyBlock * kSize + at % kKeyBlock],
+                static_cast<float>(p - w.cache.shift()));
+    }
+    EXPECT_LT(w.position - w.cache.shift(), 48 + 37);
+  }
+  EXPECT_EQ(w.kept(0)[3], 3);
+  EXPECT_EQ(w.kept(0)[4], w.position - 40);
+}
+
+TEST(Eviction, HeadsShareABudgetByTheirAttention) {
+  // Head 0 has a few tokens that get all, head 1 gives all the same.
+  Written w(
+      "cache(keep=top(attention(latest=32)), budget=100, shares=attention, window=16, "
+      "tile=16)");
+  for (uint64_t i = 0; i < 30; ++i) {
+    w.read(10, [&](uint64_t p) { return p % 100 == 5 ? 1.0F : 1e-6F; });
+  }
+  EXPECT_NEAR(static_cast<double>(w.kept(0).size()), static_cast<double>(w.kept(1).size()), 8);
+  Written u(
+      "cache(keep=top(attention(latest=32)), budget=100, shares=attention, window=16, "
+      "tile=16)");
+  for (; u.position < 300; ++u.position) {
+    for (uint64_t head = 0; head < 2; ++head) {
+      std::vector<float> k = row(head, u.position), v = row(head + 2, u.position);
+      v[0] = static_cast<float>(u.position);
+      u.cache.write(0, head, u.position, k.data(), v.data());
+      u.note(head, [&](uint64_t p) { return head == 1 || p % 100 == 5 ? 1.0F : 1e-6F; });
+    }
+    u.cache.settle(u.position + 1, 1);
+  }
+  EXPECT_GT(u.kept(1).size(), 2 * u.kept(0).size());
+  const uint64_t plain = u.position - u.cache.base();
+  EXPECT_LE(u.kept(0).size() + u.kept(1).size() + 2 * plain, 200 + 2 * 15);
+}
+
+TEST(Eviction, GoingBack) {
+  Written w("cache(keep=top(attention), budget=64, window=32, tile=16)");
+  const auto attention = [](uint64_t p) { return static_cast<float>(p % 7); };
+  w.read(200, attention);
+  w.cache.forget(w.cache.base() + 5);
+  w.position = w.cache.base() + 5;
+  w.read(100, attention);
+  EXPECT_EQ(w.kept(0).size() + w.position - w.cache.base(), 64);
+  w.cache.forget(0);
+  w.position = 0;
+  w.read(30, attention);
+  EXPECT_EQ(w.cache.base(), 0);
+}
+
+TEST(Eviction, WhatCannotBeIsRefusedBeforeAnyWork) {
+  for (const char* text :
+       {"cache(keep=top(attention), budget=40, window=32, tile=16)",
+        "cache(keep=sink(20) + top(attention), budget=64, window=32, tile=16)",
+        "cache(keep=top(attention))", "cache(keep=top(relevance), budget=500)",
+        "cache(uniform(4), budget=20%)", "cache(keep=all, shares=entropy)",
+        "cache(keep=top(norm), budget=20%, shares=odd)", "cache(keep=all, tile=20)",
+        "cache(keep=all, tile=256)", "cache(uniform(4), positions=cache)",
+        "cache(keep=all | rest(zeros), positions=cache)", "cache(keep=nothing)",
+        "cache(keep=top(attention), budget=half)", "cache(keep=all)"}) {
+    const bool fine = std::string_view(text) == "cache(keep=all)";
+    if (fine) {
+      EXPECT_NO_THROW(CacheOptions::parse(text));
+    } else {
+      EXPECT_THROW(CacheOptions::parse(text), Error) << text;
+    }
+  }
+  const CacheOptions o = CacheOptions::parse(
+      "cache(keys=uniform(4), values=zeros, keep=sink(4) + top(attention) | merge(similar), "
+      "budget=25%, shares=falling(3), window=64, tile=64, positions=cache, prompts=whole)");
+  EXPECT_EQ(CacheOptions::parse(o.text()).text(), o.text());
+}
+
+// What queries give, against plain loops, over tokens in forms, of which a rest is kept, and not.
+TEST(AttentionWeights, AreThoseOfTheSoftmax) {
+  Written w("cache(dense(f32), keep=every(2) | rest(dense(f32)), window=20, tile=16)");
+  w.read(150);
+  const uint64_t group = 3, n = 2, first = w.position - n;
+  std::vector<float> queries(n * group * kSize);
+  for (size_t i = 0; i < queries.size(); ++i)
+    queries[i] = 0.01F * static_cast<float>(random_normal(9, i));
+  const SharedHead head{.queries = queries.data(),
+                        .stride = group * kSize,
+                        .group = group,
+                        .head_size = kSize,
+                        .first = first,
+                        .keys = w.cache.keys(0, 1),
+                        .values = w.cache.values(0, 1),
+                        .base = w.cache.base(),
+                        .past = w.cache.past(0, 1),
+                        .padded_size = w.cache.padded_size()};
+  for (uint64_t at = 0; at < n; ++at) {
+    std::vector<float> weights;
+    attention_weights(head, at, weights);
+    std::vector<std::vector<float>> keys;  // in the order of the weights
+    for (uint64_t t = 0; t < head.past->tiles(); ++t) {
+      std::vector<float> k(kSize * kTileTokens), v(kTileTokens * head.padded_size);
+      head.past->load(t, k.data(), v.data(), head.padded_size);
+      for (uint64_t i = 0; i < head.past->count(t); ++i) {
+        keys.emplace_back();
+        for (uint64_t c = 0; c < kSize; ++c) keys.back().push_back(k[c * kTileTokens + i]);
+      }
+    }
+    for (uint64_t p = w.cache.base(); p <= first + at; ++p) {
+      keys.push_back(row(1, p));
+      keys.back()[0] = static_cast<float>(p);
+    }
+    ASSERT_EQ(weights.size(), keys.size());
+    std::vector<double> wanted(keys.size());
+    for (uint64_t g = 0; g < group; ++g) {
+      const float* q = queries.data() + (at * group + g) * kSize;
+      std::vector<double> e;
+      for (const auto& k : keys)
+        e.push_back(std::exp(std::inner_product(q, q + kSize, k.begin(), 0.0)));
+      const double sum = std::accumulate(e.begin(), e.end(), 0.0);
+      for (size_t i = 0; i < e.size(); ++i) wanted[i] += e[i] / sum;
+    }
+    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR(weights[i], wanted[i], 1e-5);
+  }
+}
+
+}  // namespace
+}  // namespace pith::kv
