@@ -170,6 +170,45 @@ MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
   return s.logits.view();
 }
 
+kv::Arrays Session::keys_values(uint64_t first, uint64_t count) const {
+  const State& s = *state_;
+  if (first > s.position || count > s.position - first) {
+    fail(ErrorKind::kUsage, "keys and values of {} positions from {} on, of {} that were read",
+         count, first, s.position);
+  }
+  if (s.cache.leaves_out()) {
+    fail(ErrorKind::kUsage,
+         "keys and values of a session whose cache leaves tokens out (`keep`) cannot be taken out");
+  }
+  return s.cache.arrays(first, count, s.threads);
+}
+
+void Session::adopt(const kv::Arrays& arrays) {
+  State& s = *state_;
+  if (arrays.heads != heads_of(s.config) || arrays.head_size != s.config.head_size) {
+    fail(ErrorKind::kUsage, "keys and values of another model: {} layers, heads of {}",
+         arrays.heads.size(), arrays.head_size);
+  }
+  if (arrays.first != s.position) {
+    fail(ErrorKind::kUsage, "keys and values from position {} on, where {} is next", arrays.first,
+         s.position);
+  }
+  if (arrays.tokens > s.capacity - s.position) {
+    fail(ErrorKind::kLimit, "keys and values of {} positions after {} are more than {}",
+         arrays.tokens, s.position, s.capacity);
+  }
+  if (arrays.keys.size() != arrays.size() || arrays.values.size() != arrays.size()) {
+    fail(ErrorKind::kUsage, "{} keys and {} values where {} belong", arrays.keys.size(),
+         arrays.values.size(), arrays.size());
+  }
+  for (uint64_t at = 0; at < arrays.tokens; at += kChunk) {
+    const uint64_t n = std::min(kChunk, arrays.tokens - at);
+    s.cache.write(arrays, at, n, s.threads);
+    s.position += n;
+    s.settle();
+  }
+}
+
 void Session::observe(InputObserver observer) { state_->observer = std::move(observer); }
 void Session::observe_routing(RoutingObserver observer) {
   state_->pass.observe_routing(std::move(observer));

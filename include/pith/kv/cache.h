@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pith/form/matrix.h"
+#include "pith/kv/arrays.h"
 #include "pith/kv/past.h"
 #include "pith/select/attention_record.h"
 
@@ -84,6 +85,12 @@ class Cache {
   // What the queries of a position, of all heads that share this one, gave to the tokens of
   // past() and those from base() on to the position.
   void record(uint64_t layer, uint64_t head, std::span<const float> weights);
+
+  bool leaves_out() const { return options_ && options_->keep; }
+  // Of positions that are written, none of which was left out; what lies in forms is decoded.
+  Arrays arrays(uint64_t first, uint64_t count, int threads) const;
+  // Tokens begin … begin + count - 1 of arrays of this shape, as write() of each.
+  void write(const Arrays& from, uint64_t begin, uint64_t count, int threads);
 
   // Whole tiles that the window leaves behind, now that so many positions are written, go into
   // forms or are left out. What it throws leaves positions unreadable: forget(0) then.

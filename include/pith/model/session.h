@@ -15,6 +15,7 @@
 #include <span>
 
 #include "pith/form/matrix.h"
+#include "pith/kv/arrays.h"
 #include "pith/kv/options.h"
 #include "pith/model/input_observer.h"
 #include "pith/model/language_model.h"
@@ -57,6 +58,15 @@ class Session {
   // Shows it which experts the positions go to that pass through a layer of them; empty: nothing
   // any more.
   void observe_routing(RoutingObserver observer);
+
+  // The keys and values of `count` positions that were read, from `first` on; what lies in forms
+  // is decoded. Throws ErrorKind::kUsage past position().
+  kv::Arrays keys_values(uint64_t first, uint64_t count) const;
+  // Takes the next positions, from position() on, as read: what keys_values() gave of the same text
+  // under the same model. At least one more has to be fed for logits. With forms they settle as
+  // what is read does. Throws ErrorKind::kUsage for another model's shape or other positions,
+  // kLimit for more than the capacity; the session then is as it was. kData as feed() does.
+  void adopt(const kv::Arrays& arrays);
 
   uint64_t position() const;
   uint64_t capacity() const;
