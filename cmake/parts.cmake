@@ -18,6 +18,7 @@ set(pith_budget_libs PkgConfig::CBC)
 set(pith_budget_test_libs nlohmann_json::nlohmann_json)
 set(pith_lossless_libs PkgConfig::ZSTD PkgConfig::HWY)
 set(pith_archive_libs PkgConfig::ZSTD)
+set(pith_kv_libs PkgConfig::HIREDIS)
 # The text that the library holds.
 set_source_files_properties(src/weights/default_text.cc PROPERTIES
   COMPILE_DEFINITIONS PITH_CALIBRATION_TEXT="${CMAKE_SOURCE_DIR}/data/text/calibration.txt"

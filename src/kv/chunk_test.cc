@@ -1,0 +1,97 @@
+#include "pith/kv/chunk.h"
+
+#include <gtest/gtest.h>
+
+#include "pith/base/error.h"
+#include "testing_chunks.h"
+
+namespace pith::kv {
+namespace {
+
+using namespace testing;
+
+TEST(Chunk, ComesBack) {
+  const auto ids = some_ids(40);
+  const ChunkMaker maker = some_maker();
+  const auto chain_ids = chain(maker, ids, 10);
+  ASSERT_EQ(chain_ids.size(), 4);
+  Hash128 before = chain_root(maker);
+  for (uint64_t c = 0; c < 4; ++c) {
+    const auto part = std::span(ids).subspan(c * 10, 10);
+    const Arrays arrays = some_arrays(10, c * 10);
+    const Bytes bytes = write_chunk(maker, plain_coding(), before, part, arrays);
+    EXPECT_EQ(read_arrays(bytes, chain_ids[c]), arrays);
+    const ChunkHeader header = read_chunk(bytes).header;
+    EXPECT_EQ(header.maker, maker);
+    EXPECT_EQ(header.id, chain_ids[c]);
+    EXPECT_EQ(header.before, before);
+    EXPECT_EQ(header.first, c * 10);
+    EXPECT_EQ(header.ids, std::vector<int32_t>(part.begin(), part.end()));
+    EXPECT_EQ(header.numbers, 2 * arrays.size());
+    before = chain_ids[c];
+  }
+}
+
+TEST(Chunk, TextsThatBeginAlikeShareTheirBeginnings) {
+  auto ids = some_ids(35);
+  const auto a = chain(some_maker(), ids, 10);
+  ids[25] += 1;
+  const auto b = chain(some_maker(), ids, 10);
+  ASSERT_EQ(a.size(), 3);
+  EXPECT_EQ(a[1], b[1]);
+  EXPECT_NE(a[2], b[2]);
+  ids[0] += 1;
+  EXPECT_NE(chain(some_maker(), ids, 10)[1], b[1]);  // of other tokens before it
+  EXPECT_TRUE(chain(some_maker(), std::span(ids).first(9), 10).empty());
+  EXPECT_TRUE(chain(some_maker(), {}, 10).empty());
+}
+
+TEST(Chunk, OtherModelsCodingsAndCachesHaveOtherChunks) {
+  const auto ids = some_ids(10);
+  ChunkMaker coding = some_maker(), cache = some_maker();
+  coding.coding = "uniform(4)";
+  cache.cache = cache.coding;
+  cache.coding.clear();
+  const Hash128 id = chain(some_maker(), ids, 10)[0];
+  EXPECT_NE(chain(some_maker(2), ids, 10)[0], id);
+  EXPECT_NE(chain(coding, ids, 10)[0], id);
+  EXPECT_NE(chain(cache, ids, 10)[0], id);
+}
+
+TEST(Chunk, WhatIsForeignIsRefused) {
+  const auto ids = some_ids(10);
+  const Bytes bytes = some_chunk(ids);
+  EXPECT_NO_THROW(read_arrays(bytes, chain(some_maker(), ids, 10)[0]));
+  EXPECT_THROW(read_arrays(bytes, chain(some_maker(2), ids, 10)[0]), Error);
+  EXPECT_THROW(read_arrays(bytes, chain(some_maker(), some_ids(11), 11)[0]), Error);
+}
+
+TEST(Chunk, WhatIsDamagedIsRefused) {
+  const auto ids = some_ids(3);
+  const Hash128 id = chain(some_maker(), ids, 3)[0];
+  const Bytes bytes = some_chunk(ids);
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_THROW(read_arrays(ByteView(bytes).first(n), id), Error) << n;
+    Bytes flipped = bytes;
+    flipped[n] ^= 0x10;
+    EXPECT_THROW(read_arrays(flipped, id), Error) << n;
+  }
+  Bytes longer = bytes;
+  longer.push_back(0);
+  EXPECT_THROW(read_arrays(longer, id), Error);
+}
+
+// One whose checksums are right, of keys and values that are not of its tokens.
+TEST(Chunk, KeysOfOtherTokensAreRefused) {
+  const auto ids = some_ids(10);
+  const ChunkMaker maker = some_maker();
+  const Hash128 root = chain_root(maker), id = chain(maker, ids, 10)[0];
+  EXPECT_THROW(read_arrays(write_chunk(maker, plain_coding(), root, ids, some_arrays(9)), id),
+               Error);
+  EXPECT_THROW(read_arrays(write_chunk(maker, plain_coding(), id, ids, some_arrays(10)),
+                           chain_next(id, ids)),
+               Error);
+}
+
+}  // namespace
+}  // namespace pith::kv

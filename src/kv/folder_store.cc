@@ -1,0 +1,69 @@
+// Chunks as files of a folder.
+#include <algorithm>
+
+#include "pith/base/error.h"
+#include "pith/base/file.h"
+#include "stores.h"
+
+namespace pith::kv {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FolderStore final : public Store {
+ public:
+  explicit FolderStore(fs::path folder) : folder_(std::move(folder)) {}
+
+  std::string name() const override { return folder_.string(); }
+
+  std::vector<std::optional<uint64_t>> sizes(std::span<const Hash128> ids) override {
+    std::vector<std::optional<uint64_t>> out;
+    for (const Hash128& id : ids) out.push_back(size(folder_ / chunk_file(id)));
+    return out;
+  }
+
+  std::optional<Bytes> get(const Hash128& id, const Arrived&) override {
+    const fs::path path = folder_ / chunk_file(id);
+    if (!size(path)) return std::nullopt;
+    return read_file(path);
+  }
+
+  void put(const Hash128& id, ByteView chunk) override {
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    if (error) fail(ErrorKind::kIo, "{}: cannot be made: {}", name(), error.message());
+    write_file(folder_ / chunk_file(id), chunk, true);
+  }
+
+  std::vector<StoredChunk> list() override {
+    std::error_code error;
+    fs::directory_iterator files(folder_, error);
+    if (error) fail(ErrorKind::kIo, "{}: {}", name(), error.message());
+    std::vector<StoredChunk> out;
+    for (const auto& file : files) {
+      const auto id = chunk_of_file(file.path().filename().string());
+      if (!id) continue;
+      if (const auto bytes = size(file.path())) out.push_back({*id, *bytes});
+    }
+    std::ranges::sort(out, {}, &StoredChunk::id);
+    return out;
+  }
+
+ private:
+  static std::optional<uint64_t> size(const fs::path& path) {
+    std::error_code error;
+    const uint64_t bytes = fs::file_size(path, error);
+    if (error) return std::nullopt;
+    return bytes;
+  }
+
+  fs::path folder_;
+};
+
+}  // namespace
+
+std::unique_ptr<Store> folder_store(fs::path folder) {
+  return std::make_unique<FolderStore>(std::move(folder));
+}
+
+}  // namespace pith::kv
