@@ -9,6 +9,7 @@
 #include "eval_network.h"
 #include "message.h"
 #include "options.h"
+#include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 
 namespace pith::command {
@@ -25,7 +26,7 @@ std::string text_of(const std::string& path) {
 
 Measurements measure(const EvalArguments& a) {
   std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
+  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget);
   const model::LanguageModel subject = model::load_model(a.model);
   std::optional<model::LanguageModel> reference;
   if (!a.against.empty()) {
@@ -109,8 +110,13 @@ void add_eval(CLI::App& app) {
   c->add_option("--text", a->text, "what it is to predict; '-': standard input")->type_name("FILE");
   c->add_option("--against", a->against, "a model to compare with, as before compression")
       ->type_name("MODEL");
-  c->add_option("--kv", a->kv, "a cache of keys and values in this form, beside a full one")
-      ->type_name("EXPR");
+  CLI::Option* kv =
+      c->add_option("--kv", a->kv, "a cache of keys and values in this form, beside a full one")
+          ->type_name("EXPR|NAME");
+  c->add_option("--kv-budget", a->kv_budget,
+                "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
+      ->needs(kv)
+      ->type_name("TOKENS");
   c->add_option("--inputs", a->inputs,
                 "of networks: arrays by the inputs' names; default: random numbers")
       ->type_name("FILE.npz");

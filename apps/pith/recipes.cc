@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "output.h"
+#include "pith/recipe/cache_recipes.h"
 #include "pith/recipe/registry.h"
 #include "pith/recipe/studies.h"
 #include "table.h"
@@ -60,18 +61,30 @@ Json to_json(const recipe::Study& study) {
           {"parts", study.parts}, {"waits", study.waits}, {"example", study.command}};
 }
 
+Json to_json(const recipe::CacheRecipe& r) {
+  return {{"kind", "cache"},          {"name", r.name},   {"id", r.id},
+          {"title", r.title},         {"area", "kv"},     {"summary", r.summary},
+          {"composition", r.compose}, {"parts", r.parts}, {"waits", r.waits},
+          {"verified", r.verified}};
+}
+
 void print_list() {
   Table table({"recipe", "area", "paper", "not yet", "title"});
   for (const Recipe& r : recipe::all_recipes()) {
     table.row({std::string(r.name), std::string(r.area), std::string(r.id), std::string(r.waits),
                std::string(r.title)});
   }
+  Table caches({"cache", "area", "paper", "not yet", "title"});
+  for (const recipe::CacheRecipe& r : recipe::all_cache_recipes()) {
+    caches.row(
+        {std::string(r.name), "kv", std::string(r.id), std::string(r.waits), std::string(r.title)});
+  }
   Table studies({"study", "area", "paper", "not yet", "title"});
   for (const recipe::Study& s : recipe::all_studies()) {
-    studies.row({std::string(s.name), std::string(s.area), std::string(s.id), std::string(s.title),
-                 std::string(s.waits)});
+    studies.row({std::string(s.name), std::string(s.area), std::string(s.id), std::string(s.waits),
+                 std::string(s.title)});
   }
-  write_stdout(table.text() + "\n" + studies.text());
+  write_stdout(table.text() + "\n" + caches.text() + "\n" + studies.text());
 }
 
 void print_one(const Recipe& r) {
@@ -85,6 +98,15 @@ void print_one(const Recipe& r) {
   if (!r.waits.empty()) s += fmt::format("not yet      {}\n", r.waits);
   s += fmt::format("verified     {}\nexample      {}\n", r.verified, r.example);
   write_stdout(s);
+}
+
+void print_one(const recipe::CacheRecipe& r) {
+  std::string s = fmt::format("{} ({}, kv)\n{}\n\n{}\n\ncomposition  {}\nparts        {}\n", r.name,
+                              r.id, r.title, r.summary, r.compose, fmt::join(r.parts, ", "));
+  if (!r.waits.empty()) s += fmt::format("not yet      {}\n", r.waits);
+  write_stdout(s +
+               fmt::format("verified     {}\nexample      pith eval lm --text book.txt --kv {}\n",
+                           r.verified, r.name));
 }
 
 void print_one(const recipe::Study& study) {
@@ -146,6 +168,9 @@ void run(const Arguments& a) {
   if (a.taxonomy) return a.json ? print_json(taxonomy_json()) : print_taxonomy();
   if (a.markdown) return write_stdout(recipe::markdown());
   if (!a.name.empty()) {
+    if (const recipe::CacheRecipe* cache = recipe::find_cache_recipe(a.name)) {
+      return a.json ? print_json(to_json(*cache)) : print_one(*cache);
+    }
     if (const recipe::Study* study = recipe::find_study(a.name)) {
       return a.json ? print_json(to_json(*study)) : print_one(*study);
     }
@@ -155,6 +180,7 @@ void run(const Arguments& a) {
   if (!a.json) return print_list();
   Json all = Json::array();
   for (const Recipe& r : recipe::all_recipes()) all.push_back(to_json(r));
+  for (const recipe::CacheRecipe& r : recipe::all_cache_recipes()) all.push_back(to_json(r));
   for (const recipe::Study& study : recipe::all_studies()) all.push_back(to_json(study));
   print_json(all);
 }

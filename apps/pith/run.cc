@@ -8,6 +8,7 @@
 #include "command.h"
 #include "message.h"
 #include "options.h"
+#include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 #include "signals.h"
 
@@ -72,7 +73,7 @@ Runner load(const RunArguments& a) {
   model::GenerateOptions options = generate_options(a);
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
   std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
+  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget);
   const auto start = std::chrono::steady_clock::now();
   Runner runner{model::load_model(a.model, {.positions = a.context}), std::nullopt,
                 std::move(options), std::move(cache), 0};
@@ -125,6 +126,7 @@ Examples:
   pith run lm "One day" -n 200 --stop . --stop ';'          up to the end of the sentence
   pith run lm --ids 1,313,259 -n 10 --json                  token ids in, everything out
   pith run lm "The sea" -n 300 --kv 'uniform(4, group=32)'  keys and values at 4 bits
+  pith run lm "The sea" -n 900 --kv S168 --kv-budget 256    256 tokens are kept (pith recipes)
   pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
 
 void add_text(CLI::App* c, RunArguments& a) {
@@ -141,8 +143,13 @@ void add_text(CLI::App* c, RunArguments& a) {
   c->add_option("-c,--context", a.context, "positions to have room for; default: what is needed")
       ->type_name("N")
       ->check(not_negative());
-  c->add_option("--kv", a.kv, "hold keys and values behind a window in this form (docs/kv.md)")
-      ->type_name("EXPR");
+  CLI::Option* kv =
+      c->add_option("--kv", a.kv, "hold keys and values behind a window in this form (docs/kv.md)")
+          ->type_name("EXPR|NAME");
+  c->add_option("--kv-budget", a.kv_budget,
+                "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
+      ->needs(kv)
+      ->type_name("TOKENS");
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");
   c->add_flag("--no-chat", a.no_chat, "continue the prompt as it is");

@@ -14,7 +14,7 @@
 namespace pith::command {
 
 struct RunArguments {
-  std::string model, prompt, ids, system, kv;
+  std::string model, prompt, ids, system, kv, kv_budget;
   std::vector<std::string> stops, biases;
   model::SamplerOptions sampler;
   uint64_t tokens = 256, context = 0;

@@ -43,8 +43,12 @@ void Cache::select_all(uint64_t read, uint64_t leaving, uint64_t plain, int thre
                               .attention = records_.empty() ? nullptr : &records_[head],
                               .layer = layers[head],
                               .layers = first_.size() - 1};
-    selections[head] = options_->keep->select(
-        items, budgets.empty() ? std::nullopt : std::optional(budgets[head]), plain - leaving);
+    const bool full = budgets.empty() || items.count > budgets[head];
+    selections[head] =
+        full ? options_->keep->select(items,
+                                      budgets.empty() ? std::nullopt : std::optional(budgets[head]),
+                                      plain - leaving)
+             : select::everything(items.count);
   });
   if (options_->positions == Positions::kCache) turn_all(leaving, plain, selections, threads);
   parallel_for(threads, past_.size(), [&](size_t head) {

@@ -1,5 +1,7 @@
 #include "pith/kv/options.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -151,6 +153,20 @@ std::string CacheOptions::text() const {
   }
   args.push_back({"prompts", name(kPrompts[whole_prompts ? 1 : 0])});
   return form::to_string(Expression::call("cache", std::move(args)));
+}
+
+CacheOptions CacheOptions::with_budget(std::string_view wanted) const {
+  if (!keep) fail(ErrorKind::kUsage, "{}: a budget is of tokens, and this cache keeps all", text());
+  const Expression said = form::parse(fmt::format("budget({})", wanted));
+  if (said.arguments().size() != 1)
+    fail(ErrorKind::kUsage, "budget: `{}` is not a number of tokens or a share of them", wanted);
+  const Expression whole = form::parse(text());
+  std::vector<form::Argument> args;
+  for (const form::Argument& a : whole.arguments()) {
+    if (a.key != "budget") args.push_back(a);
+  }
+  args.push_back({"budget", said.arguments()[0].value});
+  return parse(form::to_string(Expression::call("cache", std::move(args))));
 }
 
 uint64_t CacheOptions::tile_bits(uint64_t head_size) const {

@@ -1,5 +1,6 @@
 #include <fmt/ranges.h>
 
+#include "pith/recipe/cache_recipes.h"
 #include "pith/recipe/registry.h"
 #include "pith/recipe/studies.h"
 
@@ -18,6 +19,20 @@ std::string section(const Recipe& r) {
   if (!r.waits.empty()) s += fmt::format("- not yet: {}\n", r.waits);
   s += fmt::format("- verified by: {}\n", r.verified);
   return s + fmt::format("\n```sh\n{}\n```\n", r.example);
+}
+
+std::string section(const CacheRecipe& r) {
+  std::string s = fmt::format("\n## {}\n\n*{}* ({}, kv)\n\n{}\n\n- composition: `{}`\n", r.name,
+                              r.title, r.id, r.summary, r.compose);
+  s += fmt::format("- parts: `{}`\n", fmt::join(r.parts, "`, `"));
+  if (!r.waits.empty()) s += fmt::format("- not yet: {}\n", r.waits);
+  s += fmt::format("- verified by: {}\n", r.verified);
+  return s + fmt::format("\n```sh\npith eval lm --text book.txt --kv {}\n```\n", r.name);
+}
+
+std::string row(const CacheRecipe& r) {
+  return fmt::format("| [{}](#{}) | {} ({}) | kv | {} |\n", r.name, r.name, r.title, r.id,
+                     r.waits.empty() ? "-" : r.waits);
 }
 
 std::string section(const Study& study) {
@@ -45,9 +60,12 @@ std::string markdown() {
       "This page is\nwritten by `pith recipes --markdown`; change `src/recipe/` instead.\n\n"
       "| recipe | paper | area | not yet |\n|---|---|---|---|\n";
   for (const Recipe& r : all_recipes()) s += row(r);
+  s += "\n| cache | paper | area | not yet |\n|---|---|---|---|\n";
+  for (const CacheRecipe& r : all_cache_recipes()) s += row(r);
   s += "\n| study | paper | area | not yet |\n|---|---|---|---|\n";
   for (const Study& study : all_studies()) s += row(study);
   for (const Recipe& r : all_recipes()) s += section(r);
+  for (const CacheRecipe& r : all_cache_recipes()) s += section(r);
   for (const Study& study : all_studies()) s += section(study);
   return s;
 }

@@ -71,6 +71,9 @@ struct CacheOptions {
   // is less than what must stay. Whether forms fit the model's heads, tile_bits() says.
   static CacheOptions parse(std::string_view text);
   std::string text() const;
+  // The same with another budget: "256" or "25%". Throws ErrorKind::kUsage where `keep` says
+  // nothing that could be budgeted.
+  CacheOptions with_budget(std::string_view wanted) const;
   // What a tile of one head takes, of numbers drawn at random. Throws what form::encode() throws
   // for forms that heads of this size cannot have.
   uint64_t tile_bits(uint64_t head_size) const;

@@ -1,0 +1,33 @@
+// Published ways to hold keys and values, as caches under a name.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "pith/kv/options.h"
+
+namespace pith::recipe {
+
+struct CacheRecipe {
+  std::string_view name;   // "streaming"
+  std::string_view id;     // of the paper in Pith's list; its name where it has none
+  std::string_view title;  // of the paper
+  std::string_view summary;
+  std::string_view compose;             // in the notation of caches (pith/kv/options.h)
+  std::string_view waits;               // what of the paper is not here; empty: nothing
+  std::vector<std::string_view> parts;  // headers below include/pith
+  std::string_view verified;            // how, with what came out
+};
+
+// All of them, by name.
+std::span<const CacheRecipe> all_cache_recipes();
+// By name or id; null if there is none.
+const CacheRecipe* find_cache_recipe(std::string_view name_or_id);
+
+// The cache that a name, an id or an expression stands for; `budget` ("25%", "256") in place of its
+// own, where it is not empty. Throws ErrorKind::kUsage for what is none of these, and for a budget
+// of a cache that leaves no tokens out.
+kv::CacheOptions cache_options(std::string_view text, std::string_view budget = {});
+
+}  // namespace pith::recipe

@@ -1,0 +1,179 @@
+#include "pith/recipe/cache_recipes.h"
+
+#include <algorithm>
+
+namespace pith::recipe {
+
+std::span<const CacheRecipe> all_cache_recipes() {
+  static const std::vector<CacheRecipe> recipes = {
+      {.name = "deep-forcing",
+       .id = "S017",
+       .title = "Deep Forcing: Training-Free Long Video Generation with Deep Sink and "
+                "Participative Compression",
+       .summary =
+           "Half of what is kept are the first tokens, whose rotation is that of the places just "
+           "before the others; of the others those stay to which the latest queries gave most.",
+       .compose = "cache(keep=sink(50%) + top(attention(latest=32)), budget=25%, window=32, "
+                  "tile=16, positions=cache)",
+       .waits = "video: tested on text",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "ems",
+       .id = "S023",
+       .title = "EMS: Adaptive Evict-then-Merge Strategy for Head-wise KV Cache Compression",
+       .summary = "What all queries gave and what the latest gave, each in units of its largest, "
+                  "choose the centres; what is dropped is merged into the centre with the most "
+                  "similar key, or lost below a threshold.",
+       .compose = "cache(keep=top(attention + attention(latest=32)) | merge(similar, "
+                  "threshold=0.6, weight=attention), budget=25%, window=32, tile=16)",
+       .waits = "",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "finch",
+       .id = "S168",
+       .title = "Finch: Prompt-guided Key-Value Cache Compression for Large Language Models",
+       .summary = "A prompt is read in pieces; after each the tokens stay to which its latest "
+                  "queries gave most, and keys are turned to where they then stand, so that "
+                  "positions never leave what the model was trained for.",
+       .compose =
+           "cache(keep=top(attention(latest=64)), budget=25%, window=32, tile=16, positions=cache)",
+       .waits = "the question read with every piece; scores over the heads of a layer together",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "gear",
+       .id = "S056",
+       .title = "GEAR: An Efficient KV Cache Compression Recipe for Near-Lossless Generative "
+                "Inference of LLM",
+       .summary = "Codes of two bits, what they leave as a product of low rank, and the largest "
+                  "elements as they are.",
+       .compose = "cache(sparse(2%) + uniform(2, group=64) + lowrank(2), window=32, tile=64)",
+       .waits = "",
+       .parts = {"kv/options.h", "form/form.h"},
+       .verified = "@V"},
+      {.name = "h2o",
+       .id = "H2O",
+       .title =
+           "H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language Models",
+       .summary = "The latest tokens, and those that got most attention of all queries.",
+       .compose = "cache(keep=top(attention), budget=25%, window=32, tile=16)",
+       .waits = "",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "kivi",
+       .id = "KIVI",
+       .title = "KIVI: A Tuning-Free Asymmetric 2bit Quantization for KV Cache",
+       .summary = "Two bits: keys by channel over groups of tokens, values by token; the latest "
+                  "tokens as they are.",
+       .compose = "cache(uniform(2, group=32), window=32, tile=32)",
+       .waits = "",
+       .parts = {"kv/options.h", "form/form.h"},
+       .verified = "@V"},
+      {.name = "lacache",
+       .id = "S294",
+       .title = "LaCache: Ladder-Shaped KV Caching for Efficient Long-Context Modeling of Large "
+                "Language Models",
+       .summary = "First and latest tokens in every layer; of the others each layer its stretch, "
+                  "the older the shallower, and again over what is left when the budget is full.",
+       .compose = "cache(keep=sink(4) + ladder(depth=2), budget=25%, window=32, tile=16)",
+       .waits = "",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "mikv",
+       .id = "S004",
+       .title = "No Token Left Behind: Reliable KV Cache Compression via Importance-Aware Mixed "
+                "Precision Quantization",
+       .summary = "Tokens that got most attention stay in 8 bits, the others in 2 instead of being "
+                  "dropped.",
+       .compose = "cache(uniform(8, group=32), keep=top(attention) | rest(uniform(2, group=32)), "
+                  "budget=20%, window=32, tile=32)",
+       .waits = "the balancer of channels: keys are by channel instead",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "mustafar",
+       .id = "S026",
+       .title = "Mustafar: Promoting Unstructured Sparsity for KV Cache Pruning in LLM Inference",
+       .summary = "The largest channels of every token's key and value with a bit for each place; "
+                  "attention works on them as they are.",
+       .compose = "cache(sparse(50%), keys_by=token, window=32, tile=64)",
+       .waits = "shares of every token: the largest elements of a tile are kept",
+       .parts = {"kv/options.h", "form/form.h"},
+       .verified = "@V"},
+      {.name = "pyramidkv",
+       .id = "PyramidKV",
+       .title = "PyramidKV: Dynamic KV Cache Compression based on Pyramidal Information Funneling",
+       .summary = "Tokens that got most of the latest queries, more of them in the first layers "
+                  "than in the last.",
+       .compose = "cache(keep=top(attention(latest=32)), budget=25%, shares=falling(3), window=32, "
+                  "tile=16)",
+       .waits = "",
+       .parts = {"kv/options.h", "select/policy.h", "select/shares.h"},
+       .verified = "@V"},
+      {.name = "rotated-q4",
+       .id = "rotated-q4",
+       .title = "llama.cpp's 4-bit cache with rotated keys and values",
+       .summary = "Blocks of 32 numbers with a scale each, in coordinates that a Hadamard "
+                  "transform has turned.",
+       .compose = "cache(hadamard | ggml(q4_0), keys_by=token, window=32, tile=64)",
+       .waits = "",
+       .parts = {"kv/options.h", "form/form.h"},
+       .verified = "@V"},
+      {.name = "snapkv",
+       .id = "SnapKV",
+       .title = "SnapKV: LLM Knows What You are Looking for Before Generation",
+       .summary =
+           "When a prompt has been read, the tokens stay to which its last queries gave most.",
+       .compose =
+           "cache(keep=top(attention(latest=32)), budget=25%, window=32, tile=16, prompts=whole)",
+       .waits = "pooling of neighbours",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "streaming",
+       .id = "StreamingLLM",
+       .title = "Efficient Streaming Language Models with Attention Sinks",
+       .summary =
+           "The first tokens and the latest, with keys turned to where they stand among these.",
+       .compose =
+           "cache(keep=sink(4) + top(recency), budget=25%, window=32, tile=16, positions=cache)",
+       .waits = "",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+      {.name = "uncomp",
+       .id = "S019",
+       .title = "UNComp: Can Matrix Entropy Uncover Sparsity? A Compressor Design from an "
+                "Uncertainty-Aware Perspective",
+       .summary = "Heads share a budget by the matrix entropy of their keys; each keeps the tokens "
+                  "that the latest queries gave most.",
+       .compose =
+           "cache(keep=top(attention(latest=32)), budget=25%, shares=entropy, window=32, tile=16)",
+       .waits = "hidden states of fewer tokens in later layers",
+       .parts = {"kv/options.h", "select/policy.h", "select/shares.h", "select/scores.h"},
+       .verified = "@V"},
+      {.name = "zipcache",
+       .id = "S006",
+       .title = "ZipCache: Accurate and Efficient KV Cache Quantization with Salient Token "
+                "Identification",
+       .summary = "Tokens by what they got of each query that could see them: the salient in 4 "
+                  "bits, the others in 2; keys by channel.",
+       .compose = "cache(uniform(4, group=32), keep=top(attention(mean)) | rest(uniform(2, "
+                  "group=32)), budget=40%, window=32, tile=64)",
+       .waits = "scales of value channels; saliency from some of the queries",
+       .parts = {"kv/options.h", "select/policy.h"},
+       .verified = "@V"},
+  };
+  return recipes;
+}
+
+const CacheRecipe* find_cache_recipe(std::string_view name_or_id) {
+  for (const CacheRecipe& r : all_cache_recipes()) {
+    if (r.name == name_or_id || r.id == name_or_id) return &r;
+  }
+  return nullptr;
+}
+
+kv::CacheOptions cache_options(std::string_view text, std::string_view budget) {
+  const CacheRecipe* found = find_cache_recipe(text);
+  const kv::CacheOptions options = kv::CacheOptions::parse(found ? found->compose : text);
+  return budget.empty() ? options : options.with_budget(budget);
+}
+
+}  // namespace pith::recipe
