@@ -21,19 +21,13 @@ constexpr Score kScores[] = {Score::kMagnitude, Score::kActivation};
 
 const char* name_of(Score s) { return s == Score::kMagnitude ? "size" : "size and activation"; }
 
-uint64_t weights(const Network& net) {
-  uint64_t n = 0;
-  for (const network::Layer& layer : net.layers()) n += layer.weight->shape().size();
-  return n;
-}
-
 class Study {
  public:
   explicit Study(const Options& o)
       : diffusion_(reference_networks(), o.quick ? 200 : 2000),
-        encoder_share_(
-            static_cast<double>(weights(diffusion_.words)) /
-            static_cast<double>(weights(diffusion_.words) + weights(diffusion_.denoiser))),
+        encoder_share_(static_cast<double>(layer_weights(diffusion_.words)) /
+                       static_cast<double>(layer_weights(diffusion_.words) +
+                                           layer_weights(diffusion_.denoiser))),
         whole_(diffusion_.quality(diffusion_.words, diffusion_.denoiser, kMeasuredWith)) {}
 
   double encoder_share() const { return encoder_share_; }

@@ -39,6 +39,12 @@ Network with_fitted_layers(Network network, std::span<const fit::Metric> inputs,
   return network;
 }
 
+uint64_t layer_weights(const Network& network) {
+  uint64_t weights = 0;
+  for (const Layer& layer : network.layers()) weights += layer.weight->shape().size();
+  return weights;
+}
+
 uint64_t layer_bytes(const Network& network) {
   uint64_t bits = 0;
   for (const Layer& layer : network.layers()) bits += form::bits(*layer.weight);

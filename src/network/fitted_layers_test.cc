@@ -28,6 +28,8 @@ TEST(FittedLayers, OnesThatAreTakenGetTheFittersForms) {
   EXPECT_LT(layer_bytes(all), layer_bytes(some));
   EXPECT_LT(layer_bytes(some), layer_bytes(net));
   EXPECT_LT(layer_bytes(all), layer_bytes(net) / 5);
+  EXPECT_EQ(layer_weights(all), layer_weights(net));
+  EXPECT_GE(layer_bytes(net), 4 * layer_weights(net));
   EXPECT_EQ(other_bytes(all), other_bytes(net));
   EXPECT_LT(other_bytes(net), layer_bytes(net));
   const Network floats = decoded_layers(all);

@@ -23,6 +23,8 @@ Network with_fitted_layers(Network network, std::span<const fit::Metric> inputs,
                            const fit::Fitter& fitter,
                            const std::function<bool(size_t layer)>& which = {});
 
+// How many weights all layers have.
+uint64_t layer_weights(const Network& network);
 // Of the forms of all layers.
 uint64_t layer_bytes(const Network& network);
 // Of the constants that nodes read and that are no layers, as they are: floats of 32 bits, integers
