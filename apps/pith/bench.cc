@@ -248,6 +248,9 @@ void add_bench(CLI::App& app) {
       "Weights taken out of a small diffusion: of its encoder of words, its denoiser, or both",
       bench_diffusion, options)
       .add_flag("--quick", options->quick, "few rows, few drawings");
+  add(*c, "waves", "Surrogates of waves with full, separable and fewer kernels, step after step",
+      bench_waves, options)
+      .add_flag("--quick", options->quick, "few motions");
   add_recipes(*c);
   add_speed(*c);
   add_kernels(*c);
