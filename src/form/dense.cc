@@ -1,6 +1,7 @@
 #include "dense.h"
 
 #include "float_product.h"
+#include "float_rows.h"
 #include "kinds.h"
 #include "pith/form/arguments.h"
 #include "scales.h"
@@ -43,6 +44,10 @@ void DenseForm::decode(uint64_t first, uint64_t last, float* out) const {
 void DenseForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                          uint64_t stride) const {
   multiply_floats({type_, row(first), last - first, shape().cols}, x.vectors(), out, stride);
+}
+
+void DenseForm::add_rows(const RowSums& sums) const {
+  add_float_rows({type_, values_.data(), shape().rows, shape().cols}, sums);
 }
 
 void DenseForm::write_body(BodyWriter& to) const {

@@ -16,6 +16,8 @@ class DenseForm final : public Form {
   void decode(uint64_t first, uint64_t last, float* out) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
+  void add_rows(const RowSums& sums) const override;
+  Direct direct() const override { return {true, true}; }
   std::string_view kind() const override { return "dense"; }
   void write_body(BodyWriter& to) const override;
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "float_product.h"
+#include "float_rows.h"
 #include "kinds.h"
 #include "pith/base/parallel.h"
 #include "quantized_vectors.h"
@@ -57,6 +58,18 @@ void Form::multiply(const Activations& x, uint64_t first, uint64_t last, float* 
     decode(r, r + n, rows.get());
     multiply_floats({DType::kF32, reinterpret_cast<const uint8_t*>(rows.get()), n, cols},
                     x.vectors(), out + (r - first), stride);
+  }
+}
+
+void Form::add_rows(const RowSums& sums) const {
+  const auto [all, cols] = shape();
+  const uint64_t tile = tile_rows(cols, sums.batch);
+  const auto rows = std::make_unique_for_overwrite<float[]>(tile * cols);
+  for (uint64_t r = 0; r < all && cols > 0; r += tile) {
+    const uint64_t n = std::min(tile, all - r);
+    decode(r, r + n, rows.get());
+    add_float_rows({DType::kF32, reinterpret_cast<const uint8_t*>(rows.get()), n, cols},
+                   sums.from_row(r));
   }
 }
 

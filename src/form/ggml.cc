@@ -1,5 +1,6 @@
 #include "ggml.h"
 
+#include "code_rows.h"
 #include "ggml_panels.h"
 #include "storage.h"
 
@@ -39,6 +40,25 @@ void GgmlForm::multiply(const Activations& x, uint64_t first, uint64_t last, flo
                         uint64_t stride) const {
   if (!panels_) return Form::multiply(x, first, last, out, stride);
   panels_->multiply(x.quantized(), first, last, out, stride);
+}
+
+Direct GgmlForm::direct() const {
+  return {false, type_ == DType::kQ4_0 || type_ == DType::kQ8_0};
+}
+
+void GgmlForm::add_rows(const RowSums& sums) const {
+  if (!direct().add_rows) return Form::add_rows(sums);
+  const bool bytes = type_ == DType::kQ8_0;
+  CodeRows rows;
+  rows.layout = bytes ? CodeRows::Layout::kByteBlocks : CodeRows::Layout::kNibbleBlocks;
+  rows.cols = shape().cols;
+  rows.middle = bytes ? 128 : 8;
+  rows.row_bytes = row_bytes();
+  for (uint64_t r = 0; r < shape().rows; r += kCodeRows) {
+    rows.rows = std::min(kCodeRows, shape().rows - r);
+    rows.blocks = blocks_.data() + r * row_bytes();
+    if (!add_code_rows(rows, sums.from_row(r))) return Form::add_rows(sums);
+  }
 }
 
 void GgmlForm::write_body(BodyWriter& to) const {

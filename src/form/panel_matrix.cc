@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "code_rows.h"
 #include "pith/base/error.h"
 
 namespace pith::form {
@@ -88,6 +89,9 @@ void PanelMatrix::set_levels() {
   }
   bytes_ = reads_bytes(bits_, k.table) && group_ <= kBlockCols && shape_.cols % kBlockCols == 0 &&
            scales_.has_bytes() && (zeros_.empty() || zeros_.has_bytes());
+  constexpr int32_t kMostMiddle = 128;
+  adds_rows_ = spaced_ && !codes_.is_coded() && group_ % (kBlockCols / 2) == 0 && k.middle >= 0 &&
+               k.middle <= kMostMiddle;
   multiplies_ = (spaced_ || k.table) && (group_ == kBlockCols / 2 || group_ % kBlockCols == 0);
 }
 
@@ -183,6 +187,36 @@ void PanelMatrix::multiply(const QuantizedVectors& x, uint64_t first, uint64_t l
       }
     }
   }
+}
+
+bool PanelMatrix::add_rows(const RowSums& sums) const {
+  if (!adds_rows_) return false;
+  if (shape_.cols == 0) return true;
+  thread_local std::vector<uint8_t> padded;
+  const uint64_t groups = (shape_.cols + group_ - 1) / group_;
+  CodeRows rows;
+  rows.cols = shape_.cols;
+  rows.middle = kernel_levels_.middle;
+  rows.bits = bits_;
+  rows.group = group_;
+  // What is expanded is rounded up to blocks.
+  const uint64_t room = (kCodeRows * groups + kBlockCols * kPanelRows);
+  Floats scale_floats, zero_floats;
+  float* const scales = scale_floats.room(room);
+  float* const zeros = zeros_.empty() ? nullptr : zero_floats.room(room);
+  rows.scales = scales;
+  rows.zeros = zeros;
+  for (uint64_t first = 0; first < shape_.rows; first += kCodeRows) {
+    rows.rows = std::min(kCodeRows, shape_.rows - first);
+    for (uint64_t p = 0; p < panels_of(rows.rows); ++p) {
+      const uint64_t panel = first / kPanelRows + p;
+      rows.panels[p] = codes_.whole(panel, padded).codes;
+      scales_.expand(panel, 0, groups, scales + p * groups * kPanelRows);
+      if (zeros) zeros_.expand(panel, 0, groups, zeros + p * groups * kPanelRows);
+    }
+    if (!add_code_rows(rows, sums.from_row(first))) return false;
+  }
+  return true;
 }
 
 void PanelMatrix::columns(uint64_t index, uint64_t first, uint64_t n, float* out) const {

@@ -10,6 +10,7 @@
 #include "panel_codes.h"
 #include "panel_kernel.h"
 #include "pith/form/activations.h"
+#include "pith/form/form.h"
 
 namespace pith::form {
 
@@ -36,6 +37,12 @@ class PanelMatrix {
   void multiply(const QuantizedVectors& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const;
 
+  // Whether add_rows() is there: for codes that are not entropy-coded, stand for neighbouring
+  // integers, and have groups of multiples of 16 or of whole rows.
+  bool adds_rows() const { return adds_rows_; }
+  // As Form::add_rows(); code_rows.h says how near, and when it is false.
+  bool add_rows(const RowSums& sums) const;
+
   void decode(uint64_t first, uint64_t last, float* out) const;
   // out[column][16] for the rows of a panel, columns `first` and on. There must be room for n
   // columns rounded up to whole blocks; those beyond n are left undefined.
@@ -58,7 +65,7 @@ class PanelMatrix {
   uint64_t group_;
   PanelCodes codes_;
   GroupFloats scales_, zeros_;
-  bool multiplies_ = false, spaced_ = false;
+  bool multiplies_ = false, adds_rows_ = false, spaced_ = false;
   bool bytes_ = false;  // the kernel reads small scales of scales as they lie
   CodeLevels kernel_levels_;
 };

@@ -85,6 +85,10 @@ void UniformForm::multiply(const Activations& x, uint64_t first, uint64_t last, 
   matrix_->multiply(x.quantized(), first, last, out, stride);
 }
 
+void UniformForm::add_rows(const RowSums& sums) const {
+  if (!matrix_->add_rows(sums)) Form::add_rows(sums);
+}
+
 void UniformForm::write_body(BodyWriter& to) const {
   to.varint(static_cast<uint64_t>(parameters_.bits));
   to.varint(parameters_.group);

@@ -8,7 +8,7 @@
 //
 // Laws that hold for every form, and that the tests check on random expressions:
 //   apply(f, x) is decode(f) x up to the rounding of sums, and of activations where a kernel
-//     quantizes them;
+//     quantizes them, and so is add_rows(f, w) what decode(f)ᵀ w is;
 //   8 * write(f).size() == bits(f);
 //   read(write(f)) decodes to the same floats and has the same expression;
 //   parse(to_string(f.expression())) == f.expression();
@@ -29,6 +29,28 @@ namespace pith::form {
 
 class BodyReader;
 class BodyWriter;
+
+// Vectors of weights of a form's rows, and where the sums are added that they make of these.
+struct RowSums {
+  const float* weights = nullptr;  // [vector][row]
+  uint64_t weight_stride = 0, batch = 0;
+  float* out = nullptr;  // [vector][column]
+  uint64_t stride = 0;
+
+  // The same of the rows, or the columns, from one on.
+  RowSums from_row(uint64_t row) const {
+    return {weights + row, weight_stride, batch, out, stride};
+  }
+  RowSums from_column(uint64_t column) const {
+    return {weights, weight_stride, batch, out + column, stride};
+  }
+};
+
+// What a form computes without making rows of floats that would be better made once for many
+// vectors.
+struct Direct {
+  bool multiply = false, add_rows = false;
+};
 
 class Form {
  public:
@@ -52,6 +74,14 @@ class Form {
   // first + r < last. Many threads call this at a time, with row ranges of their own.
   virtual void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                         uint64_t stride) const;
+
+  // The transposed product: out[b * stride + c] += the sum over all rows of weight (b, row) times
+  // element (row, c), for all b of the batch. Sums of one vector do not depend on the others. Many
+  // threads call this at a time.
+  virtual void add_rows(const RowSums& sums) const;
+
+  // Of few vectors and a small matrix, of which there are many: a tile of a cache.
+  virtual Direct direct() const { return {}; }
 
   // The name under which the form is registered, and its parameters and numbers.
   virtual std::string_view kind() const = 0;

@@ -1,0 +1,277 @@
+#include "code_rows.h"
+
+// As in panel_kernel.cc.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3)
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "src/form/code_rows.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "code_chunks-inl.h"
+
+#if HWY_TARGET == HWY_AVX3_DL
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
+HWY_BEFORE_NAMESPACE();
+#endif
+namespace pith::form::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET != HWY_SCALAR
+
+constexpr uint64_t kMostVectors = 4, kHalfCols = kBlockCols / 2;
+// Weights use no more, so that 128 may be added before they are cut into bytes; scales all.
+constexpr float kWeightRange = 127 * 256, kScaleRange = 32767;
+// What a product of both is divided by.
+constexpr float kRound = 32768;
+
+using F = hn::CappedTag<float, kPanelRows>;
+using I16 = hn::Rebind<int16_t, F>;
+
+// What the loops over codes read. Vectors are longer than a panel's 16 numbers: room behind them.
+struct Room {
+  alignas(64) std::array<float, kCodeRows> floats;
+  alignas(64) std::array<int16_t, kCodeRows + 32> scales, products;
+  alignas(64) std::array<std::array<int16_t, kCodeRows + 32>, kMostVectors> weights;
+  // Of each vector the low and the high bytes: those of four rows four times, as codes of four
+  // columns meet them.
+  alignas(64) std::array<std::array<std::array<int8_t, 4 * kCodeRows>, 2>, kMostVectors> bytes;
+  alignas(64) std::array<std::array<std::array<int32_t, kPanelRows>, 2>, kMostVectors> bias;
+  std::array<float, kMostVectors> units;  // of weights
+  Staged staged;
+};
+
+// n floats, of which a multiple of 16 may be read, in units of the largest / range: the unit, NaN
+// where one is not finite.
+HWY_INLINE float rounded(const float* x, uint64_t n, float range, int16_t* out) {
+  const F d;
+  const I16 d16;
+  auto most = hn::Zero(d), sum = hn::Zero(d);  // NaN where something is not finite
+  for (uint64_t i = 0; i < n; i += hn::Lanes(d)) {
+    const auto v = hn::Load(d, x + i);
+    most = hn::Max(most, hn::Abs(v));
+    sum = hn::MulAdd(v, hn::Zero(d), sum);
+  }
+  const float largest = hn::GetLane(hn::MaxOfLanes(d, most));
+  const bool finite = hn::GetLane(hn::SumOfLanes(d, sum)) == 0;
+  float inverse = finite && largest > 0 ? range / largest : 0;
+  // A largest one so small that its inverse is infinite counts as zero.
+  if (!std::isfinite(inverse)) inverse = 0;
+  for (uint64_t i = 0; i < n; i += hn::Lanes(d)) {
+    const auto q = hn::NearestInt(hn::Mul(hn::Load(d, x + i), hn::Set(d, inverse)));
+    hn::Store(hn::DemoteTo(d16, q), d16, out + i);
+  }
+  return finite ? largest / range : NAN;
+}
+
+// Bytes and biases of a vector's weights times the scales of a group.
+HWY_INLINE void multiply_scales(Room& room, uint64_t v, uint64_t panels, int32_t middle) {
+  const D8 d8;
+  const DI di;
+  const DS16 ds;
+  const int16_t* weights = room.weights[v].data();
+  for (uint64_t i = 0; i < panels * kPanelRows; i += hn::Lanes(ds)) {
+    const auto product = hn::MulFixedPoint15(hn::Load(ds, weights + i),
+                                             hn::Load(ds, room.scales.data() + i));
+    // 256 * high + low, where low is signed as well: its highest bit, flipped.
+    const auto cut = hn::Xor(hn::Add(product, hn::Set(ds, 128)), hn::Set(ds, 128));
+    hn::Store(cut, ds, room.products.data() + i);
+  }
+  alignas(64) static constexpr int32_t kPairs[16] = {0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7};
+  alignas(16) static constexpr uint8_t kLow[16] = {0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6};
+  const auto pairs = hn::SetTableIndices(di, kPairs);
+  const V8 low = hn::LoadDup128(d8, kLow), high = hn::Add(low, hn::Set(d8, 1)),
+           code = hn::Set(d8, static_cast<uint8_t>(middle));
+  VI low_bias = hn::Zero(di), high_bias = low_bias;
+  for (uint64_t i = 0; i < panels * kChunk; i += hn::Lanes(d8)) {
+    // Two bytes for each of a quarter of the vector's rows.
+    const auto words = hn::LoadU(di, reinterpret_cast<const int32_t*>(room.products.data() + i / 4));
+    const V8 all = hn::BitCast(d8, hn::TableLookupLanes(words, pairs));
+    const VI lows = hn::BitCast(di, hn::TableLookupBytes(all, low)),
+             highs = hn::BitCast(di, hn::TableLookupBytes(all, high));
+    hn::Store(lows, di, reinterpret_cast<int32_t*>(room.bytes[v][0].data() + i));
+    hn::Store(highs, di, reinterpret_cast<int32_t*>(room.bytes[v][1].data() + i));
+    low_bias = dot4<true>(low_bias, code, lows);
+    high_bias = dot4<true>(high_bias, code, highs);
+  }
+  hn::Store(hn::Neg(low_bias), di, room.bias[v][0].data());
+  hn::Store(hn::Neg(high_bias), di, room.bias[v][1].data());
+}
+
+// Sums of all lanes that are for one column, of two chunks: 8 of them.
+template <class D>
+HWY_INLINE void add_blocks(D di, hn::Vec<D> a, hn::Vec<D> b, int32_t* out) {
+  if constexpr (hn::MaxLanes(D()) == 4) {
+    hn::StoreU(a, di, out);
+    hn::StoreU(b, di, out + 4);
+  } else {
+    const auto mixed = hn::SwapAdjacentBlocks(hn::OddEvenBlocks(a, b));
+    const auto both = hn::Add(hn::OddEvenBlocks(b, a), mixed);
+    if constexpr (hn::MaxLanes(D()) == 16) {
+      const hn::Half<D> half;
+      hn::StoreU(hn::Add(hn::LowerHalf(half, both), hn::UpperHalf(half, both)), half, out);
+    } else {
+      hn::StoreU(both, di, out);
+    }
+  }
+}
+
+// sums[vector][16]: the columns of half a block, kStep chunks at a time.
+template <class Codes, int kCount, int kHalf, int kStep, int kFirst = 0>
+HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
+                         int32_t (*sums)[kHalfCols]) {
+  const DI di;
+  constexpr int kChunkIndex = 4 * kHalf + kFirst;
+  VI low[kStep][kCount], high[kStep][kCount];
+  for (int v = 0; v < kCount; ++v) {
+    for (int k = 0; k < kStep; ++k) {
+      low[k][v] = hn::Load(di, room.bias[static_cast<size_t>(v)][0].data());
+      high[k][v] = hn::Load(di, room.bias[static_cast<size_t>(v)][1].data());
+    }
+  }
+  for (uint64_t panel = 0; panel < panels; ++panel) {
+    for (size_t part = 0; part < kChunk; part += hn::Lanes(D8())) {
+      V8 c[kStep];
+      codes.template load<kChunkIndex, kStep>(panel, part, c);
+      const size_t at = panel * kChunk + part;
+      for (size_t v = 0; v < kCount; ++v) {
+        const auto bytes = [&](size_t which) {
+          return hn::Load(di, reinterpret_cast<const int32_t*>(room.bytes[v][which].data() + at));
+        };
+        const VI lows = bytes(0), highs = bytes(1);
+        for (int k = 0; k < kStep; ++k) {
+          low[k][v] = dot4<Codes::kByte>(low[k][v], c[k], lows);
+          high[k][v] = dot4<Codes::kByte>(high[k][v], c[k], highs);
+        }
+      }
+    }
+  }
+  for (int v = 0; v < kCount; ++v) {
+    for (int k = 0; k < kStep; k += 2) {
+      const auto whole = [&](int i) { return hn::Add(hn::ShiftLeft<8>(high[i][v]), low[i][v]); };
+      add_blocks(di, whole(k), whole(k + 1), sums[v] + 4 * (kFirst + k));
+    }
+  }
+  if constexpr (kFirst + kStep < 4) {
+    sum_half<Codes, kCount, kHalf, kStep, kFirst + kStep>(codes, panels, room, sums);
+  }
+}
+
+// out += sum * unit + zero, for up to 16 columns.
+HWY_INLINE void finish(const int32_t* sums, float unit, float zero, uint64_t n, float* out) {
+  const F d;
+  const hn::Rebind<int32_t, F> di;
+  alignas(64) std::array<float, kHalfCols> last{};
+  float* to = n < kHalfCols ? last.data() : out;
+  for (uint64_t i = 0; i < kHalfCols; i += hn::Lanes(d)) {
+    const auto sum = hn::ConvertTo(d, hn::LoadU(di, sums + i));
+    const auto all = hn::MulAdd(sum, hn::Set(d, unit), hn::Set(d, zero));
+    hn::StoreU(hn::Add(hn::LoadU(d, to + i), all), d, to + i);
+  }
+  for (uint64_t i = 0; to != out && i < n; ++i) out[i] += last[i];
+}
+
+// Sums of weights times zero points of a group.
+HWY_INLINE float sum_zeros(const CodeRows& rows, const float* weights, uint64_t groups,
+                           uint64_t group) {
+  if (!rows.zeros) return 0;
+  float sum = 0;
+  for (uint64_t r = 0; r < rows.rows; ++r)
+    sum += weights[r] * rows.zeros[(r / kPanelRows * groups + group) * kPanelRows + r % kPanelRows];
+  return sum;
+}
+
+template <class Codes, int kCount>
+void add_vectors(const CodeRows& rows, Codes codes, RowSums sums) {
+  // As many sums as registers hold beside codes and weights.
+  constexpr int kStep = kCount == 4 ? 2 : 4;
+  Room room;
+  const uint64_t panels = panels_of(rows.rows), padded = panels * kPanelRows;
+  for (uint64_t v = 0; v < kCount; ++v) {
+    const float* from = sums.weights + v * sums.weight_stride;
+    std::copy_n(from, rows.rows, room.floats.begin());
+    std::fill(room.floats.begin() + rows.rows, room.floats.begin() + padded, 0.0F);
+    room.units[v] = rounded(room.floats.data(), padded, kWeightRange, room.weights[v].data());
+  }
+  const uint64_t length = std::min(rows.group, panel_blocks(rows.cols) * kBlockCols),
+                 groups = (rows.cols + length - 1) / length;
+  for (uint64_t begin = 0, group = 0; begin < rows.cols; begin += length, ++group) {
+    const uint64_t end = std::min(begin + length, rows.cols);
+    codes.stage(rows, begin, panels, room.staged);
+    codes.scales(rows, groups, group, room.floats.data());
+    const float unit = rounded(room.floats.data(), padded, kScaleRange, room.scales.data());
+    float zeros[kCount];
+    for (uint64_t v = 0; v < kCount; ++v) {
+      multiply_scales(room, v, panels, rows.middle);
+      zeros[v] = sum_zeros(rows, sums.weights + v * sums.weight_stride, groups, group);
+    }
+    for (uint64_t at = begin; at < end; at += kHalfCols) {
+      alignas(64) int32_t totals[kCount][kHalfCols];
+      codes.go_to(at / kBlockCols, room.staged);
+      if (at % kBlockCols == 0) {
+        sum_half<Codes, kCount, 0, kStep>(codes, panels, room, totals);
+      } else {
+        sum_half<Codes, kCount, 1, kStep>(codes, panels, room, totals);
+      }
+      for (uint64_t v = 0; v < kCount; ++v)
+        finish(totals[v], kRound * unit * room.units[v], zeros[v], std::min(kHalfCols, end - at),
+               sums.out + v * sums.stride + at);
+    }
+  }
+}
+
+template <class Codes>
+void add_all(const CodeRows& rows, const Codes& codes, RowSums sums) {
+  const auto next = [&](uint64_t n) {
+    sums.weights += n * sums.weight_stride;
+    sums.out += n * sums.stride;
+    sums.batch -= n;
+  };
+  for (; sums.batch >= 4; next(4)) add_vectors<Codes, 4>(rows, codes, sums);
+  for (; sums.batch >= 2; next(2)) add_vectors<Codes, 2>(rows, codes, sums);
+  for (; sums.batch >= 1; next(1)) add_vectors<Codes, 1>(rows, codes, sums);
+}
+
+bool add_rows(const CodeRows& rows, const RowSums& sums) {
+  switch (rows.layout) {
+    case CodeRows::Layout::kNibbleBlocks:
+      add_all(rows, BlockChunks<4>(), sums);
+      break;
+    case CodeRows::Layout::kByteBlocks:
+      add_all(rows, BlockChunks<8>(), sums);
+      break;
+    default:
+      with_constant_bits(rows.bits, [&](auto bits) {
+        PanelChunks<bits()> codes;
+        codes.panels = &rows.panels;
+        add_all(rows, codes, sums);
+      });
+  }
+  return true;
+}
+
+#else
+
+bool add_rows(const CodeRows&, const RowSums&) { return false; }
+
+#endif
+
+}  // namespace pith::form::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pith::form {
+
+HWY_EXPORT(add_rows);
+
+bool add_code_rows(const CodeRows& rows, const RowSums& sums) {
+  return HWY_DYNAMIC_DISPATCH(add_rows)(rows, sums);
+}
+
+}  // namespace pith::form
+#endif
