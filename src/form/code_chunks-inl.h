@@ -53,8 +53,8 @@ HWY_INLINE V8 chunk_at(const uint8_t* block) {
     v = hn::Or(v, plane_part<kNext, kWide, kIndex % (8 / kNext)>(plane(kWide, kNext)));
   }
   if constexpr (kLast != 0) {
-    v = hn::Or(v, plane_part<kLast, kWide + kNext, kIndex % (8 / kLast)>(
-                      plane(kWide + kNext, kLast)));
+    v = hn::Or(v,
+               plane_part<kLast, kWide + kNext, kIndex % (8 / kLast)>(plane(kWide + kNext, kLast)));
   }
   return v;
 }
@@ -66,10 +66,8 @@ struct PanelChunks {
   uint64_t offset = 0;
 
   void stage(const CodeRows&, uint64_t, uint64_t, Staged&) {}
-  void go_to(uint64_t block, const Staged&) {
-    offset = block * kChunk * static_cast<uint64_t>(kBits);
-  }
-  // [16 rows][16] of a group.
+  void go_to(uint64_t block) { offset = block * kChunk * static_cast<uint64_t>(kBits); }
+  // Of a group and all rows.
   void scales(const CodeRows& rows, uint64_t groups, uint64_t group, float* out) const {
     const float* from = rows.scales + group * kPanelRows;
     for (uint64_t p = 0; p < panels_of(rows.rows); ++p)
@@ -137,8 +135,8 @@ struct BlockChunks {
       for (uint64_t r = 0; r < kPanelRows; ++r) {
         const uint64_t row = p * kPanelRows + r;
         const bool there = row < rows.rows;
-        at[r] = there ? rows.blocks + row * rows.row_bytes + begin / kBlockCols * kBytes
-                      : kNone.data();
+        at[r] =
+            there ? rows.blocks + row * rows.row_bytes + begin / kBlockCols * kBytes : kNone.data();
         std::memcpy(&halves[row], at[r], 2);
         at[r] += 2;
       }
@@ -151,7 +149,7 @@ struct BlockChunks {
     }
     staged = to.bytes.data();
   }
-  void go_to(uint64_t, const Staged&) {}
+  void go_to(uint64_t) {}
   void scales(const CodeRows& rows, uint64_t, uint64_t, float* out) const {
     const uint64_t n = panels_of(rows.rows) * kPanelRows;
     const auto* bytes = reinterpret_cast<const uint8_t*>(halves.data());
@@ -165,14 +163,14 @@ struct BlockChunks {
     for (int k = 0; k < kCount; ++k) {
       const int index = kFirst + k;
       const int vector = kBits == 8 ? index : index % 4;
-      const V8 v = hn::Load(
-          d8, staged + (panel * kChunks + static_cast<uint64_t>(vector)) * kChunk + part);
+      const V8 v =
+          hn::Load(d8, staged + (panel * kChunks + static_cast<uint64_t>(vector)) * kChunk + part);
       if constexpr (kBits == 8) {
         out[k] = v;
       } else {
-        out[k] = kFirst < 4 ? hn::And(v, nibble)
-                            : hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(D16(), v))),
-                                      nibble);
+        out[k] = kFirst < 4
+                     ? hn::And(v, nibble)
+                     : hn::And(hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(D16(), v))), nibble);
       }
     }
   }

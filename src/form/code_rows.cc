@@ -31,13 +31,12 @@ constexpr float kWeightRange = 127 * 256, kScaleRange = 32767;
 constexpr float kRound = 32768;
 
 using F = hn::CappedTag<float, kPanelRows>;
-using I16 = hn::Rebind<int16_t, F>;
 
-// What the loops over codes read. Vectors are longer than a panel's 16 numbers: room behind them.
+// What the loops over codes read: rows up to a multiple of 32.
 struct Room {
   alignas(64) std::array<float, kCodeRows> floats;
-  alignas(64) std::array<int16_t, kCodeRows + 32> scales, products;
-  alignas(64) std::array<std::array<int16_t, kCodeRows + 32>, kMostVectors> weights;
+  alignas(64) std::array<int16_t, kCodeRows> scales;
+  alignas(64) std::array<std::array<int16_t, kCodeRows>, kMostVectors> weights;
   // Of each vector the low and the high bytes: those of four rows four times, as codes of four
   // columns meet them.
   alignas(64) std::array<std::array<std::array<int8_t, 4 * kCodeRows>, 2>, kMostVectors> bytes;
@@ -46,11 +45,11 @@ struct Room {
   Staged staged;
 };
 
-// n floats, of which a multiple of 16 may be read, in units of the largest / range: the unit, NaN
-// where one is not finite.
+// n floats, a multiple of 32, in units of the largest / range: the unit, NaN where one is not
+// finite.
 HWY_INLINE float rounded(const float* x, uint64_t n, float range, int16_t* out) {
   const F d;
-  const I16 d16;
+  const DS16 ds;
   auto most = hn::Zero(d), sum = hn::Zero(d);  // NaN where something is not finite
   for (uint64_t i = 0; i < n; i += hn::Lanes(d)) {
     const auto v = hn::Load(d, x + i);
@@ -62,69 +61,113 @@ HWY_INLINE float rounded(const float* x, uint64_t n, float range, int16_t* out) 
   float inverse = finite && largest > 0 ? range / largest : 0;
   // A largest one so small that its inverse is infinite counts as zero.
   if (!std::isfinite(inverse)) inverse = 0;
-  for (uint64_t i = 0; i < n; i += hn::Lanes(d)) {
+  const auto quantized = [&](uint64_t i) {
     const auto q = hn::NearestInt(hn::Mul(hn::Load(d, x + i), hn::Set(d, inverse)));
-    hn::Store(hn::DemoteTo(d16, q), d16, out + i);
-  }
+    return hn::DemoteTo(hn::Rebind<int16_t, F>(), q);
+  };
+  // Whole vectors are stored: they will be read as such.
+  for (uint64_t i = 0; i < n; i += hn::Lanes(ds))
+    hn::Store(hn::Combine(ds, quantized(i + hn::Lanes(d)), quantized(i)), ds, out + i);
   return finite ? largest / range : NAN;
 }
 
+// The dwords of half a vector, each pair of them twice.
+template <int kHalf>
+HWY_INLINE VI pairs_of(VI words) {
+  constexpr int32_t k = kHalf * static_cast<int32_t>(hn::MaxLanes(DI())) / 2;
+  alignas(64) static constexpr int32_t kPairs[16] = {k,     k + 1, k,     k + 1, k + 2, k + 3,
+                                                     k + 2, k + 3, k + 4, k + 5, k + 4, k + 5,
+                                                     k + 6, k + 7, k + 6, k + 7};
+  return hn::TableLookupLanes(words, hn::SetTableIndices(DI(), kPairs));
+}
+
 // Bytes and biases of a vector's weights times the scales of a group.
-HWY_INLINE void multiply_scales(Room& room, uint64_t v, uint64_t panels, int32_t middle) {
+HWY_INLINE void multiply_scales(Room& room, uint64_t v, uint64_t rows, int32_t middle) {
   const D8 d8;
   const DI di;
   const DS16 ds;
-  const int16_t* weights = room.weights[v].data();
-  for (uint64_t i = 0; i < panels * kPanelRows; i += hn::Lanes(ds)) {
-    const auto product = hn::MulFixedPoint15(hn::Load(ds, weights + i),
-                                             hn::Load(ds, room.scales.data() + i));
-    // 256 * high + low, where low is signed as well: its highest bit, flipped.
-    const auto cut = hn::Xor(hn::Add(product, hn::Set(ds, 128)), hn::Set(ds, 128));
-    hn::Store(cut, ds, room.products.data() + i);
-  }
-  alignas(64) static constexpr int32_t kPairs[16] = {0, 1, 0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7, 6, 7};
   alignas(16) static constexpr uint8_t kLow[16] = {0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6};
-  const auto pairs = hn::SetTableIndices(di, kPairs);
   const V8 low = hn::LoadDup128(d8, kLow), high = hn::Add(low, hn::Set(d8, 1)),
            code = hn::Set(d8, static_cast<uint8_t>(middle));
   VI low_bias = hn::Zero(di), high_bias = low_bias;
-  for (uint64_t i = 0; i < panels * kChunk; i += hn::Lanes(d8)) {
-    // Two bytes for each of a quarter of the vector's rows.
-    const auto words = hn::LoadU(di, reinterpret_cast<const int32_t*>(room.products.data() + i / 4));
-    const V8 all = hn::BitCast(d8, hn::TableLookupLanes(words, pairs));
-    const VI lows = hn::BitCast(di, hn::TableLookupBytes(all, low)),
-             highs = hn::BitCast(di, hn::TableLookupBytes(all, high));
-    hn::Store(lows, di, reinterpret_cast<int32_t*>(room.bytes[v][0].data() + i));
-    hn::Store(highs, di, reinterpret_cast<int32_t*>(room.bytes[v][1].data() + i));
-    low_bias = dot4<true>(low_bias, code, lows);
-    high_bias = dot4<true>(high_bias, code, highs);
+  for (uint64_t i = 0; i < rows; i += hn::Lanes(ds)) {
+    const auto product = hn::MulFixedPoint15(hn::Load(ds, room.weights[v].data() + i),
+                                             hn::Load(ds, room.scales.data() + i));
+    // 256 * high + low, where low is signed as well: its highest bit, flipped.
+    const VI words = hn::BitCast(di, hn::Xor(hn::Add(product, hn::Set(ds, 128)), hn::Set(ds, 128)));
+    const auto store = [&](VI four_rows, uint64_t at) {
+      const V8 all = hn::BitCast(d8, four_rows);
+      const VI lows = hn::BitCast(di, hn::TableLookupBytes(all, low)),
+               highs = hn::BitCast(di, hn::TableLookupBytes(all, high));
+      hn::Store(lows, di, reinterpret_cast<int32_t*>(room.bytes[v][0].data() + at));
+      hn::Store(highs, di, reinterpret_cast<int32_t*>(room.bytes[v][1].data() + at));
+      low_bias = dot4<true>(low_bias, code, lows);
+      high_bias = dot4<true>(high_bias, code, highs);
+    };
+    store(pairs_of<0>(words), 4 * i);
+    store(pairs_of<1>(words), 4 * i + hn::Lanes(d8));
   }
   hn::Store(hn::Neg(low_bias), di, room.bias[v][0].data());
   hn::Store(hn::Neg(high_bias), di, room.bias[v][1].data());
 }
 
-// Sums of all lanes that are for one column, of two chunks: 8 of them.
+// Of two chunks the sums of all lanes that are for one column.
 template <class D>
-HWY_INLINE void add_blocks(D di, hn::Vec<D> a, hn::Vec<D> b, int32_t* out) {
-  if constexpr (hn::MaxLanes(D()) == 4) {
-    hn::StoreU(a, di, out);
-    hn::StoreU(b, di, out + 4);
+HWY_INLINE auto two_chunks(D d, hn::Vec<D> a, hn::Vec<D> b) {
+  const auto mixed = hn::SwapAdjacentBlocks(hn::OddEvenBlocks(a, b));
+  const auto both = hn::Add(hn::OddEvenBlocks(b, a), mixed);
+  if constexpr (hn::MaxLanes(D()) == 16) {
+    const hn::Half<D> half;
+    return hn::Add(hn::LowerHalf(half, both), hn::UpperHalf(half, both));
   } else {
-    const auto mixed = hn::SwapAdjacentBlocks(hn::OddEvenBlocks(a, b));
-    const auto both = hn::Add(hn::OddEvenBlocks(b, a), mixed);
-    if constexpr (hn::MaxLanes(D()) == 16) {
-      const hn::Half<D> half;
-      hn::StoreU(hn::Add(hn::LowerHalf(half, both), hn::UpperHalf(half, both)), half, out);
+    (void)d;
+    return both;
+  }
+}
+
+// What becomes of the sums of 16 columns: out += sum * unit + zero.
+struct Finish {
+  float unit = 0, zero = 0;
+  uint64_t n = kHalfCols;  // columns that are there
+  float* out = nullptr;
+};
+
+// The lanes of sums that belong to the columns from `at` on.
+template <class V>
+HWY_INLINE void finish(const Finish& f, uint64_t at, V sums) {
+  const hn::DFromV<V> di;
+  const hn::Rebind<float, hn::DFromV<V>> d;
+  const auto all = hn::MulAdd(hn::ConvertTo(d, sums), hn::Set(d, f.unit), hn::Set(d, f.zero));
+  if (HWY_LIKELY(f.n == kHalfCols))
+    return hn::StoreU(hn::Add(hn::LoadU(d, f.out + at), all), d, f.out + at);
+  alignas(64) std::array<float, kHalfCols> last;
+  hn::Store(all, d, last.data());
+  for (uint64_t i = 0; i < hn::Lanes(di) && at + i < f.n; ++i) f.out[at + i] += last[i];
+}
+
+template <int kFirst, int kStep, class Sums>
+HWY_INLINE void finish_chunks(const Finish& f, const Sums& whole) {
+  const DI di;
+  for (int k = 0; k < kStep; k += 2) {
+    const auto at = static_cast<uint64_t>(4 * (kFirst + k));
+    if constexpr (hn::MaxLanes(DI()) == 4) {
+      finish(f, at, whole(k));
+      finish(f, at + 4, whole(k + 1));
+    } else if constexpr (hn::MaxLanes(DI()) == 16 && kStep == 4) {
+      if (k == 0)
+        finish(f, at,
+               hn::Combine(di, two_chunks(di, whole(2), whole(3)),
+                           two_chunks(di, whole(0), whole(1))));
     } else {
-      hn::StoreU(both, di, out);
+      finish(f, at, two_chunks(di, whole(k), whole(k + 1)));
     }
   }
 }
 
-// sums[vector][16]: the columns of half a block, kStep chunks at a time.
+// The columns of half a block, kStep chunks at a time.
 template <class Codes, int kCount, int kHalf, int kStep, int kFirst = 0>
 HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
-                         int32_t (*sums)[kHalfCols]) {
+                         const Finish* finishes) {
   const DI di;
   constexpr int kChunkIndex = 4 * kHalf + kFirst;
   VI low[kStep][kCount], high[kStep][kCount];
@@ -152,28 +195,12 @@ HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
     }
   }
   for (int v = 0; v < kCount; ++v) {
-    for (int k = 0; k < kStep; k += 2) {
-      const auto whole = [&](int i) { return hn::Add(hn::ShiftLeft<8>(high[i][v]), low[i][v]); };
-      add_blocks(di, whole(k), whole(k + 1), sums[v] + 4 * (kFirst + k));
-    }
+    finish_chunks<kFirst, kStep>(
+        finishes[v], [&](int k) { return hn::Add(hn::ShiftLeft<8>(high[k][v]), low[k][v]); });
   }
   if constexpr (kFirst + kStep < 4) {
-    sum_half<Codes, kCount, kHalf, kStep, kFirst + kStep>(codes, panels, room, sums);
+    sum_half<Codes, kCount, kHalf, kStep, kFirst + kStep>(codes, panels, room, finishes);
   }
-}
-
-// out += sum * unit + zero, for up to 16 columns.
-HWY_INLINE void finish(const int32_t* sums, float unit, float zero, uint64_t n, float* out) {
-  const F d;
-  const hn::Rebind<int32_t, F> di;
-  alignas(64) std::array<float, kHalfCols> last{};
-  float* to = n < kHalfCols ? last.data() : out;
-  for (uint64_t i = 0; i < kHalfCols; i += hn::Lanes(d)) {
-    const auto sum = hn::ConvertTo(d, hn::LoadU(di, sums + i));
-    const auto all = hn::MulAdd(sum, hn::Set(d, unit), hn::Set(d, zero));
-    hn::StoreU(hn::Add(hn::LoadU(d, to + i), all), d, to + i);
-  }
-  for (uint64_t i = 0; to != out && i < n; ++i) out[i] += last[i];
 }
 
 // Sums of weights times zero points of a group.
@@ -191,7 +218,7 @@ void add_vectors(const CodeRows& rows, Codes codes, RowSums sums) {
   // As many sums as registers hold beside codes and weights.
   constexpr int kStep = kCount == 4 ? 2 : 4;
   Room room;
-  const uint64_t panels = panels_of(rows.rows), padded = panels * kPanelRows;
+  const uint64_t panels = panels_of(rows.rows), padded = (panels + 1) / 2 * 2 * kPanelRows;
   for (uint64_t v = 0; v < kCount; ++v) {
     const float* from = sums.weights + v * sums.weight_stride;
     std::copy_n(from, rows.rows, room.floats.begin());
@@ -205,22 +232,24 @@ void add_vectors(const CodeRows& rows, Codes codes, RowSums sums) {
     codes.stage(rows, begin, panels, room.staged);
     codes.scales(rows, groups, group, room.floats.data());
     const float unit = rounded(room.floats.data(), padded, kScaleRange, room.scales.data());
-    float zeros[kCount];
+    std::array<Finish, kCount> finishes;
     for (uint64_t v = 0; v < kCount; ++v) {
-      multiply_scales(room, v, panels, rows.middle);
-      zeros[v] = sum_zeros(rows, sums.weights + v * sums.weight_stride, groups, group);
+      multiply_scales(room, v, padded, rows.middle);
+      const float* weights = sums.weights + v * sums.weight_stride;
+      finishes[v].unit = kRound * unit * room.units[v];
+      finishes[v].zero = sum_zeros(rows, weights, groups, group);
     }
     for (uint64_t at = begin; at < end; at += kHalfCols) {
-      alignas(64) int32_t totals[kCount][kHalfCols];
-      codes.go_to(at / kBlockCols, room.staged);
-      if (at % kBlockCols == 0) {
-        sum_half<Codes, kCount, 0, kStep>(codes, panels, room, totals);
-      } else {
-        sum_half<Codes, kCount, 1, kStep>(codes, panels, room, totals);
+      codes.go_to(at / kBlockCols);
+      for (uint64_t v = 0; v < kCount; ++v) {
+        finishes[v].out = sums.out + v * sums.stride + at;
+        finishes[v].n = std::min(kHalfCols, end - at);
       }
-      for (uint64_t v = 0; v < kCount; ++v)
-        finish(totals[v], kRound * unit * room.units[v], zeros[v], std::min(kHalfCols, end - at),
-               sums.out + v * sums.stride + at);
+      if (at % kBlockCols == 0) {
+        sum_half<Codes, kCount, 0, kStep>(codes, panels, room, finishes.data());
+      } else {
+        sum_half<Codes, kCount, 1, kStep>(codes, panels, room, finishes.data());
+      }
     }
   }
 }

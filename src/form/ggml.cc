@@ -42,9 +42,7 @@ void GgmlForm::multiply(const Activations& x, uint64_t first, uint64_t last, flo
   panels_->multiply(x.quantized(), first, last, out, stride);
 }
 
-Direct GgmlForm::direct() const {
-  return {false, type_ == DType::kQ4_0 || type_ == DType::kQ8_0};
-}
+Direct GgmlForm::direct() const { return {false, type_ == DType::kQ4_0 || type_ == DType::kQ8_0}; }
 
 void GgmlForm::add_rows(const RowSums& sums) const {
   if (!direct().add_rows) return Form::add_rows(sums);

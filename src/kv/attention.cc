@@ -4,10 +4,12 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "pith/kv/cache.h"
+#include "tile_products.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/kv/attention.cc"
@@ -28,11 +30,12 @@ using V = hn::Vec<D>;
 constexpr uint64_t kRows = 8;
 
 // The keys and values of up to kTileTokens positions from `first` on, with room behind them for a
-// vector of others.
+// vector of others; null where they are taken from the forms of a tile of `past`.
 struct Tile {
   uint64_t first = 0, count = 0;
   const float *keys = nullptr, *values = nullptr;
   uint64_t block_stride = 0, element_stride = 0;  // of keys: from 16 positions to the next
+  uint64_t index = 0;                             // in `past`
 
   const float* key(uint64_t position) const {
     return keys + position / kKeyBlock * block_stride + position % kKeyBlock;
@@ -47,6 +50,7 @@ struct Batch {
   std::array<float, kRows> most, sum;      // of the scores so far
   uint64_t low = 0, high = 0;              // positions that any of them sees
   float* sums = nullptr;                   // kRows x padded: values weighted so far
+  std::optional<TileQueries> of_tiles;     // the queries as forms take them
   alignas(64) std::array<float, kRows * kTileTokens> scores;
 };
 
@@ -182,22 +186,42 @@ HWY_INLINE void gather_rows(const SharedHead& head, const Tile& tile, uint64_t f
   }
 }
 
+void score_tile(const SharedHead& head, const Tile& tile, uint64_t size, Batch& batch) {
+  if (!tile.keys)
+    return batch.of_tiles->score(*head.past, tile.index, batch.scores.data(), kTileTokens);
+  in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
+    score_rows<kCount>(head, tile, first, size, batch);
+  });
+}
+
+// Adds the values of positions [begin, end) of the tile.
+void gather_tile(const SharedHead& head, const Tile& tile, uint64_t begin, uint64_t end,
+                 Batch& batch) {
+  if (!tile.values) {
+    // Forms take all of their tokens.
+    for (uint64_t r = 0; r < batch.rows; ++r)
+      std::fill(batch.scores.data() + r * kTileTokens + end,
+                batch.scores.data() + r * kTileTokens + tile.count, 0.0F);
+    return add_values(*head.past, tile.index,
+                      {batch.scores.data(), kTileTokens, batch.rows, batch.sums, head.padded_size});
+  }
+  in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
+    if constexpr (kCount == 8) {
+      gather_rows<4>(head, tile, first, begin, end, batch);
+      gather_rows<4>(head, tile, first + 4, begin, end, batch);
+    } else {
+      gather_rows<kCount>(head, tile, first, begin, end, batch);
+    }
+  });
+}
+
 void attend_tile(const SharedHead& head, const Tile& tile, Batch& batch) {
   if (batch.high <= tile.first || batch.low >= tile.first + tile.count) return;
   const uint64_t size = std::min(batch.high - tile.first, tile.count);
   const uint64_t begin = batch.low > tile.first ? batch.low - tile.first : 0;
-  in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
-    score_rows<kCount>(head, tile, first, size, batch);
-  });
+  score_tile(head, tile, size, batch);
   for (uint64_t r = 0; r < batch.rows; ++r) weigh(r, tile.first, size, head.padded_size, batch);
-  in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
-    if constexpr (kCount == 8) {
-      gather_rows<4>(head, tile, first, begin, size, batch);
-      gather_rows<4>(head, tile, first + 4, begin, size, batch);
-    } else {
-      gather_rows<kCount>(head, tile, first, begin, size, batch);
-    }
-  });
+  gather_tile(head, tile, begin, size, batch);
 }
 
 // What the softmax of this row gave the row's own position, the last that it sees.
@@ -243,20 +267,33 @@ void end_batch(const SharedHead& head, const Batch& batch) {
 // Room that a thread uses again.
 struct Room {
   std::vector<Batch> batches;
-  std::vector<float> sums, keys, values;  // keys, values: of a tile that lay in a form
+  std::vector<float> sums, queries;
+  std::vector<float> keys, values;  // of a tile whose forms have no products of their own
 };
 
-// What pads a row of values weighs in sums that nobody reads; but it must be numbers.
-Tile loaded(const SharedHead& head, uint64_t tile, Room& room) {
-  room.keys.resize(head.head_size * kTileTokens);
-  room.values.resize(head.padded_size * kTileTokens);
-  head.past->load(tile, room.keys.data(), room.values.data(), head.padded_size);
-  return {head.past->first(tile),
-          head.past->count(tile),
-          room.keys.data(),
-          room.values.data(),
-          kKeyBlock,
-          kTileTokens};
+// A tile of past. What pads a row of values weighs in sums that nobody reads; but it must be
+// numbers.
+Tile of_past(const SharedHead& head, uint64_t index, Room& room) {
+  const Past& past = *head.past;
+  Tile tile{past.first(index), past.count(index), nullptr, nullptr, kKeyBlock, kTileTokens, index};
+  if (!scores_directly(past, index)) {
+    room.keys.resize(head.head_size * kTileTokens);
+    past.load_keys(index, room.keys.data());
+    tile.keys = room.keys.data();
+  }
+  if (!adds_directly(past, index)) {
+    room.values.resize(head.padded_size * kTileTokens);
+    past.load_values(index, room.values.data(), head.padded_size);
+    tile.values = room.values.data();
+  }
+  return tile;
+}
+
+// The queries of a batch one after the other.
+void gather_queries(const SharedHead& head, float* rows, Batch& batch) {
+  for (uint64_t r = 0; r < batch.rows; ++r)
+    std::copy_n(batch.queries[r], head.head_size, rows + r * head.head_size);
+  batch.of_tiles.emplace(form::MatrixView{rows, {batch.rows, head.head_size}});
 }
 
 // What lies as it is, from head.base + `at` on.
@@ -266,7 +303,8 @@ Tile plain(const SharedHead& head, uint64_t at) {
           head.keys + at * head.head_size,
           head.values + at * head.padded_size,
           kKeyBlock * head.head_size,
-          kKeyBlock};
+          kKeyBlock,
+          0};
 }
 
 void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
@@ -275,17 +313,20 @@ void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
   if (room.batches.size() < count) room.batches.resize(count);
   const uint64_t sums = kRows * head.padded_size;
   if (room.sums.size() < count * sums) room.sums.resize(count * sums);
+  if (head.past) room.queries.resize(count * kRows * head.head_size);
   const std::span batches(room.batches.data(), count);
   uint64_t low = UINT64_MAX, high = 0;
   for (uint64_t b = 0; b < count; ++b) {
     batches[b].sums = room.sums.data() + b * sums;
     begin_batch(head, begin + b * kRows, std::min(begin + (b + 1) * kRows, end), batches[b]);
+    if (head.past)
+      gather_queries(head, room.queries.data() + b * kRows * head.head_size, batches[b]);
     low = std::min(low, batches[b].low);
     high = std::max(high, batches[b].high);
   }
   for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t) {
     if (head.past->first(t) + head.past->count(t) <= low) continue;
-    const Tile tile = loaded(head, t, room);
+    const Tile tile = of_past(head, t, room);
     for (Batch& batch : batches) attend_tile(head, tile, batch);
   }
   const uint64_t behind = low > head.base ? (low - head.base) / kTileTokens * kTileTokens : 0;
@@ -304,21 +345,23 @@ void add_weights(const SharedHead& head, uint64_t begin, uint64_t end, Room& roo
   Batch& batch = room.batches[0];
   batch.sums = room.sums.data();
   begin_batch(head, begin, end, batch);
+  if (head.past) {
+    room.queries.resize(kRows * head.head_size);
+    gather_queries(head, room.queries.data(), batch);
+  }
   const D d;
   const size_t lanes = hn::Lanes(d);
   const uint64_t count = weights.size(), stride = (count + kKeyBlock - 1) / kKeyBlock * kKeyBlock;
   all.assign(batch.rows * stride, -std::numeric_limits<float>::infinity());
   uint64_t done = 0;
   const auto take = [&](const Tile& tile, uint64_t size) {
-    in_groups(batch.rows, [&]<uint64_t kCount>(uint64_t first) {
-      score_rows<kCount>(head, tile, first, size, batch);
-    });
+    score_tile(head, tile, size, batch);
     for (uint64_t r = 0; r < batch.rows; ++r)
       std::copy_n(batch.scores.data() + r * kTileTokens, size, all.data() + r * stride + done);
     done += size;
   };
   for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t)
-    take(loaded(head, t, room), head.past->count(t));
+    take(of_past(head, t, room), head.past->count(t));
   for (uint64_t at = 0; done < count; at += kTileTokens)
     take(plain(head, at), std::min(kTileTokens, count - done));
   for (uint64_t r = 0; r < batch.rows; ++r) {

@@ -172,10 +172,14 @@ void Past::clear() {
   rest_.clear();
 }
 
-void Past::load(uint64_t tile, float* keys, float* values, uint64_t padded) const {
+void Past::load_keys(uint64_t tile, float* keys) const {
   const Tile& t = at(tile);
   t.keys_by == By::kChannel ? decode_rows(*t.keys, keys, kTileTokens)
                             : decode_columns(*t.keys, keys, kTileTokens);
+}
+
+void Past::load_values(uint64_t tile, float* values, uint64_t padded) const {
+  const Tile& t = at(tile);
   t.values_by == By::kToken ? decode_rows(*t.values, values, padded)
                             : decode_columns(*t.values, values, padded);
 }

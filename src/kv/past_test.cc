@@ -24,7 +24,10 @@ std::vector<float> tokens(uint32_t seed, uint64_t size = kSize) {
 struct Loaded {
   std::vector<float> keys = std::vector<float>(kSize * kTileTokens),
                      values = std::vector<float>(kTileTokens * kPadded, 7);
-  Loaded(const Past& past, uint64_t tile) { past.load(tile, keys.data(), values.data(), kPadded); }
+  Loaded(const Past& past, uint64_t tile) {
+    past.load_keys(tile, keys.data());
+    past.load_values(tile, values.data(), kPadded);
+  }
   double key_error(const std::vector<float>& rows, uint64_t first = 0) const {
     double sum = 0;
     for (uint64_t t = first; t < kTileTokens; ++t) {

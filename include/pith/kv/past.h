@@ -44,9 +44,15 @@ class Past {
   uint64_t kept() const { return tokens_of(kept_); }
   // Of all tiles.
   uint64_t tokens() const { return kept() + tokens_of(rest_); }
-  // keys: [channel][token of the tile], channels kTileTokens apart; values: [token][channel], rows
-  // of `padded` floats, of which those past the channels are left alone.
-  void load(uint64_t tile, float* keys, float* values, uint64_t padded) const;
+  // The forms of a tile, and what their rows are.
+  const form::Form& keys(uint64_t tile) const { return *at(tile).keys; }
+  const form::Form& values(uint64_t tile) const { return *at(tile).values; }
+  By keys_by(uint64_t tile) const { return at(tile).keys_by; }
+  By values_by(uint64_t tile) const { return at(tile).values_by; }
+  // What they hold. keys: [channel][token of the tile], channels kTileTokens apart; values:
+  // [token][channel], rows of `padded` floats, of which those past the channels are left alone.
+  void load_keys(uint64_t tile, float* keys) const;
+  void load_values(uint64_t tile, float* values, uint64_t padded) const;
   // What write() of all forms would take.
   uint64_t bits() const;
   void clear();
