@@ -53,13 +53,37 @@ void expect_sums(std::string_view expression, Shape shape, uint64_t batch, doubl
 TEST(AddRows, IsTheTransposedProduct) {
   for_each_target([](int64_t target) {
     SCOPED_TRACE(hwy::TargetName(target));
-    for (const char* form :
-         {"uniform(1, group=32)", "uniform(2, group=16)", "uniform(3, group=32)", "uniform(4)",
-          "uniform(4, group=32, zero=true)", "uniform(5, group=row)", "uniform(6, group=48)",
-          "uniform(7, group=tensor)", "uniform(8, group=32)", "uniform(4, group=20)",
-          "uniform(4, group=32) > rans", "uniform(4, grid=nf4)",
-          "uniform(3, group=16, scales=uniform(4))", "ggml(q4_0)", "ggml(q8_0)", "ggml(q4_1)",
-          "dense(f16)", "dense(bf16)", "dense(f32)"}) {
+    for (const char* form : {"uniform(1, group=32)",
+                             "uniform(2, group=16)",
+                             "uniform(3, group=32)",
+                             "uniform(4)",
+                             "uniform(4, group=32, zero=true)",
+                             "uniform(5, group=row)",
+                             "uniform(6, group=48)",
+                             "uniform(7, group=tensor)",
+                             "uniform(8, group=32)",
+                             "uniform(4, group=20)",
+                             "uniform(4, group=32) > rans",
+                             "uniform(4, grid=nf4)",
+                             "uniform(3, group=16, scales=uniform(4))",
+                             "ggml(q4_0)",
+                             "ggml(q8_0)",
+                             "ggml(q4_1)",
+                             "dense(f16)",
+                             "dense(bf16)",
+                             "dense(f32)",
+                             "constant",
+                             "zeros",
+                             "sparse(50%)",
+                             "sparse(3%)",
+                             "lowrank(3)",
+                             "dct | uniform(6)",
+                             "dct * sparse(40%)",
+                             "pca(2) | dense",
+                             "uniform(2) + lowrank(2) + sparse(2%)",
+                             "hadamard(seed=3) | uniform(4)",
+                             "tiles(part(uniform(4), rows=0..3), part(dense, rows=3.., cols=0..4), "
+                             "part(uniform(3), rows=3.., cols=4..))"}) {
       const bool blocks = std::string_view(form).starts_with("ggml");
       for (const Shape shape : {Shape{1, 32}, {20, 32}, {64, 128}, {131, 64}, {37, 96}})
         expect_sums(form, shape, 1 + shape.rows % 8);

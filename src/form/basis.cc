@@ -7,6 +7,7 @@
 #include "pca_basis.h"
 #include "permutation.h"
 #include "pith/form/named.h"
+#include "row_sums.h"
 #include "scale_basis.h"
 #include "storage.h"
 #include "transform_basis.h"
@@ -63,6 +64,12 @@ void BasisForm::prepare(Activations& x) const {
 void BasisForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                          uint64_t stride) const {
   inner_->multiply(x.derived(*this), first, last, out, stride);
+}
+
+void BasisForm::add_rows(const RowSums& sums) const {
+  Matrix made = sums_of(*inner_, sums.weights, sums.weight_stride, sums.batch);
+  for (uint64_t b = 0; b < sums.batch; ++b) basis_->back(made.row(b).data());
+  add_sums(made, sums);
 }
 
 void BasisForm::write_body(BodyWriter& to) const {

@@ -54,6 +54,8 @@ class BasisForm final : public Form {
   void prepare(Activations& x) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
+  void add_rows(const RowSums& sums) const override;
+  Direct direct() const override { return inner_->direct(); }
   std::string_view kind() const override { return "basis"; }
   void write_body(BodyWriter& to) const override;
 

@@ -54,6 +54,16 @@ void ConstantForm::multiply(const Activations& x, uint64_t first, uint64_t last,
     std::fill_n(out + b * stride, last - first, static_cast<float>(value_) * sums.data[b]);
 }
 
+void ConstantForm::add_rows(const RowSums& sums) const {
+  for (uint64_t b = 0; b < sums.batch; ++b) {
+    double sum = 0;
+    for (uint64_t r = 0; r < shape().rows; ++r)
+      sum += double{sums.weights[b * sums.weight_stride + r]};
+    float* out = sums.out + b * sums.stride;
+    for (uint64_t c = 0; c < shape().cols; ++c) out[c] += static_cast<float>(sum * value_);
+  }
+}
+
 void ConstantForm::write_body(BodyWriter& to) const {
   to.varint(static_cast<uint64_t>(spelling_));
   to.varint(std::bit_cast<uint64_t>(value_));

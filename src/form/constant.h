@@ -17,6 +17,8 @@ class ConstantForm final : public Form {
   void prepare(Activations& x) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
+  void add_rows(const RowSums& sums) const override;
+  Direct direct() const override { return {true, true}; }
   std::string_view kind() const override { return "constant"; }
   void write_body(BodyWriter& to) const override;
 

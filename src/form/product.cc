@@ -6,6 +6,7 @@
 #include "kinds.h"
 #include "pith/form/arguments.h"
 #include "pith/math/svd.h"
+#include "row_sums.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -104,6 +105,17 @@ void ProductForm::multiply(const Activations& x, uint64_t first, uint64_t last, 
   for (size_t i = 1; i < factors_.size(); ++i) input = &input->derived(*this);
   factors_[0]->multiply(*input, first, last, out, stride);
 }
+
+// From the left: each factor's sums are the weights of the next one's rows.
+void ProductForm::add_rows(const RowSums& sums) const {
+  Matrix made = sums_of(*factors_[0], sums.weights, sums.weight_stride, sums.batch);
+  for (size_t i = 1; i + 1 < factors_.size(); ++i)
+    made = sums_of(*factors_[i], made.values.data(), made.shape.cols, sums.batch);
+  factors_.back()->add_rows(
+      {made.values.data(), made.shape.cols, sums.batch, sums.out, sums.stride});
+}
+
+Direct ProductForm::direct() const { return all_direct(factors_); }
 
 void ProductForm::write_body(BodyWriter& to) const {
   if (spelling_ == Spelling::kProduct) to.varint(factors_.size());

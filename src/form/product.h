@@ -27,6 +27,8 @@ class ProductForm final : public Form {
   void prepare(Activations& x) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
+  void add_rows(const RowSums& sums) const override;
+  Direct direct() const override;
   std::string_view kind() const override {
     return spelling_ == Spelling::kLowRank ? "lowrank" : "product";
   }

@@ -82,6 +82,19 @@ void CsrForm::prepare(Activations& x) const {
   });
 }
 
+void CsrForm::add_rows(const RowSums& sums) const {
+  std::vector<float> scratch;
+  const PackedValues packed = values_at(values(), 0, count(), scratch);
+  for (uint64_t r = 0; r < shape().rows; ++r) {
+    for (uint64_t i = begin(r); i < begin(r + 1); ++i) {
+      const float value = load_value(packed, i);
+      float* out = sums.out + column(i);
+      for (uint64_t b = 0; b < sums.batch; ++b)
+        out[b * sums.stride] += sums.weights[b * sums.weight_stride + r] * value;
+    }
+  }
+}
+
 void CsrForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                        uint64_t stride) const {
   if (first == last) return;

@@ -20,6 +20,10 @@ class CsrForm final : public SparseForm {
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
 
+  void add_rows(const RowSums& sums) const override;
+  // Products are summed in another order for many vectors than for few.
+  Direct direct() const override { return {false, true}; }
+
   static FormPtr read(Shape shape, const SparseOptions& options, BodyReader& in);
   static FormPtr encode(const SparseOptions& options, const Expression& values, MatrixView matrix);
   // kept: the elements, row-major and rising, that the values are of.

@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kWord = 64;
 constexpr uint64_t kMostIndexBits = 8;
+// Vectors up to which rows are not expanded.
+constexpr uint64_t kFew = 8;
 
 uint64_t words_of(uint64_t cols) { return cols / kWord + (cols % kWord != 0); }
 
@@ -171,9 +173,10 @@ void MaskForm::decode(uint64_t first, uint64_t last, float* out) const {
 
 void MaskForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                         uint64_t stride) const {
-  if (x.batch() > 1 || shape().cols == 0) return Form::multiply(x, first, last, out, stride);
+  if (x.batch() > kFew || shape().cols == 0) return Form::multiply(x, first, last, out, stride);
   for_each_row(first, last, [&](uint64_t r, const MaskedRow& row) {
-    out[r - first] = masked_dot(row, shape().cols, x.vectors().data);
+    for (uint64_t b = 0; b < x.batch(); ++b)
+      out[b * stride + r - first] = masked_dot(row, shape().cols, x.vectors().row(b).data());
   });
 }
 

@@ -8,8 +8,8 @@ namespace pith::form {
 
 // Pattern kBitmap: rows of 64-bit words, values folded (sparse_values.h). Pattern kRatio: values of
 // the matrix's rows by their kept elements; places as such words, or, where that is smaller, as the
-// index of each kept element among its m neighbours. One vector is multiplied by the packed values;
-// for batches tiles of rows are expanded.
+// index of each kept element among its m neighbours. A few vectors are multiplied by the packed
+// values; for more of them tiles of rows are expanded.
 class MaskForm final : public SparseForm {
  public:
   // places: mask_bytes() or index_bytes() a row. ErrorKind::kData when they and the values do not
@@ -19,6 +19,9 @@ class MaskForm final : public SparseForm {
   void decode(uint64_t first, uint64_t last, float* out) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
+
+  // By tiles of rows too.
+  Direct direct() const override { return {true, true}; }
 
   static FormPtr read(Shape shape, const SparseOptions& options, BodyReader& in);
   static FormPtr encode(const SparseOptions& options, const Expression& values, MatrixView matrix);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "row_sums.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -45,6 +46,12 @@ void SumForm::multiply(const Activations& x, uint64_t first, uint64_t last, floa
     }
   }
 }
+
+void SumForm::add_rows(const RowSums& sums) const {
+  for (const FormPtr& t : terms_) t->add_rows(sums);
+}
+
+Direct SumForm::direct() const { return all_direct(terms_); }
 
 void SumForm::write_body(BodyWriter& to) const {
   to.varint(terms_.size());

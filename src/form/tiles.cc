@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pith/form/arguments.h"
+#include "row_sums.h"
 #include "storage.h"
 
 namespace pith::form {
@@ -98,6 +99,19 @@ void TilesForm::decode(uint64_t first, uint64_t last, float* out) const {
     for (uint64_t r = top; r < bottom; ++r)
       std::copy_n(piece.data() + (r - top) * width, width, out + (r - first) * cols + b.left);
   }
+}
+
+void TilesForm::add_rows(const RowSums& sums) const {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    if (boxes_[i].shape().size() == 0) continue;
+    parts_[i].form->add_rows(sums.from_row(boxes_[i].top).from_column(boxes_[i].left));
+  }
+}
+
+Direct TilesForm::direct() const {
+  std::vector<FormPtr> forms;
+  for (const Part& p : parts_) forms.push_back(p.form);
+  return all_direct(forms);
 }
 
 void TilesForm::prepare(Activations& x) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "row_sums.h"
 #include "storage.h"
 #include "transform_basis.h"
 
@@ -40,6 +41,15 @@ void TransformForm::multiply(const Activations& x, uint64_t first, uint64_t last
   const MatrixView whole = x.derived(*this).vectors();
   for (uint64_t b = 0; b < x.batch(); ++b)
     std::copy(whole.row(b).data() + first, whole.row(b).data() + last, out + b * stride);
+}
+
+void TransformForm::add_rows(const RowSums& sums) const {
+  Matrix made({sums.batch, shape().cols});
+  for (uint64_t b = 0; b < sums.batch; ++b) {
+    std::copy_n(sums.weights + b * sums.weight_stride, shape().rows, made.row(b).data());
+    basis_->forward(made.row(b).data());
+  }
+  add_sums(made, sums);
 }
 
 FormPtr TransformForm::read_dct(Shape shape, BodyReader& in) {
