@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/code_rows.cc"
@@ -145,23 +146,28 @@ HWY_INLINE void finish(const Finish& f, uint64_t at, V sums) {
   for (uint64_t i = 0; i < hn::Lanes(di) && at + i < f.n; ++i) f.out[at + i] += last[i];
 }
 
-template <int kFirst, int kStep, class Sums>
-HWY_INLINE void finish_chunks(const Finish& f, const Sums& whole) {
-  const DI di;
-  for (int k = 0; k < kStep; k += 2) {
-    const auto at = static_cast<uint64_t>(4 * (kFirst + k));
-    if constexpr (hn::MaxLanes(DI()) == 4) {
-      finish(f, at, whole(k));
-      finish(f, at + 4, whole(k + 1));
-    } else if constexpr (hn::MaxLanes(DI()) == 16 && kStep == 4) {
-      if (k == 0)
-        finish(f, at,
-               hn::Combine(di, two_chunks(di, whole(2), whole(3)),
-                           two_chunks(di, whole(0), whole(1))));
-    } else {
-      finish(f, at, two_chunks(di, whole(k), whole(k + 1)));
-    }
+// sums: of kStep chunks, from chunk kFirst of the half block on.
+template <int kFirst, int kStep, class D>
+HWY_INLINE void finish_chunks(D di, const Finish& f, const hn::Vec<D>* sums) {
+  constexpr uint64_t kAt = 4 * kFirst;
+  if constexpr (hn::MaxLanes(D()) == 4) {
+    for (uint64_t k = 0; k < kStep; ++k) finish(f, kAt + 4 * k, sums[k]);
+  } else if constexpr (hn::MaxLanes(D()) == 16 && kStep == 4) {
+    finish(f, kAt, hn::Combine(di, two_chunks(di, sums[2], sums[3]),
+                               two_chunks(di, sums[0], sums[1])));
+  } else {
+    finish(f, kAt, two_chunks(di, sums[0], sums[1]));
+    if constexpr (kStep == 4) finish(f, kAt + 8, two_chunks(di, sums[2], sums[3]));
   }
+}
+
+// Calls f with every number below n as a constant: arrays that are indexed by these stay in
+// registers.
+template <int kCount, class F>
+HWY_INLINE void for_each_below(const F& f) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+    (f(std::integral_constant<int, kIndex>()), ...);
+  }(std::make_integer_sequence<int, kCount>());
 }
 
 // The columns of half a block, kStep chunks at a time.
@@ -170,34 +176,38 @@ HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
                          const Finish* finishes) {
   const DI di;
   constexpr int kChunkIndex = 4 * kHalf + kFirst;
-  VI low[kStep][kCount], high[kStep][kCount];
-  for (int v = 0; v < kCount; ++v) {
-    for (int k = 0; k < kStep; ++k) {
-      low[k][v] = hn::Load(di, room.bias[static_cast<size_t>(v)][0].data());
-      high[k][v] = hn::Load(di, room.bias[static_cast<size_t>(v)][1].data());
-    }
-  }
+  const auto load = [&](const auto* from) {
+    return hn::Load(di, reinterpret_cast<const int32_t*>(from));
+  };
+  VI low[kStep * kCount], high[kStep * kCount];
+  for_each_below<kCount * kStep>([&](auto i) {
+    low[i()] = load(room.bias[i() / kStep][0].data());
+    high[i()] = load(room.bias[i() / kStep][1].data());
+  });
   for (uint64_t panel = 0; panel < panels; ++panel) {
     for (size_t part = 0; part < kChunk; part += hn::Lanes(D8())) {
       V8 c[kStep];
       codes.template load<kChunkIndex, kStep>(panel, part, c);
       const size_t at = panel * kChunk + part;
-      for (size_t v = 0; v < kCount; ++v) {
-        const auto bytes = [&](size_t which) {
-          return hn::Load(di, reinterpret_cast<const int32_t*>(room.bytes[v][which].data() + at));
-        };
-        const VI lows = bytes(0), highs = bytes(1);
-        for (int k = 0; k < kStep; ++k) {
-          low[k][v] = dot4<Codes::kByte>(low[k][v], c[k], lows);
-          high[k][v] = dot4<Codes::kByte>(high[k][v], c[k], highs);
-        }
-      }
+      for_each_below<kCount>([&](auto v) {
+        const VI lows = load(room.bytes[v()][0].data() + at),
+                 highs = load(room.bytes[v()][1].data() + at);
+        for_each_below<kStep>([&](auto k) {
+          constexpr int kAt = v() * kStep + k();
+          low[kAt] = dot4<Codes::kByte>(low[kAt], c[k()], lows);
+          high[kAt] = dot4<Codes::kByte>(high[kAt], c[k()], highs);
+        });
+      });
     }
   }
-  for (int v = 0; v < kCount; ++v) {
-    finish_chunks<kFirst, kStep>(
-        finishes[v], [&](int k) { return hn::Add(hn::ShiftLeft<8>(high[k][v]), low[k][v]); });
-  }
+  for_each_below<kCount>([&](auto v) {
+    VI whole[kStep];
+    for_each_below<kStep>([&](auto k) {
+      constexpr int kAt = v() * kStep + k();
+      whole[k()] = hn::Add(hn::ShiftLeft<8>(high[kAt]), low[kAt]);
+    });
+    finish_chunks<kFirst, kStep>(di, finishes[v()], whole);
+  });
   if constexpr (kFirst + kStep < 4) {
     sum_half<Codes, kCount, kHalf, kStep, kFirst + kStep>(codes, panels, room, finishes);
   }

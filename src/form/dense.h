@@ -18,6 +18,7 @@ class DenseForm final : public Form {
                 uint64_t stride) const override;
   void add_rows(const RowSums& sums) const override;
   Direct direct() const override { return {true, true}; }
+  void fetch() const override { fetch_bytes(values_.bytes); }
   std::string_view kind() const override { return "dense"; }
   void write_body(BodyWriter& to) const override;
 

@@ -25,6 +25,7 @@ class GgmlForm final : public Form {
                 uint64_t stride) const override;
   void add_rows(const RowSums& sums) const override;
   Direct direct() const override;
+  void fetch() const override { fetch_bytes(blocks_.bytes); }
   std::string_view kind() const override { return "ggml"; }
   void write_body(BodyWriter& to) const override;
 

@@ -59,6 +59,20 @@ KernelScales GroupFloats::bytes(uint64_t panel, uint64_t first, uint64_t n, floa
   return values;
 }
 
+void GroupFloats::expand_panels(uint64_t panel, uint64_t count, uint64_t n,
+                                float* out) const {
+  // Whole panels of an array lie one after the other.
+  const uint64_t each = n * kPanelRows;
+  if (kind_ == Kind::kPlain) {
+    const uint64_t whole = std::min(count, shape_.rows / kPanelRows - panel);
+    load_floats(values_.data() + panel * each * scale_bytes(type_), whole * each, type_, out);
+    panel += whole;
+    count -= whole;
+    out += whole * each;
+  }
+  for (; count > 0; --count, out += each) expand(panel++, 0, n, out);
+}
+
 void GroupFloats::expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const {
   if (kind_ == Kind::kCodes) return codes_->columns(panel, first, n, out);
   if (kind_ == Kind::kBytes) {

@@ -6,7 +6,7 @@
 #include "panel_floats.h"
 #include "pith/base/buffer.h"
 #include "pith/base/dtype.h"
-#include "pith/form/matrix.h"
+#include "pith/form/form.h"
 
 namespace pith::form {
 
@@ -38,6 +38,12 @@ class GroupFloats {
   // out[group][16], from group `first` on, with room for n rounded up to 32; rows that the panel
   // does not have get zeros.
   void expand(uint64_t panel, uint64_t first, uint64_t n, float* out) const;
+
+  // Of so many panels their first n groups, which are all, out[panel][group][16].
+  void expand_panels(uint64_t panel, uint64_t count, uint64_t n, float* out) const;
+
+  // As Form::fetch(); of arrays.
+  void fetch() const { fetch_bytes(values_.bytes); }
 
   bool has_bytes() const { return kind_ == Kind::kBytes; }
   // The same for a kernel that reads bytes; `outer` gets the floats they are multiplied by: 16 for

@@ -209,14 +209,20 @@ bool PanelMatrix::add_rows(const RowSums& sums) const {
   for (uint64_t first = 0; first < shape_.rows; first += kCodeRows) {
     rows.rows = std::min(kCodeRows, shape_.rows - first);
     for (uint64_t p = 0; p < panels_of(rows.rows); ++p) {
-      const uint64_t panel = first / kPanelRows + p;
-      rows.panels[p] = codes_.whole(panel, padded).codes;
-      scales_.expand(panel, 0, groups, scales + p * groups * kPanelRows);
-      if (zeros) zeros_.expand(panel, 0, groups, zeros + p * groups * kPanelRows);
+      rows.panels[p] = codes_.whole(first / kPanelRows + p, padded).codes;
     }
+    const uint64_t panel = first / kPanelRows, count = panels_of(rows.rows);
+    scales_.expand_panels(panel, count, groups, scales);
+    if (zeros) zeros_.expand_panels(panel, count, groups, zeros);
     if (!add_code_rows(rows, sums.from_row(first))) return false;
   }
   return true;
+}
+
+void PanelMatrix::fetch() const {
+  fetch_bytes(codes_.bytes().bytes);
+  scales_.fetch();
+  zeros_.fetch();
 }
 
 void PanelMatrix::columns(uint64_t index, uint64_t first, uint64_t n, float* out) const {

@@ -42,6 +42,7 @@ class PanelMatrix {
   bool adds_rows() const { return adds_rows_; }
   // As Form::add_rows(); code_rows.h says how near, and when it is false.
   bool add_rows(const RowSums& sums) const;
+  void fetch() const;
 
   void decode(uint64_t first, uint64_t last, float* out) const;
   // out[column][16] for the rows of a panel, columns `first` and on. There must be room for n

@@ -20,6 +20,10 @@ class MaskForm final : public SparseForm {
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
 
+  void fetch() const override {
+    fetch_bytes(places_.bytes);
+    values().fetch();
+  }
   // By tiles of rows too.
   Direct direct() const override { return {true, true}; }
 

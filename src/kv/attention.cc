@@ -275,6 +275,10 @@ struct Room {
 // numbers.
 Tile of_past(const SharedHead& head, uint64_t index, Room& room) {
   const Past& past = *head.past;
+  if (index + 1 < past.tiles()) {
+    past.keys(index + 1).fetch();
+    past.values(index + 1).fetch();
+  }
   Tile tile{past.first(index), past.count(index), nullptr, nullptr, kKeyBlock, kTileTokens, index};
   if (!scores_directly(past, index)) {
     room.keys.resize(head.head_size * kTileTokens);

@@ -52,6 +52,12 @@ struct Direct {
   bool multiply = false, add_rows = false;
 };
 
+// Into the second cache.
+inline void fetch_bytes(ByteView bytes) {
+  constexpr size_t kLine = 64;
+  for (size_t i = 0; i < bytes.size(); i += kLine) __builtin_prefetch(bytes.data() + i, 0, 2);
+}
+
 class Form {
  public:
   explicit Form(Shape shape) : shape_(shape) {}
@@ -82,6 +88,9 @@ class Form {
 
   // Of few vectors and a small matrix, of which there are many: a tile of a cache.
   virtual Direct direct() const { return {}; }
+
+  // Asks memory for what the next product will read, and does not wait for it.
+  virtual void fetch() const {}
 
   // The name under which the form is registered, and its parameters and numbers.
   virtual std::string_view kind() const = 0;
