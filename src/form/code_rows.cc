@@ -153,8 +153,8 @@ HWY_INLINE void finish_chunks(D di, const Finish& f, const hn::Vec<D>* sums) {
   if constexpr (hn::MaxLanes(D()) == 4) {
     for (uint64_t k = 0; k < kStep; ++k) finish(f, kAt + 4 * k, sums[k]);
   } else if constexpr (hn::MaxLanes(D()) == 16 && kStep == 4) {
-    finish(f, kAt, hn::Combine(di, two_chunks(di, sums[2], sums[3]),
-                               two_chunks(di, sums[0], sums[1])));
+    finish(f, kAt,
+           hn::Combine(di, two_chunks(di, sums[2], sums[3]), two_chunks(di, sums[0], sums[1])));
   } else {
     finish(f, kAt, two_chunks(di, sums[0], sums[1]));
     if constexpr (kStep == 4) finish(f, kAt + 8, two_chunks(di, sums[2], sums[3]));
@@ -167,7 +167,8 @@ template <int kCount, class F>
 HWY_INLINE void for_each_below(const F& f) {
   [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
     (f(std::integral_constant<int, kIndex>()), ...);
-  }(std::make_integer_sequence<int, kCount>());
+  }
+  (std::make_integer_sequence<int, kCount>());
 }
 
 // The columns of half a block, kStep chunks at a time.

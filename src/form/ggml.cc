@@ -1,6 +1,6 @@
 #include "ggml.h"
 
-#include "code_rows.h"
+#include "code_blocks.h"
 #include "ggml_panels.h"
 #include "storage.h"
 
@@ -31,31 +31,43 @@ void GgmlForm::decode(uint64_t first, uint64_t last, float* out) const {
   }
 }
 
+// Tiles of a cache are many and multiplied once each: their blocks stay as they are.
+bool GgmlForm::stays() const {
+  return shape().rows <= kCodeRows && (type_ == DType::kQ4_0 || type_ == DType::kQ8_0);
+}
+
+CodeRows GgmlForm::rows(uint64_t first, uint64_t last) const {
+  const bool bytes = type_ == DType::kQ8_0;
+  CodeRows rows;
+  rows.layout = bytes ? CodeRows::Layout::kByteBlocks : CodeRows::Layout::kNibbleBlocks;
+  rows.rows = last - first;
+  rows.cols = shape().cols;
+  rows.middle = bytes ? 128 : 8;
+  rows.blocks = blocks_.data() + first * row_bytes();
+  rows.row_bytes = row_bytes();
+  return rows;
+}
+
 void GgmlForm::prepare(Activations& x) const {
+  if (stays()) return x.quantize();
   std::call_once(once_, [&] { panels_ = panels_of_ggml(type_, shape(), blocks_.bytes); });
   if (panels_) x.quantize();
 }
 
 void GgmlForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                         uint64_t stride) const {
+  if (stays() && multiply_blocks(rows(first, last), x.quantized(), out, stride)) return;
   if (!panels_) return Form::multiply(x, first, last, out, stride);
   panels_->multiply(x.quantized(), first, last, out, stride);
 }
 
-Direct GgmlForm::direct() const { return {false, type_ == DType::kQ4_0 || type_ == DType::kQ8_0}; }
+Direct GgmlForm::direct() const { return {stays(), stays()}; }
 
 void GgmlForm::add_rows(const RowSums& sums) const {
-  if (!direct().add_rows) return Form::add_rows(sums);
-  const bool bytes = type_ == DType::kQ8_0;
-  CodeRows rows;
-  rows.layout = bytes ? CodeRows::Layout::kByteBlocks : CodeRows::Layout::kNibbleBlocks;
-  rows.cols = shape().cols;
-  rows.middle = bytes ? 128 : 8;
-  rows.row_bytes = row_bytes();
+  if (type_ != DType::kQ4_0 && type_ != DType::kQ8_0) return Form::add_rows(sums);
   for (uint64_t r = 0; r < shape().rows; r += kCodeRows) {
-    rows.rows = std::min(kCodeRows, shape().rows - r);
-    rows.blocks = blocks_.data() + r * row_bytes();
-    if (!add_code_rows(rows, sums.from_row(r))) return Form::add_rows(sums);
+    const CodeRows some = rows(r, std::min(shape().rows, r + kCodeRows));
+    if (!add_code_rows(some, sums.from_row(r))) return Form::add_rows(sums);
   }
 }
 

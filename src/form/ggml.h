@@ -11,6 +11,8 @@
 
 namespace pith::form {
 
+struct CodeRows;
+
 class GgmlForm final : public Form {
  public:
   // blocks: rows of whole blocks of a type that is_ggml_type(); ErrorKind::kData unless they fill
@@ -19,7 +21,8 @@ class GgmlForm final : public Form {
 
   Expression expression() const override;
   void decode(uint64_t first, uint64_t last, float* out) const override;
-  // Rearranges the blocks at the first call; multiply() computes with what that made.
+  // Rearranges the blocks of all but small matrices at the first call; multiply() computes with
+  // what that made.
   void prepare(Activations& x) const override;
   void multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                 uint64_t stride) const override;
@@ -38,6 +41,8 @@ class GgmlForm final : public Form {
 
  private:
   uint64_t row_bytes() const;
+  bool stays() const;
+  CodeRows rows(uint64_t first, uint64_t last) const;
 
   DType type_;
   Buffer blocks_;
