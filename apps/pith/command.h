@@ -21,6 +21,7 @@ void add_verify(CLI::App& app);
 void add_recover(CLI::App& app);
 void add_recipes(CLI::App& app);
 void add_run(CLI::App& app);
+void add_kv(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_export(CLI::App& app);
 

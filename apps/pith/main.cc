@@ -35,6 +35,7 @@ void add_commands(CLI::App& app) {
   add_recover(app);
   add_recipes(app);
   add_run(app);
+  add_kv(app);
   add_calibrate(app);
   add_eval(app);
   add_export(app);

@@ -74,9 +74,14 @@ Runner load(const RunArguments& a) {
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
   std::optional<kv::CacheOptions> cache;
   if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget);
+  auto store = make_store(a.store, a.threads, a.quiet);
   const auto start = std::chrono::steady_clock::now();
-  Runner runner{model::load_model(a.model, {.positions = a.context}), std::nullopt,
-                std::move(options), std::move(cache), 0};
+  Runner runner{model::load_model(a.model, {.positions = a.context}),
+                std::nullopt,
+                std::move(options),
+                std::move(cache),
+                0,
+                std::move(store)};
   runner.load_seconds = seconds_since(start);
   runner.chat = chat_of(a, runner.model);
   runner.options.continues = !runner.chat;
@@ -89,10 +94,9 @@ void run_once(const RunArguments& a, Runner& runner) {
   model::Session session(runner.model, positions, a.threads, 0, runner.cache);
   Speaker speaker(!a.json);
   const bool has_tokenizer = runner.model.tokenizer() != nullptr;
-  runner.options.progress = [](uint64_t, uint64_t) { return !interrupted(); };
-  run.written = model::generate(
-      session, run.ids, runner.options,
-      [&](std::string_view text, int32_t id) { return speaker(text, id, has_tokenizer); });
+  run.written = answer(runner, session, run.ids, [&](std::string_view text, int32_t id) {
+    return speaker(text, id, has_tokenizer);
+  });
   speaker.finish();
   if (a.json) print_json(run_json(a, runner, run));
   if (a.timing) print_timing(runner, run.written);
@@ -127,6 +131,7 @@ Examples:
   pith run lm --ids 1,313,259 -n 10 --json                  token ids in, everything out
   pith run lm "The sea" -n 300 --kv 'uniform(4, group=32)'  keys and values at 4 bits
   pith run lm "The sea" -n 900 --kv S168 --kv-budget 256    256 tokens are kept (pith recipes)
+  pith run lm "The sea" --kv-store lm.kv                    what was read before is not read again
   pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
 
 void add_text(CLI::App* c, RunArguments& a) {
@@ -150,6 +155,7 @@ void add_text(CLI::App* c, RunArguments& a) {
                 "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
       ->needs(kv)
       ->type_name("TOKENS");
+  add_store(c, a.store);
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");
   c->add_flag("--no-chat", a.no_chat, "continue the prompt as it is");

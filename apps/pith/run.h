@@ -2,7 +2,11 @@
 // what is said of a run (run_report.cc).
 #pragma once
 
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,11 +14,22 @@
 #include "pith/model/chat_template.h"
 #include "pith/model/generate.h"
 #include "pith/model/prompt.h"
+#include "pith/model/prompt_store.h"
 
 namespace pith::command {
 
+// Where keys and values are kept: of run and kv.
+struct StoreArguments {
+  std::string where, coding;
+  uint64_t chunk_tokens = model::PromptStoreOptions().chunk_tokens;
+};
+void add_store(CLI::App* command, StoreArguments& a);
+// Null where no store is asked for. What goes wrong with it is a warning, unless `quiet`.
+std::unique_ptr<model::PromptStore> make_store(const StoreArguments& a, int threads, bool quiet);
+
 struct RunArguments {
   std::string model, prompt, ids, system, kv, kv_budget;
+  StoreArguments store;
   std::vector<std::string> stops, biases;
   model::SamplerOptions sampler;
   uint64_t tokens = 256, context = 0;
@@ -31,6 +46,7 @@ struct Runner {
   model::GenerateOptions options;
   std::optional<kv::CacheOptions> cache;  // where --kv says one
   double load_seconds = 0;
+  std::unique_ptr<model::PromptStore> store = {};  // where --kv-store says one
 };
 
 // What one prompt came to.
@@ -60,6 +76,11 @@ class Speaker {
 };
 
 // Talks with the person at the terminal until the input ends.
+// What the model says to a prompt behind what the session has read; chunks of it from the store and
+// into it, where there is one.
+model::Generated answer(Runner& runner, model::Session& session, std::span<const int32_t> prompt,
+                        const std::function<bool(std::string_view text, int32_t id)>& write);
+
 void run_conversation(const RunArguments& a, Runner& runner);
 
 Json run_json(const RunArguments& a, const Runner& runner, const Run& run);

@@ -75,7 +75,6 @@ void run_conversation(const RunArguments& a, Runner& runner) {
   std::vector<model::ChatMessage> talk;
   if (a.has_system) talk.push_back({"system", a.system});
   std::vector<int32_t> read;
-  runner.options.progress = [](uint64_t, uint64_t) { return !interrupted(); };
   while (auto line = read_line()) {
     if (line->empty()) continue;
     talk.push_back({"user", std::move(*line)});
@@ -86,12 +85,11 @@ void run_conversation(const RunArguments& a, Runner& runner) {
            "the conversation has grown to {} tokens, the context has room for {}", ids.size(),
            context);
     }
-    const size_t known = session.rewindable(common_length(read, ids));
-    session.rewind(known);
+    session.rewind(session.rewindable(common_length(read, ids)));
     Speaker speaker(true);
     const model::Generated written =
-        model::generate(session, std::span(ids).subspan(known), runner.options,
-                        [&](std::string_view text, int32_t id) { return speaker(text, id, true); });
+        answer(runner, session, ids,
+               [&](std::string_view text, int32_t id) { return speaker(text, id, true); });
     speaker.finish();
     if (a.timing) print_timing(runner, written);
     if (interrupted()) throw Exit{128 + interrupted()};

@@ -11,30 +11,51 @@ double per_second(uint64_t n, double seconds) {
   return seconds > 0 ? static_cast<double>(n) / seconds : 0;
 }
 
+std::string store_text(const model::PromptStore& store) {
+  const model::StoreUse& use = store.use();
+  return fmt::format("store   {}: {} fetched ({}), {} read meanwhile, {} pushed ({}, {:.3f} s)\n",
+                     store.name(), count_text(use.fetched, "token"), size_text(use.fetched_bytes),
+                     use.recomputed, use.pushed, size_text(use.pushed_bytes), use.push_seconds);
+}
+
+Json store_json(const model::PromptStore& store) {
+  const model::StoreUse& use = store.use();
+  return {{"name", store.name()},
+          {"fetched_tokens", use.fetched},
+          {"fetched_bytes", use.fetched_bytes},
+          {"recomputed_tokens", use.recomputed},
+          {"read_seconds", use.read_seconds},
+          {"pushed_tokens", use.pushed},
+          {"pushed_bytes", use.pushed_bytes},
+          {"push_seconds", use.push_seconds}};
+}
+
 }  // namespace
 
 Json run_json(const RunArguments& a, const Runner& runner, const Run& run) {
   const model::Generated& w = run.written;
   const MemoryUse memory = memory_use();
-  return {{"model", a.model},
-          {"chat", runner.chat.has_value()},
-          {"prompt", run.prompt},
-          {"prompt_ids", run.ids},
-          {"text", w.text},
-          {"ids", w.ids},
-          {"stop", model::name(w.stop)},
-          {"seed", a.sampler.seed},
-          {"timing",
-           {{"load_seconds", runner.load_seconds},
-            {"prompt_tokens", w.prompt_tokens},
-            {"prompt_seconds", w.prompt_seconds},
-            {"prompt_tokens_per_second", per_second(w.prompt_tokens, w.prompt_seconds)},
-            {"decode_tokens", w.steps},
-            {"decode_seconds", w.seconds},
-            {"decode_tokens_per_second", per_second(w.steps, w.seconds)}}},
-          {"weight_bytes", runner.model.weight_bytes()},
-          {"resident_bytes", memory.resident},
-          {"peak_bytes", memory.peak}};
+  Json json = {{"model", a.model},
+               {"chat", runner.chat.has_value()},
+               {"prompt", run.prompt},
+               {"prompt_ids", run.ids},
+               {"text", w.text},
+               {"ids", w.ids},
+               {"stop", model::name(w.stop)},
+               {"seed", a.sampler.seed},
+               {"timing",
+                {{"load_seconds", runner.load_seconds},
+                 {"prompt_tokens", w.prompt_tokens},
+                 {"prompt_seconds", w.prompt_seconds},
+                 {"prompt_tokens_per_second", per_second(w.prompt_tokens, w.prompt_seconds)},
+                 {"decode_tokens", w.steps},
+                 {"decode_seconds", w.seconds},
+                 {"decode_tokens_per_second", per_second(w.steps, w.seconds)}}},
+               {"weight_bytes", runner.model.weight_bytes()},
+               {"resident_bytes", memory.resident},
+               {"peak_bytes", memory.peak}};
+  if (runner.store) json["store"] = store_json(*runner.store);
+  return json;
 }
 
 void print_timing(const Runner& runner, const model::Generated& w) {
@@ -48,9 +69,10 @@ void print_timing(const Runner& runner, const model::Generated& w) {
   row("prompt", w.prompt_seconds, w.prompt_tokens);
   row("decode", w.seconds, w.steps);
   const std::string text =
-      table.text() + fmt::format("memory  {} resident, {} at most, {} of weights\n",
-                                 size_text(memory.resident), size_text(memory.peak),
-                                 size_text(runner.model.weight_bytes()));
+      table.text() +
+      fmt::format("memory  {} resident, {} at most, {} of weights\n", size_text(memory.resident),
+                  size_text(memory.peak), size_text(runner.model.weight_bytes())) +
+      (runner.store ? store_text(*runner.store) : "");
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 

@@ -111,10 +111,10 @@ struct Generation::State {
     if (tokenizer) drawable = std::min(drawable, static_cast<uint64_t>(tokenizer->size()));
   }
 
-  void read(std::span<const int32_t> prompt, const Progress& progress) {
-    out.prompt_tokens = prompt.size();
+  void read(std::span<const int32_t> prompt, uint64_t before, const Progress& progress) {
+    out.prompt_tokens = prompt.size() - before;
     const auto begin = std::chrono::steady_clock::now();
-    logits = read_prompt(session, prompt, progress);
+    logits = read_prompt(session, prompt.subspan(before), progress);
     out.prompt_seconds = seconds_since(begin);
     sampler.accept(prompt);
     start = std::chrono::steady_clock::now();
@@ -186,9 +186,9 @@ struct Generation::State {
 
 Generation::Generation(Session& session, std::span<const int32_t> prompt,
                        const GenerateOptions& options) {
-  if (prompt.empty()) fail(ErrorKind::kUsage, "the prompt is empty");
+  if (prompt.size() <= options.read) fail(ErrorKind::kUsage, "the prompt is empty");
   state_ = std::make_unique<State>(session, options);
-  state_->read(prompt, options.progress);
+  state_->read(prompt, options.read, options.progress);
 }
 Generation::~Generation() = default;
 Generation::Generation(Generation&&) noexcept = default;

@@ -42,13 +42,14 @@ struct GenerateOptions {
   std::vector<std::string> stops = {};  // ends the text before the first of these; none is empty
   bool continues = true;   // the text goes on from the prompt: keep a space at its front
   Progress progress = {};  // over the prompt, in tokens
+  uint64_t read = 0;       // of the prompt, so many tokens are what the session has read last
 };
 
 struct Generated {
   std::vector<int32_t> ids;  // without the one that ended the text
   std::string text;          // valid UTF-8; empty where the model has no tokenizer
   Stop stop = Stop::kEnd;
-  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens = 0;              // that were read, not those that had been before
   double prompt_seconds = 0, seconds = 0;  // reading the prompt; writing
   // Of what was read when `seconds` began: tokens that went through the model, one at a time.
   uint64_t steps = 0;
@@ -62,8 +63,9 @@ std::vector<int32_t> end_tokens(const LanguageModel& model);
 class Generation {
  public:
   // Reads the prompt behind what the session has read; the session outlives this. Throws
-  // ErrorKind::kUsage for an empty prompt or stop text, kLimit for a prompt that leaves no room in
-  // the session, and what Session::feed and Sampler throw.
+  // ErrorKind::kUsage for a prompt of which nothing is left to read and for an empty stop text,
+  // kLimit for a prompt that leaves no room in the session, and what Session::feed and Sampler
+  // throw.
   Generation(Session& session, std::span<const int32_t> prompt, const GenerateOptions& options);
   ~Generation();
   Generation(Generation&&) noexcept;
