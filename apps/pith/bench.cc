@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "bench_cache_store.h"
 #include "bench_recipes.h"
 #include "bench_speed.h"
 #include "command.h"
@@ -199,6 +200,39 @@ void add_speed(CLI::App& parent) {
   c->callback([o] { bench_speed(*o); });
 }
 
+void add_cache_store(CLI::App& parent) {
+  const auto o = std::make_shared<CacheStoreOptions>();
+  CLI::App* c = parent.add_subcommand(
+      "cache-store",
+      "Time to the first token through Redis over links of several speeds, against recomputing");
+  c->add_option("model", o->model, "a folder with config.json and safetensors, or a GGUF file")
+      ->type_name("MODEL")
+      ->required();
+  c->add_option("--text", o->text, "the prompt is its beginning")->type_name("FILE")->required();
+  c->add_option("--tokens", o->tokens, "of the prompt")
+      ->check(CLI::Range(2, 1 << 20))
+      ->capture_default_str();
+  c->add_option("--kv-chunk", o->chunk_tokens, "tokens of a chunk")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  c->add_option("--kv-coding", o->codings, "of chunks (repeatable)")
+      ->type_name("EXPR")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_option("--links", o->megabytes, "MB a second")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  c->add_option("--latency", o->milliseconds, "of the link, milliseconds")->capture_default_str();
+  c->add_option("--runs", o->runs, "the best of so many counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command::add_threads(c, o->threads);
+  c->add_flag("--json", o->json, "as JSON");
+  c->callback([o] { bench_cache_store(*o); });
+}
+
 void add_kernels(CLI::App& parent) {
   const auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* c = parent.add_subcommand(
@@ -253,6 +287,7 @@ void add_bench(CLI::App& app) {
       .add_flag("--quick", options->quick, "few motions");
   add_recipes(*c);
   add_speed(*c);
+  add_cache_store(*c);
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);
