@@ -8,7 +8,7 @@ import unittest
 
 from command_support import REPOSITORY, LanguageModelTest, gguf, model, next_step, safetensors, weights
 
-COMMANDS = ("compress", "calibrate", "decompress", "inspect", "verify", "recover", "recipes", "run", "eval", "export")
+COMMANDS = ("compress", "calibrate", "decompress", "inspect", "verify", "recover", "recipes", "run", "kv", "eval", "export")
 # Commands that calibrate a model and fit its matrices; those with limits are tried by command_fit_test.py.
 LIMITS = re.compile(r"pith calibrate|--(bits|size|ratio|kl|perplexity|latency|choose|forms-of|frontier) ")
 RECIPES = re.compile(r"--recipe (?!zipnn|checkpoint-prediction)")
@@ -66,7 +66,7 @@ class Examples(LanguageModelTest):
         self.assertEqual(done.returncode, 0, f"{command}: {done.stderr.decode()}")
 
     def test_help(self):
-        for command in ((), *((c,) for c in COMMANDS)):
+        for command in ((), *((c,) for c in COMMANDS), ("kv", "push"), ("kv", "pull"), ("kv", "inspect")):
             examples = help_examples(self.ok(*command, "--help").stdout.decode())
             self.assertGreaterEqual(len(examples), 2, command)
             for example in examples:

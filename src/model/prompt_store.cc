@@ -61,9 +61,11 @@ struct PromptStore::State {
 
   void make_chain(const Session& session, std::span<const int32_t> prompt,
                   const std::optional<kv::CacheOptions>& cache) {
-    if (!hashed || *hashed != session.capacity()) {
-      maker.model = model_hash(session.model(), session.capacity(), options.threads);
-      hashed = session.capacity();
+    const LanguageModel& model = session.model();
+    if (!hashed || &hashed->model.weights() != &model.weights() ||
+        hashed->capacity != session.capacity()) {
+      hashed = Hashed{model, session.capacity()};
+      maker.model = model_hash(model, session.capacity(), options.threads);
     }
     maker.coding = coding.text();
     maker.cache = cache ? cache->text() : "";
@@ -89,19 +91,29 @@ struct PromptStore::State {
     use.recomputed += count;
   }
 
-  // Whether waiting for this chunk gets the session past it sooner than reading on.
-  bool better_wait(const ChunkFetcher& from, size_t chunk, double reading, double all,
-                   double waited) const {
-    if (!options.recompute) return true;
+  // How many tokens of the chunk in front are worth reading now; 0: it is better to wait for it.
+  // reading: seconds that `rest` of its tokens take, and all that may be read; waited: so far.
+  uint64_t worth_reading(const ChunkFetcher& from, size_t chunk, uint64_t rest, double reading,
+                         double all, double waited) const {
+    if (!options.recompute) return 0;
     const auto until = from.seconds_until(chunk);
-    return until ? *until < reading : waited < kPatience * all;
+    if (until ? *until < reading : waited < kPatience * all) return 0;
+    // Long stretches are read faster, but only between them is there a look at what has come.
+    return until && *until > 2 * reading ? rest : std::min(rest, kPiece);
   }
 
-  void adopt(Session& session, ChunkFetcher::Fetched fetched) {
+  // False: it is none of this model's, whatever it says of itself.
+  bool adopt(Session& session, ChunkFetcher::Fetched fetched) {
     const uint64_t in = session.position() - fetched.arrays.first;
-    session.adopt(in == 0 ? fetched.arrays : tail(fetched.arrays, in));
+    try {
+      session.adopt(in == 0 ? fetched.arrays : tail(fetched.arrays, in));
+    } catch (const Error& e) {
+      say(fmt::format("{}: {}", store->name(), e.what()));
+      return false;
+    }
     use.fetched += fetched.arrays.tokens - in;
     use.fetched_bytes += fetched.bytes;
+    return true;
   }
 
   void meet(Session& session, std::span<const int32_t> prompt, uint64_t end, ChunkFetcher& from,
@@ -115,14 +127,14 @@ struct PromptStore::State {
       const Fetch state = from.state(chunk);
       const double token = token_seconds(session.model());
       if (state == Fetch::kThere) {
-        adopt(session, from.take(chunk));
+        if (!adopt(session, from.take(chunk))) break;
       } else if (state == Fetch::kMissing) {
         recompute(session, prompt, rest);
-      } else if (better_wait(from, chunk, token * static_cast<double>(rest),
-                             token * static_cast<double>(end - begin), seconds_since(start))) {
-        from.wait(kLook);
       } else {
-        recompute(session, prompt, std::min(rest, kPiece));
+        const uint64_t count =
+            worth_reading(from, chunk, rest, token * static_cast<double>(rest),
+                          token * static_cast<double>(end - begin), seconds_since(start));
+        count == 0 ? from.wait(kLook) : recompute(session, prompt, count);
       }
     }
   }
@@ -167,7 +179,11 @@ struct PromptStore::State {
   PromptStoreOptions options;
   kv::ChunkCoding coding;
   bool said = false;
-  std::optional<uint64_t> hashed;  // the capacity for which maker.model is
+  struct Hashed {
+    LanguageModel model;
+    uint64_t capacity;
+  };
+  std::optional<Hashed> hashed;    // what maker.model is the hash of
   std::optional<double> measured;  // seconds for a token
   // Of the prompt that was read last.
   kv::ChunkMaker maker;

@@ -211,6 +211,27 @@ TEST_F(PromptStoreTest, DamagedAndForeignChunksAreSaidOnceAndReplaced) {
   damage([](Bytes& a, Bytes&) { a = {1, 2, 3}; });
 }
 
+// Under the right id and with the right checksums.
+TEST_F(PromptStoreTest, KeysOfAnotherShapeAreSaidAndNotTaken) {
+  const auto ids = prompt(100);
+  const auto coding = kv::ChunkCoding::parse(PromptStoreOptions().coding);
+  kv::ChunkMaker maker{model_hash(model_, 1000), coding.text()};
+  Hash128 before = kv::chain_root(maker);
+  for (uint64_t at = 0; at < 96; at += kTokens) {
+    kv::Arrays arrays{.heads = {1}, .first = at, .tokens = kTokens, .head_size = 4};
+    arrays.keys.resize(arrays.size());
+    arrays.values.resize(arrays.size());
+    const auto part = std::span(ids).subspan(at, kTokens);
+    const Hash128 id = kv::chain_next(before, part);
+    shelf_.chunks[id] = kv::write_chunk(maker, coding, before, part, arrays);
+    before = id;
+  }
+  PromptStore s = store();
+  expect_near(read(s, ids), plain(ids), 1e-5);
+  EXPECT_EQ(s.use().fetched, 0);
+  EXPECT_EQ(problems_.size(), 1);
+}
+
 TEST_F(PromptStoreTest, WithoutItsStoreTheModelReads) {
   const auto ids = prompt(200);
   PromptStore s = store();
