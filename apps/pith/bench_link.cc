@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -99,6 +100,7 @@ std::string RedisProcess::url(uint16_t port) const {
 
 struct ShapedLink::Connection {
   int client = -1, server = -1;
+  std::atomic<bool> asked{false};  // since something came back last
   std::thread there, back;
 };
 
@@ -132,6 +134,10 @@ void ShapedLink::accept_all() {
     if (::connect(c->server, reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0) {
       ::shutdown(c->client, SHUT_RDWR);
     }
+    for (const int fd : {c->client, c->server}) {
+      const int on = 1;  // nothing waits for the other side to say that it has got the rest
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
     Connection* const made = c.get();
     c->there = std::thread([this, made] { there(*made); });
     c->back = std::thread([this, made] { back(*made); });
@@ -140,19 +146,20 @@ void ShapedLink::accept_all() {
   }
 }
 
-void ShapedLink::there(const Connection& c) const {
+void ShapedLink::there(Connection& c) const {
   std::array<char, 1 << 16> room;
   while (!ending_) {
     pollfd waiting{c.client, POLLIN, 0};
     if (::poll(&waiting, 1, kLookMs) <= 0) continue;
     const ssize_t n = ::recv(c.client, room.data(), room.size(), 0);
     if (n <= 0) break;
+    c.asked = true;
     send_all(c.server, room.data(), static_cast<size_t>(n));
   }
   ::shutdown(c.server, SHUT_WR);
 }
 
-void ShapedLink::back(const Connection& c) const {
+void ShapedLink::back(Connection& c) const {
   std::array<char, 1 << 14> room;
   // When the bytes that were passed on so far may have gone.
   Clock::time_point free = Clock::now();
@@ -162,9 +169,9 @@ void ShapedLink::back(const Connection& c) const {
     const ssize_t n = ::recv(c.server, room.data(), room.size(), 0);
     if (n <= 0) break;
     const Clock::time_point now = Clock::now();
-    if (free < now) {
-      free = now +
-             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(latency_));
+    free = std::max(free, now);
+    if (c.asked.exchange(false)) {
+      free += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(latency_));
     }
     free += std::chrono::duration_cast<Clock::duration>(
         std::chrono::duration<double>(static_cast<double>(n) / rate_));

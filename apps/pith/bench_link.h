@@ -38,7 +38,7 @@ class RedisProcess {
 // comes back as a bucket of tokens allows.
 class ShapedLink {
  public:
-  // seconds: added before what comes back after a silence.
+  // seconds: added before the first of what comes back to a request.
   ShapedLink(uint16_t to, double bytes_per_second, double seconds);
   ~ShapedLink();
   ShapedLink(const ShapedLink&) = delete;
@@ -49,8 +49,8 @@ class ShapedLink {
  private:
   struct Connection;
   void accept_all();
-  void there(const Connection& c) const;
-  void back(const Connection& c) const;
+  void there(Connection& c) const;
+  void back(Connection& c) const;
 
   uint16_t to_, port_ = 0;
   double rate_, latency_;
