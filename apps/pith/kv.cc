@@ -38,6 +38,7 @@ void push(const Arguments& a) {
   if (a.store.where.empty()) fail(ErrorKind::kUsage, "--kv-store is required");
   std::optional<kv::CacheOptions> cache;
   if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
+  model::PromptStore::check(cache);
   std::string problem;
   model::PromptStoreOptions options;
   if (!a.store.coding.empty()) options.coding = a.store.coding;

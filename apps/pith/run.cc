@@ -75,6 +75,7 @@ Runner load(const RunArguments& a) {
   std::optional<kv::CacheOptions> cache;
   if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget);
   auto store = make_store(a.store, a.threads, a.quiet);
+  if (store) model::PromptStore::check(cache);
   const auto start = std::chrono::steady_clock::now();
   Runner runner{model::load_model(a.model, {.positions = a.context}),
                 std::nullopt,

@@ -197,9 +197,16 @@ PromptStore::PromptStore(std::unique_ptr<kv::Store> store, PromptStoreOptions op
     : state_(std::make_unique<State>(std::move(store), std::move(options))) {}
 PromptStore::~PromptStore() = default;
 
+void PromptStore::check(const std::optional<kv::CacheOptions>& cache) {
+  if (!cache || !cache->keep) return;
+  fail(ErrorKind::kUsage,
+       "a store of keys and values does not go with a cache that leaves tokens out (`keep`)");
+}
+
 void PromptStore::read(Session& session, std::span<const int32_t> prompt,
                        const std::optional<kv::CacheOptions>& cache, const Progress& progress) {
   State& s = *state_;
+  check(cache);
   s.settle();
   s.use = {};
   s.ids.clear();

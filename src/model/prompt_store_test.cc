@@ -287,6 +287,15 @@ TEST_F(PromptStoreTest, ASessionGoesOnFromWhereItIs) {
   expect_near({logits.data, logits.data + logits.shape.size()}, plain(ids), 1e-5);
 }
 
+TEST_F(PromptStoreTest, CachesThatLeaveTokensOutAreRefused) {
+  PromptStore s = store();
+  const auto cache =
+      kv::CacheOptions::parse("cache(keep=sink(4) + window(28), budget=64, window=16, tile=16)");
+  Session session(model_, 1000);
+  EXPECT_THROW(s.read(session, prompt(100), cache), Error);
+  EXPECT_EQ(session.position(), 0);
+}
+
 TEST_F(PromptStoreTest, AnInterruptionGoesThrough) {
   const auto ids = prompt(200);
   PromptStore s = store();

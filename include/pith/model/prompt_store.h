@@ -51,9 +51,12 @@ class PromptStore {
   PromptStore(const PromptStore&) = delete;
   PromptStore& operator=(const PromptStore&) = delete;
 
+  // Throws ErrorKind::kUsage for a cache that leaves tokens out: not all of what was read is there.
+  static void check(const std::optional<kv::CacheOptions>& cache);
+
   // Brings a session that has read less of the prompt to where the store's chunks end, at most to
   // the last token but one. `cache`: what the session was made with. Of what went wrong with the
-  // store nothing is thrown; what Session::feed() and `progress` throw is.
+  // store nothing is thrown; what check(), Session::feed() and `progress` throw is.
   void read(Session& session, std::span<const int32_t> prompt,
             const std::optional<kv::CacheOptions>& cache = {}, const Progress& progress = {});
   // Puts the whole chunks of a prompt that the session has read, as far as the store lacked them
