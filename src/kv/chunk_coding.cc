@@ -2,18 +2,18 @@
 
 #include <algorithm>
 
+#include "chunk_shape.h"
 #include "pith/base/bytes.h"
 #include "pith/base/error.h"
 #include "pith/form/form.h"
+#include "stream_header.h"
 
 namespace pith::kv {
 namespace {
 
 using form::Matrix;
 
-constexpr uint8_t kForms = 1;           // the byte that a chunk begins with
-constexpr uint64_t kMost = 1ULL << 32;  // numbers of keys in a chunk
-constexpr uint64_t kMostLayers = 65536;
+constexpr uint8_t kForms = 1;  // the byte that a chunk begins with
 
 Matrix turned(form::MatrixView m) {
   Matrix out({m.shape.cols, m.shape.rows});
@@ -45,52 +45,21 @@ void read_part(ByteReader& from, form::Shape shape, float* out) {
   std::ranges::copy(m.values, out);
 }
 
-void write_shape(const Arrays& a, ByteWriter& to) {
-  to.varint(a.heads.size());
-  for (const uint64_t h : a.heads) to.varint(h);
-  to.varint(a.first);
-  to.varint(a.tokens);
-  to.varint(a.head_size);
-}
-
-Arrays read_shape(ByteReader& from) {
-  Arrays a;
-  a.heads.resize(from.count(1));
-  if (a.heads.size() > kMostLayers) from.bad("too many layers");
-  for (uint64_t& h : a.heads) {
-    h = from.varint();
-    if (h > kMostLayers) from.bad("too many heads");
-  }
-  a.first = from.varint();
-  a.tokens = from.varint();
-  a.head_size = from.varint();
-  if (a.tokens > kMost || a.head_size > kMost) from.bad("too large");
-  const uint64_t row = a.tokens * a.head_size;
-  if (a.tokens != 0 && row / a.tokens != a.head_size) from.bad("too large");
-  if (row != 0 && a.all_heads() > kMost / row) from.bad("too large");
-  return a;
-}
-
-}  // namespace
-
-ChunkCoding ChunkCoding::parse(std::string_view text) {
-  return ChunkCoding(CacheOptions::parse(text));
-}
-
-Bytes ChunkCoding::encode(const Arrays& arrays) const {
+Bytes encode_forms(const CacheOptions& forms, const Arrays& arrays) {
+  check_size(arrays);
   Bytes out;
   ByteWriter to(out);
   to.u8(kForms);
   write_shape(arrays, to);
   const form::Shape shape{arrays.tokens, arrays.head_size};
   for (uint64_t h = 0; h < arrays.all_heads() && shape.size() > 0; ++h) {
-    write_part(forms_.keys, {arrays.keys.data() + h * shape.size(), shape}, to);
-    write_part(forms_.values, {arrays.values.data() + h * shape.size(), shape}, to);
+    write_part(forms.keys, {arrays.keys.data() + h * shape.size(), shape}, to);
+    write_part(forms.values, {arrays.values.data() + h * shape.size(), shape}, to);
   }
   return out;
 }
 
-Arrays decode_chunk(ByteView bytes) {
+Arrays decode_forms(ByteView bytes) {
   ByteReader from(bytes, "a chunk of keys and values");
   if (from.u8() != kForms) from.bad("of no kind that there is");
   Arrays a = read_shape(from);
@@ -104,6 +73,44 @@ Arrays decode_chunk(ByteView bytes) {
   }
   from.expect_end();
   return a;
+}
+
+// What a stream says that it holds is believed only where there are bytes for it.
+void check_room(ByteView bytes) {
+  ByteReader from(bytes, "a stream of keys and values");
+  from.bytes(kStartBytes);
+  if (read_shape(from).size() / kNumbersPerByte >= bytes.size()) from.bad("truncated");
+}
+
+}  // namespace
+
+ChunkCoding ChunkCoding::parse(std::string_view text) {
+  const form::Expression e = form::parse(text);
+  if (e.is_call() && e.name() == "stream") return ChunkCoding(StreamOptions::parse(e));
+  return ChunkCoding(CacheOptions::parse(text));
+}
+
+std::string ChunkCoding::text() const {
+  return std::visit([](const auto& how) { return how.text(); }, how_);
+}
+
+std::shared_ptr<const Profile> ChunkCoding::profile() const {
+  const auto* stream = std::get_if<StreamOptions>(&how_);
+  return stream ? stream->profile : nullptr;
+}
+
+Bytes ChunkCoding::encode(const Arrays& arrays, int threads) const {
+  const auto* stream = std::get_if<StreamOptions>(&how_);
+  return stream ? encode_stream(arrays, *stream, threads)
+                : encode_forms(std::get<CacheOptions>(how_), arrays);
+}
+
+Arrays decode_chunk(ByteView bytes, const std::shared_ptr<const Profile>& profile, int threads) {
+  if (bytes.empty() || bytes[0] != kStream) return decode_forms(bytes);
+  check_room(bytes);
+  StreamReader reader(profile);
+  reader.add(bytes, threads);
+  return reader.take();
 }
 
 }  // namespace pith::kv

@@ -1,34 +1,44 @@
 // How the keys and values of a stretch of tokens are written where they are stored or sent:
 //
 //   uniform(4, group=32)      forms, of each head by itself; `cache(…)` for keys and values apart
+//   stream(level=4)           codes of steps, entropy-coded layer by layer (stream.h)
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "pith/base/buffer.h"
 #include "pith/kv/arrays.h"
 #include "pith/kv/options.h"
+#include "pith/kv/stream.h"
 
 namespace pith::kv {
 
 class ChunkCoding {
  public:
-  // Throws ErrorKind::kUsage with the place for anything that is no coding.
+  // Throws ErrorKind::kUsage with the place for anything that is no coding; kIo and kData for a
+  // profile that it names and that cannot be read.
   static ChunkCoding parse(std::string_view text);
-  std::string text() const { return forms_.text(); }
+  std::string text() const;
 
   // Throws ErrorKind::kUsage for heads that the coding cannot hold, kData for numbers that are not
   // finite.
-  Bytes encode(const Arrays& arrays) const;
+  Bytes encode(const Arrays& arrays, int threads = 1) const;
+  // What it needs beside the bytes; null for none.
+  std::shared_ptr<const Profile> profile() const;
 
  private:
-  explicit ChunkCoding(CacheOptions forms) : forms_(std::move(forms)) {}
-  CacheOptions forms_;
+  using How = std::variant<CacheOptions, StreamOptions>;
+  explicit ChunkCoding(How how) : how_(std::move(how)) {}
+  How how_;
 };
 
-// What encode() wrote, by whatever coding. Throws ErrorKind::kData with the offset where it is
-// damaged.
-Arrays decode_chunk(ByteView bytes);
+// What encode() wrote, by whatever coding; profile: that it was coded with, if with one. Throws
+// ErrorKind::kData with the offset where it is damaged, kUsage where its profile is missing or
+// another.
+Arrays decode_chunk(ByteView bytes, const std::shared_ptr<const Profile>& profile = {},
+                    int threads = 1);
 
 }  // namespace pith::kv

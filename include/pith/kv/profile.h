@@ -1,0 +1,74 @@
+// What is known of a model's keys and values before any are there: their means and the axes along
+// which they vary, over the heads of one layer or of all, fitted to caches of other texts.
+//
+//   Profile profile = fit_profile(caches, {.joined = Joined::kAll});
+//   write_file("lm.profile", profile.bytes(), false);
+//
+// A head is divided by what its layer has on the mean, so that an axis weighs all layers alike;
+// keys are as before their rotation. Heads of all layers see the same stream, which is narrower
+// than all of them together: what one layer keeps of a token tells much of what the next will
+// (principal components over layers: KVTC, Staniszewski and Łańcucki 2025).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "pith/base/bytes.h"
+#include "pith/kv/arrays.h"
+#include "pith/kv/rotation.h"
+
+namespace pith::kv {
+
+enum class Joined : uint8_t { kHead, kLayer, kAll };
+
+// Heads first … first + heads - 1 of the keys or the values; `channels` of all of them.
+struct Span {
+  bool values = false;
+  uint64_t first = 0, heads = 0;
+  std::vector<float> mean = {};        // [channel]
+  std::vector<float> scale = {};       // of each head; above 0
+  std::vector<float> axes = {};        // [axis][channel], orthonormal, that of most variance first
+  std::vector<float> deviations = {};  // along each axis, in units of the scales
+  uint64_t channels() const { return mean.size(); }
+  uint64_t count() const { return deviations.size(); }
+  bool operator==(const Span&) const = default;
+};
+
+struct Profile {
+  std::vector<uint64_t> heads;  // as in Arrays
+  uint64_t head_size = 0;
+  Rotation rotation;
+  std::vector<Span> spans;  // of keys, then of values, each all heads in order
+  Bytes bytes() const;
+  // Of the bytes; names the profile in what is coded with it.
+  uint64_t id() const;
+  // Throws ErrorKind::kUsage where a cache of this shape has other heads.
+  void check(const Arrays& arrays) const;
+  bool operator==(const Profile&) const = default;
+};
+
+// Throws ErrorKind::kData with the offset for anything that bytes() did not make.
+Profile read_profile(ByteView bytes);
+
+inline constexpr uint64_t kMostSpan = 8192;  // channels that are joined
+
+struct ProfileOptions {
+  Joined joined = Joined::kAll;
+  Rotation rotation = {};
+  uint64_t skipped = 4;  // positions at the beginning of a text, which are unlike all others
+  uint64_t axes = ~uint64_t{0};  // of a span, at most
+};
+
+// caches: of one model, each from some position on. Throws ErrorKind::kUsage for caches of unequal
+// shape or without tokens, kData for numbers that are not finite, kLimit for spans of more than
+// kMostSpan channels.
+Profile fit_profile(std::span<const Arrays> caches, const ProfileOptions& options = {},
+                    int threads = 1);
+
+// How many axes of each span are kept, given `share` of all of them: those of the largest variance
+// anywhere, or of every span equally many. In the order of the spans.
+enum class Ranks : uint8_t { kSearched, kEqual };
+std::vector<uint64_t> ranks_within(const Profile& profile, double share, Ranks ranks);
+
+}  // namespace pith::kv

@@ -1,0 +1,35 @@
+// The rotation of keys by their positions, undone and done again (RoPE: Su et al. 2021).
+//
+// Before it a channel of the keys is alike at all positions; after it, turned on by an angle that
+// grows with the position, channels with high frequencies are noise to a coder.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace pith::kv {
+
+struct Rotation {
+  double base = 10000;      // frequencies base^(-2 i / head size), radians for each position
+  bool neighbours = false;  // elements 2 i and 2 i + 1 turn together; else i and i + half
+  bool operator==(const Rotation&) const = default;
+};
+
+// Of so many tokens from position `first` on. A base that is not the model's costs bits, nothing
+// else: what is undone is what is done again. An odd element at the end of a head stays.
+class Rotator {
+ public:
+  Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, uint64_t tokens);
+  // rows: [token][head size], all tokens of one head.
+  void undo(float* rows) const { turn(rows, -1); }
+  void redo(float* rows) const { turn(rows, 1); }
+
+ private:
+  void turn(float* rows, float sign) const;
+
+  uint64_t head_size_, tokens_;
+  bool neighbours_;
+  std::vector<float> cosines_, sines_;  // [token][pair]
+};
+
+}  // namespace pith::kv
