@@ -243,7 +243,7 @@ void add_kernels(CLI::App& parent) {
 
 void list(const CLI::App& parent) {
   for (const CLI::App* c : parent.get_subcommands([](const CLI::App*) { return true; })) {
-    fmt::print("{:<10} {}\n", c->get_name(), c->get_description());
+    fmt::print("{:<12} {}\n", c->get_name(), c->get_description());
   }
 }
 
@@ -285,6 +285,10 @@ void add_bench(CLI::App& app) {
   add(*c, "waves", "Surrogates of waves with full, separable and fewer kernels, step after step",
       bench_waves, options)
       .add_flag("--quick", options->quick, "few motions");
+  add(*c, "cache-stream",
+      "Keys and values as they are stored and sent: bits, what is lost, how fast they are read",
+      bench_cache_stream, options)
+      .add_flag("--quick", options->quick, "one window");
   add_recipes(*c);
   add_speed(*c);
   add_cache_store(*c);

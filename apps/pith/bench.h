@@ -39,6 +39,7 @@ void bench_video(const Options& options);
 void bench_vision(const Options& options);
 void bench_diffusion(const Options& options);
 void bench_waves(const Options& options);
+void bench_cache_stream(const Options& options);
 void bench_weights(const Options& options);
 void bench_proxies(const Options& options);
 void bench_kernels(const std::vector<std::string>& arguments);

@@ -61,6 +61,16 @@ void turn(float* rows, uint64_t count, uint64_t size, const float* cosines, cons
   }
 }
 
+void add(float a, const float* from, uint64_t n, float* out) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  const auto v = hn::Set(d, a);
+  uint64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::Add(hn::LoadU(d, out + i), hn::Mul(hn::LoadU(d, from + i), v)), d, out + i);
+  for (; i < n; ++i) out[i] += from[i] * a;
+}
+
 }  // namespace pith::kv::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -69,6 +79,7 @@ namespace pith::kv {
 
 HWY_EXPORT(restore);
 HWY_EXPORT(turn);
+HWY_EXPORT(add);
 
 void restore_rows(const uint8_t* codes, uint64_t count, uint64_t channels, const float* steps,
                   const float* from, float* out) {
@@ -77,6 +88,10 @@ void restore_rows(const uint8_t* codes, uint64_t count, uint64_t channels, const
 void turn_halves(float* rows, uint64_t count, uint64_t size, const float* cosines,
                  const float* sines, float sign) {
   HWY_DYNAMIC_DISPATCH(turn)(rows, count, size, cosines, sines, sign);
+}
+
+void add_scaled(float a, const float* from, uint64_t n, float* out) {
+  HWY_DYNAMIC_DISPATCH(add)(a, from, n, out);
 }
 
 namespace {

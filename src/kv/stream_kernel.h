@@ -18,4 +18,7 @@ void restore_rows(const uint8_t* codes, uint64_t count, uint64_t channels, const
 void turn_halves(float* rows, uint64_t count, uint64_t size, const float* cosines,
                  const float* sines, float sign);
 
+// out[i] += a * from[i].
+void add_scaled(float a, const float* from, uint64_t n, float* out);
+
 }  // namespace pith::kv

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pith/math/matrix_product.h"
+#include "stream_kernel.h"
 
 namespace pith::kv {
 namespace {
@@ -20,6 +21,38 @@ void sort_spans(std::vector<Plane>& planes, const std::vector<uint64_t>& heads) 
   for (Plane& p : planes) {
     (p.values ? values : keys) = p.first + p.heads;
     p.layers_done = whole_layers(heads, std::min(keys, values));
+  }
+}
+
+// Axes that so few tokens have anything along are added one by one.
+constexpr uint64_t kFew = 8;
+
+// How many axes from the first lie before the last one that more than a few tokens have something
+// along.
+uint64_t dense_axes(const float* coordinates, uint64_t tokens, uint64_t axes) {
+  std::vector<uint32_t> counts(axes);
+  for (uint64_t t = 0; t < tokens; ++t) {
+    for (uint64_t a = 0; a < axes; ++a) counts[a] += coordinates[t * axes + a] != 0 ? 1 : 0;
+  }
+  uint64_t dense = axes;
+  while (dense > 0 && counts[dense - 1] * kFew <= tokens) --dense;
+  return dense;
+}
+
+// rows of coordinates times the axes of a span.
+void expand(const Span& span, const float* coordinates, uint64_t rows, uint64_t axes,
+            uint64_t dense, float* out) {
+  const uint64_t channels = span.channels();
+  std::fill_n(out, rows * channels, 0.0F);
+  if (dense > 0) {
+    const math::StridedMatrix left{coordinates, rows, dense, axes, 1};
+    math::matrix_product(left, math::row_major(span.axes.data(), dense, channels), out, channels);
+  }
+  for (uint64_t r = 0; r < rows; ++r) {
+    for (uint64_t a = dense; a < axes; ++a) {
+      const float v = coordinates[r * axes + a];
+      if (v != 0) add_scaled(v, span.axes.data() + a * channels, channels, out + r * channels);
+    }
   }
 }
 
@@ -84,13 +117,13 @@ void scatter(const Plane& plane, const float* coordinates, uint64_t axes, Arrays
   const Span& span = *plane.span;
   const uint64_t size = arrays.head_size, tokens = arrays.tokens, channels = span.channels();
   // Some tokens at a time, which stay in the cache.
-  constexpr uint64_t kRows = 64;
+  constexpr uint64_t kRows = 256;
   thread_local std::vector<float> room;
   room.resize(std::min(kRows, tokens) * channels);
+  const uint64_t dense = dense_axes(coordinates, tokens, axes);
   for (uint64_t t = 0; t < tokens; t += kRows) {
     const uint64_t rows = std::min(kRows, tokens - t);
-    math::matrix_product(math::row_major(coordinates + t * axes, rows, axes),
-                         math::row_major(span.axes.data(), axes, channels), room.data(), channels);
+    expand(span, coordinates + t * axes, rows, axes, dense, room.data());
     for (uint64_t h = 0; h < plane.heads; ++h) {
       auto& to = plane.values ? arrays.values : arrays.keys;
       float* out = to.data() + ((plane.first + h) * tokens + t) * size;
