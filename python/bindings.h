@@ -12,5 +12,6 @@ void bind_write(pybind11::module_& m);
 void bind_frame(pybind11::module_& m);
 void bind_form(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
+void bind_kv(pybind11::module_& m);
 
 }  // namespace pith::python

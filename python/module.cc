@@ -8,6 +8,7 @@ PYBIND11_MODULE(_pith, m) {
   pith::python::bind_formats(m);
   pith::python::bind_form(m);
   pith::python::bind_model(m);
+  pith::python::bind_kv(m);
   pith::python::bind_archive(m);
   pith::python::bind_write(m);
   pith::python::bind_frame(m);

@@ -182,6 +182,9 @@ class Bench {
         add(t, fmt::format("stream({}, bits={})", profile(p), bits));
       add(t, fmt::format("stream({}, bits={}, steps=dynamic)", profile("all"), bits));
     }
+    // As good as eight bits, and finer levels.
+    for (const char* step : {"0.015", "0.03", "0.06", "0.125", "0.25", "1.0"})
+      add(t, fmt::format("stream({}, step={})", profile("all"), step));
     report_.table(t);
   }
 

@@ -16,6 +16,7 @@ from ._dtypes import DTYPES, DType
 from ._errors import BaseError, DataError, Error, IoError, LimitError, MissingError, UsageError
 from ._form import Form, FormInfo, form
 from ._frame import compress_bytes, decompress_bytes
+from ._kv import kv_compress, kv_profile, kv_restore
 from ._model import Model, Stream, load_model
 from ._model_results import Divergence, Evaluation, Generated, Measured, ModelConfig
 from ._pith import __version__
@@ -28,5 +29,6 @@ __all__ = [
     "Evaluation", "File", "Form", "FormInfo", "Generated", "IoError", "LimitError", "Measured",
     "MissingError", "Model", "ModelConfig", "Report", "StoredFile", "Stream", "Tensor",
     "UsageError", "__version__", "bfloat16", "compress", "compress_bytes", "decompress",
-    "decompress_bytes", "form", "load_model", "open", "safetensors", "save",
+    "decompress_bytes", "form", "kv_compress", "kv_profile", "kv_restore", "load_model", "open",
+    "safetensors", "save",
 ]  # fmt: skip

@@ -93,11 +93,6 @@ Bytes Profile::bytes() const {
   return out;
 }
 
-uint64_t Profile::id() const {
-  const Bytes all = bytes();
-  return load_le<uint64_t>(all.data() + all.size() - 8);
-}
-
 Profile read_profile(ByteView bytes) {
   ByteReader from(bytes, "a profile of keys and values");
   if (!std::ranges::equal(from.bytes(kMagic.size()), as_bytes(kMagic)) || from.u8() != kVersion)
@@ -121,7 +116,7 @@ Profile read_profile(ByteView bytes) {
   const uint64_t spans = from.count(8);
   for (uint64_t s = 0; s < spans; ++s) p.spans.push_back(read_span(from, all, p.head_size));
   check_spans(p, from);
-  from.u64();
+  p.id = from.u64();
   from.expect_end();
   return p;
 }

@@ -115,7 +115,8 @@ Profile fit_profile(std::span<const Arrays> caches, const ProfileOptions& option
   Profile p{.heads = caches[0].heads,
             .head_size = caches[0].head_size,
             .rotation = options.rotation,
-            .spans = {}};
+            .spans = {},
+            .id = 0};
   std::vector<uint64_t> layer_of;
   for (uint64_t l = 0; l < p.heads.size(); ++l) layer_of.insert(layer_of.end(), p.heads[l], l);
   std::vector<Plane> planes;
@@ -132,6 +133,8 @@ Profile fit_profile(std::span<const Arrays> caches, const ProfileOptions& option
   p.spans.resize(planes.size());
   parallel_for(threads, planes.size(),
                [&](size_t i) { p.spans[i] = fit_span(caches, planes[i], options, layer_of); });
+  const Bytes bytes = p.bytes();
+  p.id = load_le<uint64_t>(bytes.data() + bytes.size() - sizeof(uint64_t));
   return p;
 }
 

@@ -131,7 +131,7 @@ TEST(KvProfile, ChunksNameTheProfileThatTheyNeed) {
   const Fitted all(Joined::kAll), layers(Joined::kLayer);
   const Arrays a = Fitted::unturned(made_alike(40, 6));
   const Bytes bytes = all.coding("level=2").encode(a);
-  EXPECT_EQ(stream_profile(bytes), all.profile->id());
+  EXPECT_EQ(stream_profile(bytes), all.profile->id);
   EXPECT_THROW(decode_chunk(bytes), Error);
   EXPECT_THROW(decode_chunk(bytes, layers.profile), Error);
   EXPECT_EQ(decode_chunk(bytes, all.profile, 1), decode_chunk(bytes, all.profile, 3));

@@ -37,6 +37,11 @@ float unit_of(const form::Matrix& plane) {
   return rms > 1e-20 && rms < 1e20 ? static_cast<float>(rms) : 1;
 }
 
+// Logarithms of steps that no use lies outside of.
+constexpr double kFinest = -12, kCoarsest = 8;
+// Of the bits that are allowed, so large a share is used.
+constexpr double kNearEnough = 0.998;
+
 class Encoder {
  public:
   Encoder(const Arrays& arrays, const StreamOptions& options, int threads)
@@ -48,7 +53,7 @@ class Encoder {
     header_.scheme = {.deltas = options.deltas, .group = options.group, .tokens = arrays.tokens};
     header_.rotation = options.rotation;
     if (options.profile) {
-      header_.profile = options.profile->id();
+      header_.profile = options.profile->id;
       header_.kept = ranks_within(*options.profile, options.kept, options.ranks);
     }
     planes_ = planes_of(arrays.heads, options.profile.get(), header_.kept);
@@ -63,19 +68,29 @@ class Encoder {
     const double numbers = 2 * static_cast<double>(header_.shape.size());
     const double room = *options_.bits * numbers / 8;
     if (planes_.empty()) return encode_with(1);
-    // Halving from a range that no use lies outside of; the smallest that fits.
-    double fine = std::exp2(-12), coarse = std::exp2(8);
-    Bytes best = encode_with(coarse);
+    Bytes best = encode_with(std::exp2(kCoarsest));
+    const auto bits_of = [&](const Bytes& b) {
+      return 8 * static_cast<double>(b.size()) / numbers;
+    };
     if (static_cast<double>(best.size()) > room) {
       fail(ErrorKind::kLimit, "{} bits for a number are too few: {:.3f} at least are needed",
-           *options_.bits, 8 * static_cast<double>(best.size()) / numbers);
+           *options_.bits, bits_of(best));
     }
-    for (int i = 0; i < 14; ++i) {
-      const double middle = std::sqrt(fine * coarse);
-      Bytes with = encode_with(middle);
-      const bool fits = static_cast<double>(with.size()) <= room;
-      (fits ? coarse : fine) = middle;
-      if (fits) best = std::move(with);
+    // The least step that fits, between two of which one does. Bits fall by about one where the
+    // step doubles, so that a line between the two tells nearly where it is.
+    double fine = kFinest, coarse = kCoarsest, above = bits_of(best) + kCoarsest - kFinest;
+    for (int i = 0; i < 14 && bits_of(best) < kNearEnough * *options_.bits; ++i) {
+      const double at = (*options_.bits - bits_of(best)) / (above - bits_of(best));
+      const double share = i % 3 == 2 ? 0.5 : std::clamp(at - 0.002, 0.02, 0.98);
+      const double middle = coarse - share * (coarse - fine);
+      Bytes with = encode_with(std::exp2(middle));
+      if (static_cast<double>(with.size()) <= room) {
+        coarse = middle;
+        best = std::move(with);
+      } else {
+        fine = middle;
+        above = bits_of(with);
+      }
     }
     return best;
   }

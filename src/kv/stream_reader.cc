@@ -12,7 +12,7 @@ namespace {
 
 void check_profile(const StreamHeader& h, const Profile* profile) {
   if (h.profile == 0) return;
-  if (!profile || profile->id() != h.profile) {
+  if (!profile || profile->id != h.profile) {
     fail(ErrorKind::kUsage, "the keys and values are coded with the profile {:016x}, which is {}",
          h.profile, profile ? "another than the one that is given" : "not given");
   }

@@ -40,9 +40,10 @@ struct Profile {
   uint64_t head_size = 0;
   Rotation rotation;
   std::vector<Span> spans;  // of keys, then of values, each all heads in order
+  // Names the profile in what is coded with it: the hash that its bytes end with, as fit_profile()
+  // and read_profile() set it.
+  uint64_t id = 0;
   Bytes bytes() const;
-  // Of the bytes; names the profile in what is coded with it.
-  uint64_t id() const;
   // Throws ErrorKind::kUsage where a cache of this shape has other heads.
   void check(const Arrays& arrays) const;
   bool operator==(const Profile&) const = default;
