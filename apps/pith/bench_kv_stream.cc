@@ -139,7 +139,8 @@ class Bench {
 
   void ablations() {
     report_.section("What each part of the stream is worth");
-    report_.note("All with the same step, so that what is lost is nearly the same.");
+    report_.note(
+        "With the same step, so that what is lost is nearly the same; then at equal bits.");
     Table t = table();
     for (const char* c :
          {"stream(level=4)", "stream(level=4, models=layer)", "stream(level=4, models=shared)",
@@ -147,7 +148,10 @@ class Bench {
           "stream(level=4, deltas=anchor, group=10)", "stream(level=4, deltas=previous, group=10)",
           "stream(level=4, rope=kept, deltas=anchor, group=10)",
           "stream(level=4, rope=kept, deltas=anchor, group=10, models=shared)",
-          "stream(level=4, deeper=2)", "stream(level=4, deeper=0.5)"})
+          "stream(level=4, deeper=2)", "stream(level=4, deeper=0.5)", "stream(bits=2.5)",
+          "stream(bits=2.5, rope=kept)", "stream(bits=2.5, deltas=anchor)",
+          "stream(bits=2.5, rope=kept, deltas=anchor)", "stream(bits=2.5, deeper=2)",
+          "stream(bits=2.5, deeper=0.5)"})
       add(t, c);
     report_.table(t);
   }
