@@ -232,7 +232,7 @@ class Bench {
     }
     Bytes coded;
     lossless::encode(raw, {.dtype = DType::kF16}, lossless::Level::kMax, {}, coded);
-    add_row("byte planes (pith compress)", coded.size(),
+    add_row("byte planes, most effort", coded.size(),
             best_of(
                 3, [&] { lossless::decode(coded, {}, back); }, options_.clock));
     report_.table(t);

@@ -135,6 +135,8 @@ TEST(KvProfile, ChunksNameTheProfileThatTheyNeed) {
   EXPECT_THROW(decode_chunk(bytes), Error);
   EXPECT_THROW(decode_chunk(bytes, layers.profile), Error);
   EXPECT_EQ(decode_chunk(bytes, all.profile, 1), decode_chunk(bytes, all.profile, 3));
+  const Arrays none = Fitted::unturned(made_alike(0, 6));
+  EXPECT_EQ(decode_chunk(all.coding("level=2").encode(none), all.profile), none);
   Arrays other = a;
   other.heads = {3};
   EXPECT_THROW(all.coding("level=2").encode(other), Error);

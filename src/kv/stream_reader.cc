@@ -33,7 +33,8 @@ struct StreamReader::State {
   void read_planes(int threads);
   void read_plane(const Plane& plane, ByteView bytes);
   uint64_t codes(const Plane& p) const {
-    return p.span ? p.kept : width(p, arrays.head_size) * (arrays.tokens > 0 ? 1 : 0);
+    if (arrays.size() == 0) return 0;
+    return p.span ? p.kept : width(p, arrays.head_size);
   }
   [[noreturn]] void bad(std::string_view why) const {
     fail(ErrorKind::kData, "a stream of keys and values: {}, at byte {}", why, before + used);
