@@ -65,6 +65,8 @@ class PlaneReader {
  public:
   PlaneReader(ByteView bytes, const Scheme& scheme, uint64_t channels,
               const std::vector<float>& deviations);
+  PlaneReader(const PlaneReader&) = delete;
+  PlaneReader& operator=(const PlaneReader&) = delete;
   // Channels from 0 on that are not all zero.
   uint64_t used() const;
   // Numbers of channels first … first + count - 1, [token][channel].
