@@ -17,7 +17,7 @@ namespace pith::command {
 namespace {
 
 struct Arguments {
-  std::string model, text, from, to, kv;
+  std::string model, text, from, to, kv, profile;
   StoreArguments store;
   int threads = 0;
   bool quiet = false, json = false;
@@ -88,13 +88,14 @@ struct Look {
 };
 
 // Keys and values are decoded too where `whole`.
-Look look_at(const kv::StoredChunk& stored, const std::optional<Bytes>& bytes, bool whole) {
+Look look_at(const kv::StoredChunk& stored, const std::optional<Bytes>& bytes, bool whole,
+             const std::shared_ptr<const kv::Profile>& profile = {}) {
   Look look{stored, {}, "gone meanwhile"};
   if (!bytes) return look;
   try {
     look.header = kv::read_chunk(*bytes).header;
     look.problem = look.header->id == stored.id ? "" : "under another id than its own";
-    if (whole && look.problem.empty()) kv::read_arrays(*bytes, stored.id);
+    if (whole && look.problem.empty()) kv::read_arrays(*bytes, stored.id, profile);
   } catch (const Error& e) {
     look.problem = e.what();
   }
@@ -103,6 +104,9 @@ Look look_at(const kv::StoredChunk& stored, const std::optional<Bytes>& bytes, b
 
 void pull(const Arguments& a) {
   const auto from = kv::open_store(a.from);
+  std::shared_ptr<const kv::Profile> profile;
+  if (!a.profile.empty())
+    profile = std::make_shared<const kv::Profile>(kv::read_profile(read_file(a.profile)));
   std::unique_ptr<kv::Store> to;
   if (!a.to.empty()) to = kv::open_store(a.to);
   ProgressBar bar("fetching from " + from->name(), a.quiet, ProgressUnit::kOther);
@@ -112,7 +116,7 @@ void pull(const Arguments& a) {
   for (size_t i = 0; i < all.size(); ++i) {
     report(progress, i, all.size());
     const auto chunk = from->get(all[i].id);
-    const Look look = look_at(all[i], chunk, true);
+    const Look look = look_at(all[i], chunk, true, profile);
     if (!look.problem.empty()) {
       ++bad;
       print_error(fmt::format("{}: chunk {}: {}", from->name(), all[i].id.hex(), look.problem));
@@ -283,10 +287,13 @@ void add_kv(CLI::App& app) {
   add_from(c, a);
   c->add_option("-o,--output", a->to, "a store to put them into; default: none, only check")
       ->type_name("STORE");
+  c->add_option("--profile", a->profile, "that chunks are coded with, if with one")
+      ->type_name("FILE");
   add_ends(c, a, kPullExamples);
   c = add(kv, "inspect", "A table of the chunks in a store", a, inspect);
   add_from(c, a);
   add_ends(c, a, kInspectExamples);
+  add_kv_profile(*kv);
 }
 
 }  // namespace pith::command

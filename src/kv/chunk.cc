@@ -126,14 +126,15 @@ Chunk read_chunk(ByteView bytes) {
   return chunk;
 }
 
-Arrays read_arrays(ByteView bytes, const Hash128& id) {
+Arrays read_arrays(ByteView bytes, const Hash128& id,
+                   const std::shared_ptr<const Profile>& profile) {
   const Chunk chunk = read_chunk(bytes);
   const ChunkHeader& h = chunk.header;
   if (h.id != id) {
     fail(ErrorKind::kData, "a chunk of another model or text: {} in place of {}", h.id.hex(),
          id.hex());
   }
-  Arrays arrays = decode_chunk(chunk.payload);
+  Arrays arrays = decode_chunk(chunk.payload, profile);
   if (arrays.first != h.first || arrays.tokens != h.ids.size() || 2 * arrays.size() != h.numbers) {
     fail(ErrorKind::kData, "chunk {}: keys and values of other tokens than it says", id.hex());
   }

@@ -94,6 +94,11 @@ std::string ChunkCoding::text() const {
   return std::visit([](const auto& how) { return how.text(); }, how_);
 }
 
+std::string ChunkCoding::name() const {
+  const auto* stream = std::get_if<StreamOptions>(&how_);
+  return stream ? stream->name() : text();
+}
+
 std::shared_ptr<const Profile> ChunkCoding::profile() const {
   const auto* stream = std::get_if<StreamOptions>(&how_);
   return stream ? stream->profile : nullptr;

@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 2> kRope = {"kept", "undone"};
 constexpr int64_t kLevels = 12;
 constexpr double kFinest = 0.125;  // the step of level 0
 
-Value name(std::string_view n) { return Expression::call(std::string(n)); }
+Value word(std::string_view n) { return Expression::call(std::string(n)); }
 void read_fineness(const Arguments& args, StreamOptions& o) {
   if (args.has("step") + args.has("bits") + args.has("level") > 1)
     throw args.wrong("level", "alone: of `level`, `step` and `bits` one says how fine it is");
@@ -80,23 +80,30 @@ StreamOptions StreamOptions::parse(const Expression& call) {
 std::string StreamOptions::text() const {
   std::vector<Argument> a;
   a.push_back(bits ? Argument{"bits", Value(*bits)} : Argument{"step", Value(step)});
-  a.push_back({"models", name(kModels[static_cast<size_t>(models)])});
+  a.push_back({"models", word(kModels[static_cast<size_t>(models)])});
   if (!profile_path.empty()) {
     a.push_back({"profile", Value(profile_path)});
     a.push_back({"kept", Value(kept)});
-    a.push_back({"ranks", name(kRanks[static_cast<size_t>(ranks)])});
-    a.push_back({"steps", name(kSteps[static_cast<size_t>(steps)])});
+    a.push_back({"ranks", word(kRanks[static_cast<size_t>(ranks)])});
+    a.push_back({"steps", word(kSteps[static_cast<size_t>(steps)])});
     return form::to_string(Expression::call("stream", a));
   }
   a.push_back({"deeper", Value(deeper)});
-  a.push_back({"deltas", name(kDeltas[static_cast<size_t>(deltas)])});
+  a.push_back({"deltas", word(kDeltas[static_cast<size_t>(deltas)])});
   if (deltas >= Deltas::kPrevious) a.push_back({"group", Value(group)});
-  a.push_back({"rope", name(kRope[rotation ? 1 : 0])});
+  a.push_back({"rope", word(kRope[rotation ? 1 : 0])});
   if (rotation) {
     a.push_back({"base", Value(rotation->base)});
-    a.push_back({"neighbours", name(rotation->neighbours ? "true" : "false")});
+    a.push_back({"neighbours", word(rotation->neighbours ? "true" : "false")});
   }
   return form::to_string(Expression::call("stream", a));
+}
+
+std::string StreamOptions::name() const {
+  if (!profile) return text();
+  StreamOptions named = *this;
+  named.profile_path = fmt::format("{:016x}", profile->id);
+  return named.text();
 }
 
 }  // namespace pith::kv

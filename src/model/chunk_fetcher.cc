@@ -13,8 +13,10 @@ double seconds(std::chrono::steady_clock::duration d) {
 
 }  // namespace
 
-ChunkFetcher::ChunkFetcher(kv::Store& store, std::vector<Hash128> ids, size_t first, size_t last)
+ChunkFetcher::ChunkFetcher(kv::Store& store, std::vector<Hash128> ids, size_t first, size_t last,
+                           std::shared_ptr<const kv::Profile> profile)
     : store_(store),
+      profile_(std::move(profile)),
       ids_(std::move(ids)),
       first_(first),
       last_(last),
@@ -83,7 +85,7 @@ void ChunkFetcher::fetch(size_t chunk) {
     if (!bytes) return set(chunk, State::kMissing);
   }
   try {
-    Fetched fetched{kv::read_arrays(*bytes, ids_[chunk]), bytes->size()};
+    Fetched fetched{kv::read_arrays(*bytes, ids_[chunk], profile_), bytes->size()};
     const std::lock_guard lock(mutex_);
     decoding_ += seconds(Clock::now() - came);
     fetched_[chunk - first_] = std::move(fetched);

@@ -28,7 +28,9 @@ class ChunkFetcher {
   };
 
   // Asks at once which of the chunks there are, then for those from `first` to before `last`.
-  ChunkFetcher(kv::Store& store, std::vector<Hash128> ids, size_t first, size_t last);
+  // profile: that they are coded with, or null.
+  ChunkFetcher(kv::Store& store, std::vector<Hash128> ids, size_t first, size_t last,
+               std::shared_ptr<const kv::Profile> profile = {});
   ~ChunkFetcher() { stop(); }
   ChunkFetcher(const ChunkFetcher&) = delete;
   ChunkFetcher& operator=(const ChunkFetcher&) = delete;
@@ -62,6 +64,7 @@ class ChunkFetcher {
   void set(size_t chunk, State state);
 
   kv::Store& store_;
+  std::shared_ptr<const kv::Profile> profile_;
   const std::vector<Hash128> ids_;
   const size_t first_, last_;
 

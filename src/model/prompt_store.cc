@@ -67,7 +67,7 @@ struct PromptStore::State {
       hashed = Hashed{model, session.capacity()};
       maker.model = model_hash(model, session.capacity(), options.threads);
     }
-    maker.coding = coding.text();
+    maker.coding = coding.name();
     maker.cache = cache ? cache->text() : "";
     ids = kv::chain(maker, prompt, options.chunk_tokens);
   }
@@ -144,7 +144,7 @@ struct PromptStore::State {
     if (ids.empty() || !options.fetch) return;
     const uint64_t last = (prompt.size() - 1) / options.chunk_tokens;
     const uint64_t first = std::min(session.position() / options.chunk_tokens, last);
-    fetcher = std::make_unique<ChunkFetcher>(*store, ids, first, last);
+    fetcher = std::make_unique<ChunkFetcher>(*store, ids, first, last, coding.profile());
     meet(session, prompt, last * options.chunk_tokens, *fetcher, progress);
     fetcher->finished() ? settle() : fetcher->interrupt();
   }

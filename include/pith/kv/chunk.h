@@ -19,7 +19,7 @@ namespace pith::kv {
 // What chunks of different texts have in common.
 struct ChunkMaker {
   Hash128 model;           // model_hash()
-  std::string coding;      // ChunkCoding::text()
+  std::string coding;      // ChunkCoding::name()
   std::string cache = {};  // CacheOptions::text() of the session that read them; empty: a plain one
   bool operator==(const ChunkMaker&) const = default;
 };
@@ -52,7 +52,8 @@ Bytes write_chunk(const ChunkMaker& maker, const ChunkCoding& coding, const Hash
 // offset for what is damaged, or no chunk.
 Chunk read_chunk(ByteView bytes);
 // Its keys and values. Throws what read_chunk() throws, and ErrorKind::kData where the chunk is not
-// `id`: one of another model, another coding or other tokens.
-Arrays read_arrays(ByteView bytes, const Hash128& id);
+// `id`: one of another model, another coding or other tokens. profile: as decode_chunk() takes it.
+Arrays read_arrays(ByteView bytes, const Hash128& id,
+                   const std::shared_ptr<const Profile>& profile = {});
 
 }  // namespace pith::kv

@@ -22,6 +22,8 @@ class ChunkCoding {
   // profile that it names and that cannot be read.
   static ChunkCoding parse(std::string_view text);
   std::string text() const;
+  // What chunks are named by: the text, with a profile's id in place of its path.
+  std::string name() const;
 
   // Throws ErrorKind::kUsage for heads that the coding cannot hold, kData for numbers that are not
   // finite.

@@ -51,6 +51,8 @@ struct StreamOptions {
   // above, kIo and kData for a profile that cannot be read.
   static StreamOptions parse(const form::Expression& call);
   std::string text() const;
+  // The same with the profile's id in place of its path: the same wherever the file lies.
+  std::string name() const;
 };
 
 // Throws ErrorKind::kUsage for arrays of another shape than the profile's, kData for numbers that
