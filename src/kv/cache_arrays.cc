@@ -22,7 +22,8 @@ void read_past(const Past& past, uint64_t padded, const Rows& to) {
     const uint64_t at = past.first(tile), begin = std::max(at, to.first);
     const uint64_t end = std::min(at + past.count(tile), to.end());
     if (begin >= end) continue;
-    past.load(tile, keys.data(), values.data(), padded);
+    past.load_keys(tile, keys.data());
+    past.load_values(tile, values.data(), padded);
     for (uint64_t p = begin; p < end; ++p) {
       float* key = to.keys + (p - to.first) * to.head_size;
       for (uint64_t i = 0; i < to.head_size; ++i) key[i] = keys[i * kTileTokens + p - at];

@@ -108,17 +108,17 @@ void BM_Attend(benchmark::State& state) {
   }
   for (auto _ : state) {
     for (uint64_t h = 0; h < kv; ++h) {
-      attend({.queries = q.data() + h * group * size,
-              .out = out.data() + h * group * size,
-              .stride = heads * size,
-              .group = group,
-              .head_size = size,
-              .first = length - n,
-              .window = 0,
-              .keys = cache.keys(0, h),
-              .values = cache.values(0, h),
-              .padded_size = cache.padded_size()},
-             0, n * group);
+      kv::attend({.queries = q.data() + h * group * size,
+                  .out = out.data() + h * group * size,
+                  .stride = heads * size,
+                  .group = group,
+                  .head_size = size,
+                  .first = length - n,
+                  .window = 0,
+                  .keys = cache.keys(0, h),
+                  .values = cache.values(0, h),
+                  .padded_size = cache.padded_size()},
+                 0, n * group);
     }
     benchmark::DoNotOptimize(out.data());
   }
