@@ -22,6 +22,7 @@ void add_recover(CLI::App& app);
 void add_recipes(CLI::App& app);
 void add_run(CLI::App& app);
 void add_kv(CLI::App& app);
+void add_kv_bench(CLI::App& kv);
 void add_kv_profile(CLI::App& kv);
 void add_eval(CLI::App& app);
 void add_export(CLI::App& app);

@@ -7,6 +7,7 @@
 #include "output.h"
 #include "pith/base/file.h"
 #include "pith/model/prompt.h"
+#include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 #include "run.h"
 #include "signals.h"
@@ -37,11 +38,11 @@ std::string text_of(const std::string& path) {
 void push(const Arguments& a) {
   if (a.store.where.empty()) fail(ErrorKind::kUsage, "--kv-store is required");
   std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = kv::CacheOptions::parse(a.kv);
+  if (!a.kv.empty()) cache = recipe::cache_options(a.kv);
   model::PromptStore::check(cache);
   std::string problem;
   model::PromptStoreOptions options;
-  if (!a.store.coding.empty()) options.coding = a.store.coding;
+  if (!a.store.coding.empty()) options.coding = recipe::chunk_coding(a.store.coding).text();
   options.chunk_tokens = a.store.chunk_tokens;
   options.threads = a.threads;
   options.problem = [&](const std::string& what) { problem = what; };
@@ -293,6 +294,7 @@ void add_kv(CLI::App& app) {
   c = add(kv, "inspect", "A table of the chunks in a store", a, inspect);
   add_from(c, a);
   add_ends(c, a, kInspectExamples);
+  add_kv_bench(*kv);
   add_kv_profile(*kv);
 }
 

@@ -62,10 +62,10 @@ Json to_json(const recipe::Study& study) {
 }
 
 Json to_json(const recipe::CacheRecipe& r) {
-  return {{"kind", "cache"},          {"name", r.name},   {"id", r.id},
-          {"title", r.title},         {"area", "kv"},     {"summary", r.summary},
-          {"composition", r.compose}, {"parts", r.parts}, {"waits", r.waits},
-          {"verified", r.verified}};
+  return {{"kind", "cache"},          {"name", r.name},        {"id", r.id},
+          {"title", r.title},         {"area", "kv"},          {"summary", r.summary},
+          {"composition", r.compose}, {"parts", r.parts},      {"waits", r.waits},
+          {"verified", r.verified},   {"example", r.example()}};
 }
 
 void print_list() {
@@ -104,9 +104,7 @@ void print_one(const recipe::CacheRecipe& r) {
   std::string s = fmt::format("{} ({}, kv)\n{}\n\n{}\n\ncomposition  {}\nparts        {}\n", r.name,
                               r.id, r.title, r.summary, r.compose, fmt::join(r.parts, ", "));
   if (!r.waits.empty()) s += fmt::format("not yet      {}\n", r.waits);
-  write_stdout(s +
-               fmt::format("verified     {}\nexample      pith eval lm --text book.txt --kv {}\n",
-                           r.verified, r.name));
+  write_stdout(s + fmt::format("verified     {}\nexample      {}\n", r.verified, r.example()));
 }
 
 void print_one(const recipe::Study& study) {

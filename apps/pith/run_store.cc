@@ -1,6 +1,7 @@
 // Prompts whose keys and values are kept: --kv-store of `run` and `kv push`.
 #include "message.h"
 #include "options.h"
+#include "pith/recipe/cache_recipes.h"
 #include "run.h"
 #include "signals.h"
 
@@ -12,8 +13,9 @@ void add_store(CLI::App* c, StoreArguments& a) {
                 "folder, NAME.pith or redis://[:password@]host[:port][/db][?ttl=SECONDS]")
       ->type_name("STORE");
   c->add_option("--kv-coding", a.coding,
-                "how they are stored, as --kv; default: without loss (docs/kv-stores.md)")
-      ->type_name("EXPR");
+                "how they are stored: a recipe or an expression; default: without loss "
+                "(docs/kv-stores.md)")
+      ->type_name("RECIPE|EXPR");
   c->add_option("--kv-chunk", a.chunk_tokens, "tokens that are stored together")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20).description(""))
@@ -26,7 +28,7 @@ std::unique_ptr<model::PromptStore> make_store(const StoreArguments& a, int thre
     return nullptr;
   }
   model::PromptStoreOptions options;
-  if (!a.coding.empty()) options.coding = a.coding;
+  if (!a.coding.empty()) options.coding = recipe::chunk_coding(a.coding).text();
   options.chunk_tokens = a.chunk_tokens;
   options.threads = threads;
   if (!quiet) {

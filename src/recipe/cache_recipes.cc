@@ -1,11 +1,38 @@
 #include "pith/recipe/cache_recipes.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+
+#include "pith/base/error.h"
 
 namespace pith::recipe {
 
 std::span<const CacheRecipe> all_cache_recipes() {
   static const std::vector<CacheRecipe> recipes = {
+      {.name = "cachegen",
+       .id = "S087",
+       .title =
+           "CacheGen: KV Cache Compression and Streaming for Fast Large Language Model Serving",
+       .summary = "A stream of what tokens differ by from the anchor of their ten, in steps by "
+                  "layers, with a table of frequencies for every channel, at several levels, read "
+                  "as it arrives; a controller has chunks fetched, at which level, or computed.",
+       .compose = "stream(level=6, deltas=anchor, group=10, deeper=2)",
+       .waits = "",
+       .parts = {"kv/stream.h", "kv/controller.h", "entropy/scaled_rans.h"},
+       .verified =
+           "`pith bench cache-stream` on books-valid, four windows of 512 tokens and 512 after "
+           "them; tests KvStream, KvStreamQuality and Controller. At equal perplexity 4.0 times "
+           "smaller than 8-bit groups of 32 (level 6 with what follows: 2.12 bits beside 8.57, "
+           "perplexity -0.02%); at equal divergence 1.08 times, for at that noise the numbers have "
+           "7.9 bits of entropy, and with axes over all layers 1.94 times; at the divergence of "
+           "4-bit groups 1.57 times. Tables of every channel save 2.2%, 3.9% with anchors. "
+           "Contradicted: differences to anchors enlarge it, 3.81 bits beside 3.05 of differences "
+           "to a channel's mean with the same step, as neighbours here are hardly alike once keys "
+           "are rotated (on made caches with correlated tokens anchors pay); coarser steps for "
+           "deeper layers lose more (at 2.5 bits 247e-6 beside 213e-6 with equal and 145e-6 with "
+           "finer ones), so stream(level=6) has neither. Streams are read at 1.0 to 1.4 GB of f16 "
+           "a second and core. The controller meets deadlines that fixed levels miss and is never "
+           "more than 10% slower than the better of fetching and computing (24 traces).",
+       .of_chunks = true},
       {.name = "deep-forcing",
        .id = "S017",
        .title = "Deep Forcing: Training-Free Long Video Generation with Deep Sink and "
@@ -170,10 +197,22 @@ const CacheRecipe* find_cache_recipe(std::string_view name_or_id) {
   return nullptr;
 }
 
+std::string CacheRecipe::example() const {
+  if (!of_chunks) return fmt::format("pith eval lm --text book.txt --kv {}", name);
+  return fmt::format("pith kv push lm --text book.txt --kv-store lm.kv --kv-coding {}", name);
+}
+
 kv::CacheOptions cache_options(std::string_view text, std::string_view budget) {
   const CacheRecipe* found = find_cache_recipe(text);
+  if (found && found->of_chunks)
+    fail(ErrorKind::kUsage, "{} is for what is stored and sent: --kv-coding", text);
   const kv::CacheOptions options = kv::CacheOptions::parse(found ? found->compose : text);
   return budget.empty() ? options : options.with_budget(budget);
+}
+
+kv::ChunkCoding chunk_coding(std::string_view text) {
+  const CacheRecipe* found = find_cache_recipe(text);
+  return kv::ChunkCoding::parse(found && found->of_chunks ? found->compose : text);
 }
 
 }  // namespace pith::recipe

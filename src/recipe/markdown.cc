@@ -27,7 +27,7 @@ std::string section(const CacheRecipe& r) {
   s += fmt::format("- parts: `{}`\n", fmt::join(r.parts, "`, `"));
   if (!r.waits.empty()) s += fmt::format("- not yet: {}\n", r.waits);
   s += fmt::format("- verified by: {}\n", r.verified);
-  return s + fmt::format("\n```sh\npith eval lm --text book.txt --kv {}\n```\n", r.name);
+  return s + fmt::format("\n```sh\n{}\n```\n", r.example());
 }
 
 std::string row(const CacheRecipe& r) {

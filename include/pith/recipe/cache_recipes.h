@@ -2,9 +2,11 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "pith/kv/chunk_coding.h"
 #include "pith/kv/options.h"
 
 namespace pith::recipe {
@@ -14,10 +16,16 @@ struct CacheRecipe {
   std::string_view id;     // of the paper in Pith's list; its name where it has none
   std::string_view title;  // of the paper
   std::string_view summary;
-  std::string_view compose;             // in the notation of caches (pith/kv/options.h)
+  // In the notation of caches (pith/kv/options.h), or of what is stored and sent
+  // (pith/kv/chunk_coding.h).
+  std::string_view compose;
   std::string_view waits;               // what of the paper is not here; empty: nothing
   std::vector<std::string_view> parts;  // headers below include/pith
   std::string_view verified;            // how, with what came out
+  bool of_chunks = false;               // `compose` is a coding of chunks
+
+  // A command that shows it.
+  std::string example() const;
 };
 
 // All of them, by name.
@@ -29,5 +37,8 @@ const CacheRecipe* find_cache_recipe(std::string_view name_or_id);
 // own, where it is not empty. Throws ErrorKind::kUsage for what is none of these, and for a budget
 // of a cache that leaves no tokens out.
 kv::CacheOptions cache_options(std::string_view text, std::string_view budget = {});
+// The coding of chunks that a name, an id or an expression stands for. Throws ErrorKind::kUsage for
+// what is none of these.
+kv::ChunkCoding chunk_coding(std::string_view text);
 
 }  // namespace pith::recipe
