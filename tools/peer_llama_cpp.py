@@ -2,8 +2,9 @@
 """Runs llama.cpp's shared libraries on a GGUF file, for `pith bench` and for comparisons of logits.
 
 usage: peer_llama_cpp.py speed MODEL.gguf [--threads N] [--prefill N] [--decode N] [--runs N]
+       peer_llama_cpp.py behind MODEL.gguf [--cache-type q4_0] [--threads N] [--prefill N] [--decode N] [--runs N]
        peer_llama_cpp.py logits MODEL.gguf --ids 1,2,3 -o FILE [--threads N]
-       peer_llama_cpp.py score MODEL.gguf --ids @FILE [--context N] [--reference FILE] [--save FILE]
+       peer_llama_cpp.py score MODEL.gguf --ids @FILE [--context N] [--reference FILE] [--save FILE] [--cache-type q4_0]
        peer_llama_cpp.py tokens MODEL.gguf --text TEXT
        peer_llama_cpp.py quantize MODEL.gguf -o FILE.gguf --type IQ3_XXS [--importance FILE.json] [--pure]
        peer_llama_cpp.py matrices FILE.f32 --columns N --types q4_K,iq2_xs
@@ -15,10 +16,12 @@ Prints one line of JSON; {"error": ...} with exit code 0 where llama.cpp refuses
 a child process.
   speed   seconds to load, tokens per second of a prompt of --prefill ids and of --decode ids one by one from an empty
           context, the best of --runs
+  behind  seconds of each of --decode ids read one by one behind --prefill others and behind none, the best of --runs
   logits  of every id, float32 rows into FILE
   score   loss in nats over windows of --context ids, each id but the first of a window predicted from those before it;
           with --reference (from --save) also the mean KL divergence to it, its 99.9% quantile and the agreement of the
           most likely id
+          --cache-type: of keys and values, with fused attention (also for behind)
   quantize  seconds and bytes of a file in one of its mixes of types; F32 takes any file back. --importance names the
           mean squares of the inputs of tensors; --pure, --output-type and --embedding-type are those of llama-quantize
   matrices  bits and mean squared error of a plain matrix in its types, every weight as important as the next
@@ -31,6 +34,7 @@ import subprocess
 import sys
 import time
 
+CACHE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 8}
 LIBRARIES = ("libggml-base", "libggml", "libllama")  # in the order in which they need each other
 
 
@@ -63,7 +67,7 @@ def libraries():
 
 
 class Llama:
-    def __init__(self, model, threads, context):
+    def __init__(self, model, threads, context, cache_type=None):
         folder, self.lib, ggml, _ = libraries()
         self.declare()
         self.quiet = C.CFUNCTYPE(None, C.c_int, C.c_char_p, C.c_void_p)(self.log)
@@ -78,6 +82,8 @@ class Llama:
         parameters = self.lib.llama_context_default_params()
         fields = (C.c_uint32 * 3).from_buffer(parameters)  # n_ctx, n_batch, n_ubatch
         fields[0], fields[1], fields[2] = context, context, min(context, 512)
+        if cache_type:
+            self.set_cache(parameters, CACHE_TYPES[cache_type])
         self.context = self.lib.llama_init_from_model(self.model, parameters)
         if not self.context:
             raise RuntimeError(f"{model}: no context: {' '.join(self.messages).strip()}")
@@ -85,6 +91,16 @@ class Llama:
         self.load_seconds = time.perf_counter() - start
         self.memory = self.lib.llama_get_memory(self.context)
         self.vocabulary = self.lib.llama_vocab_n_tokens(self.lib.llama_model_get_vocab(self.model))
+
+    @staticmethod
+    def set_cache(parameters, cache_type):
+        for at in (52, 36):  # of flash_attn_type, behind three others that are -1; versions differ
+            modes = (C.c_int32 * 4).from_buffer(parameters, at - 12)
+            types = (C.c_int32 * 2).from_buffer(parameters, at + 52)  # type_k, type_v
+            if list(modes) == [-1] * 4 and list(types) == [1, 1]:
+                modes[3], types[0], types[1] = 1, cache_type, cache_type
+                return
+        raise RuntimeError("the parameters of a context do not lie where they should")
 
     def log(self, level, text, _):
         if level >= 4 and text:  # errors
@@ -157,6 +173,30 @@ def speed(args):
     return {"load": llama.load_seconds, "prefill": args.prefill / prefill, "decode": args.decode / decode}
 
 
+def behind(args):
+    total = args.prefill + args.decode * args.runs
+    llama = Llama(args.model, args.threads, total + 64, args.cache_type)
+    ids = [(7919 * k + 13) % llama.vocabulary for k in range(total)]
+
+    def best(first):
+        seconds = float("inf")
+        for run in range(args.runs):
+            start = time.perf_counter()
+            for k in range(args.decode):
+                at = first + run * args.decode + k
+                llama.feed(ids[at:at + 1], at)
+                llama.lib.llama_get_logits(llama.context)
+            seconds = min(seconds, time.perf_counter() - start)
+        return seconds / args.decode
+
+    shallow = best(0)
+    llama.clear()
+    for at in range(0, args.prefill, 512):
+        llama.feed(ids[at:min(at + 512, args.prefill)], at)
+    llama.lib.llama_get_logits(llama.context)
+    return {"deep": best(args.prefill), "shallow": shallow}
+
+
 def read_ids(text):
     if text.startswith("@"):
         with open(text[1:], encoding="ascii") as f:
@@ -187,7 +227,7 @@ def score(args):
     import numpy
     ids = read_ids(args.ids)
     windows = len(ids) // args.context
-    llama = Llama(args.model, args.threads, args.context + 8)
+    llama = Llama(args.model, args.threads, args.context + 8, args.cache_type)
     reference = None
     if args.reference:
         reference = numpy.fromfile(args.reference, numpy.float32).reshape(windows, args.context - 1, -1)
@@ -233,7 +273,8 @@ def in_child():
     return json.dumps({"error": f"ended with {done.returncode}: {reason}"})
 
 
-WORK = {"speed": speed, "logits": logits, "score": score, "tokens": tokens, "quantize": quantize, "matrices": matrices}
+WORK = {"speed": speed, "behind": behind, "logits": logits, "score": score, "tokens": tokens, "quantize": quantize,
+        "matrices": matrices}
 
 
 def arguments():
@@ -247,6 +288,7 @@ def arguments():
     parser.add_argument("--ids", help="separated by commas or spaces; @FILE: from a file")
     parser.add_argument("--text")
     parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--cache-type", choices=sorted(CACHE_TYPES))
     parser.add_argument("--reference")
     parser.add_argument("--save")
     parser.add_argument("-o", "--output")

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "bench_cache_speed.h"
 #include "bench_cache_store.h"
 #include "bench_recipes.h"
 #include "bench_speed.h"
@@ -200,6 +201,31 @@ void add_speed(CLI::App& parent) {
   c->callback([o] { bench_speed(*o); });
 }
 
+void add_cache_speed(CLI::App& parent) {
+  const auto o = std::make_shared<CacheSpeedOptions>();
+  CLI::App* c = parent.add_subcommand(
+      "cache-speed", "Tokens behind long contexts, with several caches and beside llama.cpp's");
+  c->add_option("model", o->model, "a GGUF file")->type_name("MODEL")->required();
+  c->add_option("--kv", o->caches, "a cache; 'full': all in floats (repeatable)")
+      ->type_name("EXPR")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_option("--depth", o->depth, "tokens of the context")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  c->add_option("--steps", o->steps, "tokens that are read one by one")
+      ->check(CLI::Range(1, 1 << 10))
+      ->capture_default_str();
+  c->add_option("--runs", o->runs, "the best of so many counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command::add_threads(c, o->threads);
+  c->add_flag_callback(
+      "--cpu-time", [o] { o->clock = Clock::kCpu; }, "of ours, CPU time of one thread counts");
+  c->add_flag("--json", o->json, "as JSON");
+  c->callback([o] { bench_cache_speed(*o); });
+}
+
 void add_cache_store(CLI::App& parent) {
   const auto o = std::make_shared<CacheStoreOptions>();
   CLI::App* c = parent.add_subcommand(
@@ -291,6 +317,7 @@ void add_bench(CLI::App& app) {
       .add_flag("--quick", options->quick, "one window");
   add_recipes(*c);
   add_speed(*c);
+  add_cache_speed(*c);
   add_cache_store(*c);
   add_kernels(*c);
   c->callback([c] {

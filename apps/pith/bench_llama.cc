@@ -17,22 +17,34 @@ std::string llama_hint() {
          "PITH_LLAMA=\"python3 tools/peer_llama_cpp.py\" and PITH_LLAMA_LIBS to their folder";
 }
 
+namespace {
+
+// What a call of $PITH_LLAMA printed, or why not, under "error".
+nlohmann::json answer_of(const std::string& arguments) {
+  const std::string out = output_of(fmt::format("{} {}", std::getenv("PITH_LLAMA"), arguments));
+  auto answer = nlohmann::json::parse(out, nullptr, false);
+  if (!answer.is_object())
+    return {{"error", fmt::format("$PITH_LLAMA printed no JSON: {}", out.substr(0, 80))}};
+  return answer;
+}
+
+}  // namespace
+
 ModelSpeed llama(const std::filesystem::path& model, const SpeedRun& run) {
-  const std::string command = fmt::format(
-      "{} speed {} --threads {} --prefill {} --decode {} --runs {}", std::getenv("PITH_LLAMA"),
-      quoted(model.string()), run.threads, run.prefill, run.decode, run.runs);
-  const std::string out = output_of(command);
-  const auto answer = nlohmann::json::parse(out, nullptr, false);
-  ModelSpeed speed;
-  if (!answer.is_object()) {
-    speed.error = fmt::format("$PITH_LLAMA printed no JSON: {}", out.substr(0, 80));
-  } else if (answer.contains("error")) {
-    speed.error = answer["error"].get<std::string>();
-  } else {
-    speed.prefill = answer.value("prefill", 0.0);
-    speed.decode = answer.value("decode", 0.0);
-  }
-  return speed;
+  const auto answer = answer_of(
+      fmt::format("speed {} --threads {} --prefill {} --decode {} --runs {}",
+                  quoted(model.string()), run.threads, run.prefill, run.decode, run.runs));
+  return {answer.value("prefill", 0.0), answer.value("decode", 0.0),
+          answer.value("error", std::string())};
+}
+
+DeepRun llama_behind(const std::filesystem::path& model, const std::string& type, uint64_t depth,
+                     uint64_t steps, int runs, int threads) {
+  const auto answer = answer_of(
+      fmt::format("behind {} --threads {} --prefill {} --decode {} --runs {} --cache-type {}",
+                  quoted(model.string()), threads, depth, steps, runs, type));
+  return {answer.value("deep", 0.0), answer.value("shallow", 0.0),
+          answer.value("error", std::string())};
 }
 
 }  // namespace pith::bench

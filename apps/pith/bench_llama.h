@@ -1,6 +1,7 @@
 // llama.cpp as a peer, through $PITH_LLAMA (tools/peer_llama_cpp.py).
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
@@ -18,5 +19,14 @@ struct SpeedRun {
 bool has_llama();
 std::string llama_hint();
 ModelSpeed llama(const std::filesystem::path& model, const SpeedRun& run);
+
+// Seconds of a token that is read behind `depth` others, and behind none.
+struct DeepRun {
+  double deep = 0, shallow = 0;
+  std::string error;  // set: nothing was measured
+};
+// type: of its cache, "f16", "q8_0", "q4_0"; attention is its fused one.
+DeepRun llama_behind(const std::filesystem::path& model, const std::string& type, uint64_t depth,
+                     uint64_t steps, int runs, int threads);
 
 }  // namespace pith::bench

@@ -8,6 +8,7 @@
 #include "pith/audit/evaluate_text.h"
 #include "pith/base/file.h"
 #include "pith/model/prompt.h"
+#include "pith/model/session.h"
 #include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 #include "table.h"
