@@ -26,16 +26,16 @@ TEST(PlantedFacts, TextsAskForWhatTheyHold) {
 
 TEST(PlantedFacts, AFullCacheRecalls) {
   const auto model = make_recall_model();
-  EXPECT_GE(recall(model, plant_facts(40, 600, 8, 1)), 0.95);
+  EXPECT_GE(recall(model, plant_facts(20, 400, 8, 1)), 0.95);
   // What is not there is not recalled: the fact's answer is another token.
-  auto texts = plant_facts(40, 600, 8, 1);
+  auto texts = plant_facts(20, 400, 8, 1);
   for (PlantedFacts& t : texts) t.ids[t.place + 1] = 0;
   EXPECT_LE(recall(model, texts), 0.1);
 }
 
 TEST(PlantedFacts, CachesForgetWhatTheyDrop) {
   const auto model = make_recall_model();
-  const auto texts = plant_facts(40, 600, 8, 2);
+  const auto texts = plant_facts(20, 400, 8, 2);
   const auto of = [&](std::string_view cache) {
     return recall(model, texts, CacheOptions::parse(cache));
   };
@@ -43,10 +43,8 @@ TEST(PlantedFacts, CachesForgetWhatTheyDrop) {
   EXPECT_EQ(of("cache(dense(f32), window=32)"), full);
   // A quarter of the text: the sinks and the latest.
   EXPECT_LE(of("cache(keep=sink(4) + top(recency), budget=25%, window=32, tile=16)"), 0.35);
-  // The question is the last query, for which the answers are what attention sees.
-  EXPECT_GE(of("cache(keep=top(attention(latest=32)), budget=25%, window=32, tile=16, "
-               "prompts=whole)"),
-            full - 0.05);
+  // Nor does what got attention hold what nobody has asked for yet.
+  EXPECT_LE(of("cache(keep=top(attention), budget=25%, window=32, tile=16)"), 0.6);
   EXPECT_GE(of("cache(uniform(4, group=32), window=32)"), full - 0.05);
 }
 

@@ -5,7 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
+
+#include "pith/base/bytes.h"
+#include "pith/base/half.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/form/code_blocks.cc"
@@ -80,18 +84,41 @@ void multiply_all(const CodeRows& rows, const QuantizedVectors& x, float* out, u
   }
 }
 
-bool multiply(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride) {
+void multiply(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride) {
   if (rows.layout == CodeRows::Layout::kByteBlocks) {
     multiply_all<BlockChunks<8>>(rows, x, out, stride);
   } else {
     multiply_all<BlockChunks<4>>(rows, x, out, stride);
   }
-  return true;
 }
 
 #else
 
-bool multiply(const CodeRows&, const QuantizedVectors&, float*, uint64_t) { return false; }
+float product(const CodeRows& rows, uint64_t row, const QuantizedVectors& x, uint64_t vector) {
+  const bool bytes = rows.layout == CodeRows::Layout::kByteBlocks;
+  const uint64_t size = bytes ? 34 : 18;
+  float total = 0;
+  for (uint64_t at = 0; at < rows.cols; at += kBlockCols) {
+    const uint8_t* block = rows.blocks + row * rows.row_bytes + at / kBlockCols * size;
+    const uint8_t* codes = block + 2;
+    const uint64_t index = at / kBlockCols * x.batch + vector;
+    const int8_t* values = x.values.data() + index * kBlockCols;
+    int32_t dot = 0;
+    for (uint64_t c = 0; c < kBlockCols; ++c) {
+      const int32_t nibble = c < 16 ? codes[c % 16] & 15 : codes[c % 16] >> 4;
+      dot += values[c] * (bytes ? static_cast<int8_t>(codes[c]) : nibble - rows.middle);
+    }
+    const float by = float_from_f16(load_le<uint16_t>(block)) * x.scales[index];
+    total = std::fma(static_cast<float>(dot), by, total);
+  }
+  return total;
+}
+
+void multiply(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride) {
+  for (uint64_t v = 0; v < x.batch; ++v) {
+    for (uint64_t r = 0; r < rows.rows; ++r) out[v * stride + r] = product(rows, r, x, v);
+  }
+}
 
 #endif
 
@@ -103,8 +130,8 @@ namespace pith::form {
 
 HWY_EXPORT(multiply);
 
-bool multiply_blocks(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride) {
-  return HWY_DYNAMIC_DISPATCH(multiply)(rows, x, out, stride);
+void multiply_blocks(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride) {
+  HWY_DYNAMIC_DISPATCH(multiply)(rows, x, out, stride);
 }
 
 }  // namespace pith::form

@@ -6,8 +6,7 @@
 
 namespace pith::form {
 
-// out[v * stride + r] = the product of row r, of blocks (code_rows.h), and vector v. False, and
-// nothing is done, on machines without vectors.
-bool multiply_blocks(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride);
+// out[v * stride + r] = the product of row r, of blocks (code_rows.h), and vector v.
+void multiply_blocks(const CodeRows& rows, const QuantizedVectors& x, float* out, uint64_t stride);
 
 }  // namespace pith::form

@@ -56,7 +56,7 @@ void GgmlForm::prepare(Activations& x) const {
 
 void GgmlForm::multiply(const Activations& x, uint64_t first, uint64_t last, float* out,
                         uint64_t stride) const {
-  if (stays() && multiply_blocks(rows(first, last), x.quantized(), out, stride)) return;
+  if (stays()) return multiply_blocks(rows(first, last), x.quantized(), out, stride);
   if (!panels_) return Form::multiply(x, first, last, out, stride);
   panels_->multiply(x.quantized(), first, last, out, stride);
 }

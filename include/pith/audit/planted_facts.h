@@ -32,7 +32,8 @@ struct PlantedFacts {
 std::vector<PlantedFacts> plant_facts(uint64_t texts, uint64_t length, uint64_t facts,
                                       uint64_t seed);
 
-// The share of texts whose answer is the most probable token, each read by a session of its own.
+// The share of texts whose answer is the most probable token, each read by a session of its own,
+// the question when tokens have left after the rest.
 // Throws what Session does.
 double recall(const model::LanguageModel& model, std::span<const PlantedFacts> texts,
               const std::optional<kv::CacheOptions>& cache = {}, int threads = 1);
