@@ -221,7 +221,7 @@ void add_cache_speed(CLI::App& parent) {
       ->capture_default_str();
   command::add_threads(c, o->threads);
   c->add_flag_callback(
-      "--cpu-time", [o] { o->clock = Clock::kCpu; }, "of ours, CPU time of one thread counts");
+      "--cpu-time", [o] { o->clock = Clock::kCpu; }, "CPU time of one thread counts");
   c->add_flag("--json", o->json, "as JSON");
   c->callback([o] { bench_cache_speed(*o); });
 }

@@ -37,7 +37,7 @@ class Bench {
         "{} read one by one behind {} and behind none, {} thread{}, the best of {} runs{}; "
         "attention: the difference; ratios: f16 over it",
         o_.steps, o_.depth, o_.threads, o_.threads > 1 ? "s" : "", o_.runs,
-        o_.clock == Clock::kCpu ? ", ours by CPU time" : ""));
+        o_.clock == Clock::kCpu ? ", by CPU time" : ""));
     if (!has_llama()) report_.note(llama_hint());
     Table table({"program", "cache", "MB", "ms a token", "attention, ms", "ratio"});
     double f16 = NAN;
@@ -50,7 +50,8 @@ class Bench {
     for (const char* type : kPeerTypes) {
       if (!has_llama()) break;
       report_.status(fmt::format("llama.cpp, {}", type));
-      const DeepRun deep = llama_behind(o_.model, type, o_.depth, o_.steps, o_.runs, o_.threads);
+      const DeepRun deep = llama_behind(
+          o_.model, {type, o_.depth, o_.steps, o_.runs, o_.threads, o_.clock == Clock::kCpu});
       if (!deep.error.empty()) {
         report_.note(fmt::format("llama.cpp, {}: {}", type, deep.error));
         continue;

@@ -38,11 +38,11 @@ ModelSpeed llama(const std::filesystem::path& model, const SpeedRun& run) {
           answer.value("error", std::string())};
 }
 
-DeepRun llama_behind(const std::filesystem::path& model, const std::string& type, uint64_t depth,
-                     uint64_t steps, int runs, int threads) {
+DeepRun llama_behind(const std::filesystem::path& model, const DeepOptions& o) {
   const auto answer = answer_of(
-      fmt::format("behind {} --threads {} --prefill {} --decode {} --runs {} --cache-type {}",
-                  quoted(model.string()), threads, depth, steps, runs, type));
+      fmt::format("behind {} --threads {} --prefill {} --decode {} --runs {} --cache-type {}{}",
+                  quoted(model.string()), o.threads, o.depth, o.steps, o.runs, o.type,
+                  o.cpu_time ? " --cpu-time" : ""));
   return {answer.value("deep", 0.0), answer.value("shallow", 0.0),
           answer.value("error", std::string())};
 }

@@ -25,8 +25,12 @@ struct DeepRun {
   double deep = 0, shallow = 0;
   std::string error;  // set: nothing was measured
 };
-// type: of its cache, "f16", "q8_0", "q4_0"; attention is its fused one.
-DeepRun llama_behind(const std::filesystem::path& model, const std::string& type, uint64_t depth,
-                     uint64_t steps, int runs, int threads);
+struct DeepOptions {
+  std::string type;  // of its cache, "f16", "q8_0", "q4_0"; attention is its fused one
+  uint64_t depth = 0, steps = 0;
+  int runs = 1, threads = 1;
+  bool cpu_time = false;  // instead of wall time
+};
+DeepRun llama_behind(const std::filesystem::path& model, const DeepOptions& options);
 
 }  // namespace pith::bench
