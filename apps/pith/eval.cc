@@ -26,7 +26,7 @@ std::string text_of(const std::string& path) {
 
 Measurements measure(const EvalArguments& a) {
   std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget);
+  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget, a.kv_profile);
   const model::LanguageModel subject = model::load_model(a.model);
   std::optional<model::LanguageModel> reference;
   if (!a.against.empty()) {
@@ -117,6 +117,10 @@ void add_eval(CLI::App& app) {
                 "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
       ->needs(kv)
       ->type_name("TOKENS");
+  c->add_option("--kv-profile", a->kv_profile,
+                "the model's axes, where it lies along such (pith kv profile)")
+      ->needs(kv)
+      ->type_name("FILE");
   c->add_option("--inputs", a->inputs,
                 "of networks: arrays by the inputs' names; default: random numbers")
       ->type_name("FILE.npz");

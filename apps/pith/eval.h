@@ -11,7 +11,7 @@
 namespace pith::command {
 
 struct EvalArguments {
-  std::string model, text, against, inputs, kv, kv_budget;
+  std::string model, text, against, inputs, kv, kv_budget, kv_profile;
   uint64_t context = 512, stride = 0, skip_first = 0, windows = 0, changed = 10, samples = 8;
   int threads = 0;
   bool bos = false, no_bos = false, json = false, quiet = false;

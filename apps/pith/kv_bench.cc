@@ -20,7 +20,7 @@ namespace {
 constexpr uint64_t kSteps = 32;  // tokens that are read one at a time behind the context
 
 struct Arguments {
-  std::string model, text, budget;
+  std::string model, text, budget, profile;
   std::vector<std::string> caches;
   uint64_t context = 512, windows = 2;
   int threads = 0;
@@ -67,7 +67,8 @@ std::vector<Row> measure(const Arguments& a) {
   }
   std::vector<std::optional<kv::CacheOptions>> caches = {std::nullopt};
   for (const std::string& c : a.caches) {
-    kv::CacheOptions cache = recipe::cache_options(c);
+    kv::CacheOptions cache =
+        recipe::cache_options(c, {}, recipe::needs_profile(c) ? a.profile : std::string());
     if (cache.keep && !a.budget.empty()) cache = cache.with_budget(a.budget);
     caches.emplace_back(std::move(cache));
   }
@@ -152,6 +153,9 @@ void add_kv_bench(CLI::App& kv) {
   c->add_option("--kv-budget", a->budget,
                 "tokens that caches which leave tokens out keep of each head: 256, or 25%")
       ->type_name("TOKENS");
+  c->add_option("--kv-profile", a->profile,
+                "the model's axes, for caches that lie along such (pith kv profile)")
+      ->type_name("FILE");
   c->add_option("-c,--context", a->context, "tokens of a window, and of the prompt that is timed")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 24).description(""))

@@ -7,6 +7,7 @@
 #include "options.h"
 #include "pith/base/file.h"
 #include "pith/kv/profile.h"
+#include "pith/model/axes_profile.h"
 #include "pith/model/prompt.h"
 #include "pith/model/session.h"
 #include "progress_bar.h"
@@ -17,15 +18,58 @@ namespace {
 
 constexpr uint64_t kStretch = 512;  // tokens that are read as one text
 const std::array<std::string, 3> kJoined = {"head", "layer", "all"};
+const std::array<std::string, 4> kAxes = {"principal", "attention", "channels", "weights"};
+const std::array<std::string, 2> kOrders = {"variance", "attention"};
 
 struct Arguments {
-  std::string model, text, output, joined = "all";
+  std::string model, text, output, joined = "all", axes = "principal", order = "variance";
   uint64_t tokens = 16384;
   int threads = 0;
   bool force = false, quiet = false;
 };
 
+// Of stretches of the text.
+std::vector<kv::Arrays> caches_of(const model::LanguageModel& model, std::span<const int32_t> ids,
+                                  int threads, const Progress& progress) {
+  std::vector<kv::Arrays> caches;
+  for (uint64_t at = 0; at < ids.size(); at += kStretch) {
+    report(progress, at, ids.size());
+    const uint64_t n = std::min(kStretch, ids.size() - at);
+    model::Session session(model, n, threads);
+    session.feed(ids.subspan(at, n), model::Logits::kNone);
+    caches.push_back(session.keys_values(0, n));
+  }
+  return caches;
+}
+
+kv::Profile made(const Arguments& a, const model::LanguageModel& model,
+                 std::span<const int32_t> ids, const Progress& progress) {
+  if (a.axes == "weights") return model::weight_profile(model);
+  const uint64_t texts = ids.size() / model::HarmOptions{}.context;
+  const model::HarmOptions harm{.texts = std::max<uint64_t>(texts, 1)};
+  if (a.axes == "attention") return model::attention_profile(model, ids, harm, a.threads);
+  const auto joined = std::ranges::find(kJoined, a.joined) - kJoined.begin();
+  kv::Profile p = kv::fit_profile(
+      caches_of(model, ids, a.threads, progress),
+      {.joined = static_cast<kv::Joined>(joined), .rotation = model::rotation_of(model.config())},
+      a.threads);
+  if (a.axes == "channels") p = kv::along_channels(std::move(p));
+  if (a.order == "attention") p = model::ordered_by_harm(model, std::move(p), ids, {}, a.threads);
+  return p;
+}
+
+void check(const Arguments& a) {
+  const bool one = a.axes == "weights" || a.axes == "attention";
+  if (a.joined != "head" && (one || a.order == "attention")) {
+    fail(ErrorKind::kUsage, "--{} is of heads by themselves: --joined head",
+         one ? "axes " + a.axes : "order " + a.order);
+  }
+  if (one && a.order != "variance")
+    fail(ErrorKind::kUsage, "--axes {} has an order of its own, not --order {}", a.axes, a.order);
+}
+
 void profile(const Arguments& a) {
+  check(a);
   const model::LanguageModel model = model::load_model(a.model);
   const MappedFile file(a.text);
   const std::string text(file.bytes().begin(), file.bytes().end());
@@ -33,23 +77,8 @@ void profile(const Arguments& a) {
   ids.resize(std::min<uint64_t>(ids.size(), a.tokens));
   if (ids.empty()) fail(ErrorKind::kUsage, "{}: there is no text", a.text);
   ProgressBar bar("reading " + a.text, a.quiet, ProgressUnit::kOther);
-  const Progress progress = bar.callback();
-  std::vector<kv::Arrays> caches;
-  for (uint64_t at = 0; at < ids.size(); at += kStretch) {
-    report(progress, at, ids.size());
-    const uint64_t n = std::min(kStretch, ids.size() - at);
-    model::Session session(model, n, a.threads);
-    session.feed(std::span(ids).subspan(at, n), model::Logits::kNone);
-    caches.push_back(session.keys_values(0, n));
-  }
+  const Bytes bytes = made(a, model, ids, bar.callback()).bytes();
   bar.clear();
-  // Scalings of the rotation are left out: what is undone is done again all the same.
-  const auto joined = std::ranges::find(kJoined, a.joined) - kJoined.begin();
-  const kv::ProfileOptions options{
-      .joined = static_cast<kv::Joined>(joined),
-      .rotation = {.base = model.config().rope_base,
-                   .neighbours = model.config().rope_layout != model::RopeLayout::kHalves}};
-  const Bytes bytes = kv::fit_profile(caches, options, a.threads).bytes();
   write_file(a.output, bytes, a.force);
   if (!a.quiet)
     note("{} : {}, of {}", a.output, size_text(bytes.size()), count_text(ids.size(), "token"));
@@ -60,7 +89,9 @@ constexpr const char* kExamples =
 
 Examples:
   pith kv profile lm --text calibration.txt -o lm.profile
-  pith kv push lm --text book.txt --kv-store lm.kv --kv-coding 'stream(profile="lm.profile", bits=0.8)')";
+  pith kv push lm --text book.txt --kv-store lm.kv --kv-coding 'stream(profile="lm.profile", bits=0.8)'
+  pith kv profile lm --text calibration.txt --joined head --axes attention -o heads.profile
+  pith run lm "The sea" --kv 'cache(dense(f16), profile="heads.profile", kept=20%)')";
 
 }  // namespace
 
@@ -77,6 +108,16 @@ void add_kv_profile(CLI::App& kv) {
   c->add_option("-o,--output", a->output, "the profile")->type_name("FILE")->required();
   c->add_option("--joined", a->joined, "heads that share axes: of a head alone, a layer, or all")
       ->check(CLI::IsMember(kJoined))
+      ->capture_default_str();
+  c->add_option("--axes", a->axes,
+                "those of most variance, those without which attention loses most, the channels as "
+                "they are, or the directions of the weights alone")
+      ->check(CLI::IsMember(kAxes))
+      ->capture_default_str();
+  c->add_option("--order", a->order,
+                "of axes, those first that vary most, or without which attention loses most "
+                "(--joined head)")
+      ->check(CLI::IsMember(kOrders))
       ->capture_default_str();
   c->add_option("--tokens", a->tokens, "of the text, at most")
       ->type_name("N")

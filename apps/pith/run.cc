@@ -73,7 +73,7 @@ Runner load(const RunArguments& a) {
   model::GenerateOptions options = generate_options(a);
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
   std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget);
+  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget, a.kv_profile);
   auto store = make_store(a.store, a.threads, a.quiet);
   if (store) model::PromptStore::check(cache);
   const auto start = std::chrono::steady_clock::now();
@@ -156,6 +156,10 @@ void add_text(CLI::App* c, RunArguments& a) {
                 "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
       ->needs(kv)
       ->type_name("TOKENS");
+  c->add_option("--kv-profile", a.kv_profile,
+                "the model's axes, where it lies along such (pith kv profile)")
+      ->needs(kv)
+      ->type_name("FILE");
   add_store(c, a.store);
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");

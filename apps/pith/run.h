@@ -28,7 +28,7 @@ void add_store(CLI::App* command, StoreArguments& a);
 std::unique_ptr<model::PromptStore> make_store(const StoreArguments& a, int threads, bool quiet);
 
 struct RunArguments {
-  std::string model, prompt, ids, system, kv, kv_budget;
+  std::string model, prompt, ids, system, kv, kv_budget, kv_profile;
   StoreArguments store;
   std::vector<std::string> stops, biases;
   model::SamplerOptions sampler;

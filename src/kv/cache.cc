@@ -4,6 +4,7 @@
 
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/kv/head_axes.h"
 
 namespace pith::kv {
 
@@ -23,7 +24,13 @@ Cache::Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t ca
   const auto at = reinterpret_cast<uintptr_t>(memory_.get());
   begin_ = memory_.get() + (64 - at % 64) % 64 / sizeof(float);
   if (!options_) return;
-  past_.resize(first_.back());
+  if (options_->axes) {
+    options_->check(heads, head_size);
+    auto axes = head_axes(*options_);
+    for (auto& of : axes) past_.emplace_back(std::move(of));
+  } else {
+    past_.resize(first_.back());
+  }
   if (!options_->needs_attention()) return;
   latest_ = options_->latest_queries();
   records_.assign(first_.back(), select::AttentionRecord(std::max(latest_, uint64_t{1})));

@@ -6,8 +6,10 @@
 #include <array>
 #include <cmath>
 
+#include "pith/base/file.h"
 #include "pith/base/random.h"
 #include "pith/form/arguments.h"
+#include "pith/kv/head_axes.h"
 #include "pith/kv/past.h"
 
 namespace pith::kv {
@@ -22,9 +24,10 @@ constexpr std::array<std::string_view, 2> kBy = {"channel", "token"};
 constexpr std::array<std::string_view, 2> kPositions = {"text", "cache"};
 constexpr std::array<std::string_view, 2> kPrompts = {"pieces", "whole"};
 constexpr std::array<std::string_view, 4> kShares = {"even", "falling", "entropy", "attention"};
+constexpr std::array<std::string_view, 2> kRanks = {"searched", "equal"};
 constexpr int64_t kMostTokens = int64_t{1} << 32;
 
-Value name(std::string_view n) { return Expression::call(std::string(n)); }
+Value word(std::string_view n) { return Expression::call(std::string(n)); }
 
 void read_shares(const Expression& e, Budget& budget) {
   const auto found = std::ranges::find(kShares, e.is_call() ? e.name() : "");
@@ -54,6 +57,34 @@ std::optional<Budget> budget_of(const Arguments& args) {
   return out;
 }
 
+std::optional<AxesOptions> axes_of(const Arguments& args) {
+  if (!args.has("profile")) {
+    for (const std::string_view other : {"kept", "ranks", "rest"}) {
+      if (args.has(other)) throw args.wrong(other, "left out without a profile");
+    }
+    return {};
+  }
+  if (args.has("keep"))
+    throw args.wrong("profile", "left out with `keep`: what stays is not known by its position");
+  AxesOptions axes;
+  axes.path = args.text("profile");
+  axes.profile = std::make_shared<const Profile>(read_profile(read_file(axes.path)));
+  if (!axes.profile->of_single_heads())
+    throw args.wrong(
+        "profile", "of heads by themselves (pith kv profile --joined head): a head is read alone");
+  axes.kept = args.fraction("kept", 1);
+  axes.ranks = static_cast<Ranks>(args.choice("ranks", kRanks, 0));
+  if (args.has("rest")) axes.rest = args.expression("rest");
+  return axes;
+}
+
+void add_axes(const AxesOptions& axes, std::vector<form::Argument>& args) {
+  args.push_back({"profile", Value(axes.path)});
+  args.push_back({"kept", Value(axes.kept)});
+  args.push_back({"ranks", word(kRanks[static_cast<size_t>(axes.ranks)])});
+  if (axes.rest) args.push_back({"rest", Value(*axes.rest)});
+}
+
 // That the policy and the budget go together, before there are tokens: with numbers drawn at
 // random.
 void try_policy(const CacheOptions& o) {
@@ -70,7 +101,7 @@ void try_policy(const CacheOptions& o) {
                  o.window);
 }
 
-void check(const CacheOptions& o, const Arguments& args) {
+void check_policy(const CacheOptions& o, const Arguments& args) {
   if (o.tile % 16 != 0) throw args.wrong("tile", "a multiple of 16");
   if (!o.keep) {
     for (const std::string_view other : {"budget", "shares"}) {
@@ -105,8 +136,9 @@ CacheOptions CacheOptions::parse(std::string_view text) {
   const Expression e = form::parse(text);
   if (!e.is_call() || e.name() != "cache")
     return {.keys = {e, By::kChannel}, .values = {e, By::kToken}};
-  const Arguments args(e, {"form", "keys", "values", "keys_by", "values_by", "window", "sink",
-                           "tile", "keep", "budget", "shares", "positions", "prompts"});
+  const Arguments args(
+      e, {"form", "keys", "values", "keys_by", "values_by", "window", "sink", "tile", "profile",
+          "kept", "ranks", "rest", "keep", "budget", "shares", "positions", "prompts"});
   const auto tokens = [&](std::string_view what, int64_t least, int64_t most, int64_t otherwise) {
     return static_cast<uint64_t>(args.integer(what, least, most, otherwise));
   };
@@ -116,32 +148,35 @@ CacheOptions CacheOptions::parse(std::string_view text) {
   std::optional<select::Policy> keep;
   if (args.has("keep")) keep.emplace(form::to_string(args.expression("keep")));
   constexpr auto kMost = static_cast<int64_t>(kTileTokens);
+  const std::optional<AxesOptions> axes = axes_of(args);
   CacheOptions out = {
       .keys = {args.expression("keys", both), static_cast<By>(args.choice("keys_by", kBy, 0))},
       .values = {args.expression("values", both),
-                 static_cast<By>(args.choice("values_by", kBy, 1))},
+                 static_cast<By>(args.choice("values_by", kBy, axes ? 0 : 1))},
       .window = tokens("window", 0, kMostTokens, 128),
       .sink = tokens("sink", 0, kMostTokens, 0),
       .tile = tokens("tile", 16, kMost, kMost),
+      .axes = axes,
       .keep = keep,
       .budget = budget_of(args),
       .positions = static_cast<Positions>(args.choice("positions", kPositions, 0)),
       .whole_prompts = args.choice("prompts", kPrompts, 0) == 1};
-  check(out, args);
+  check_policy(out, args);
   return out;
 }
 
 std::string CacheOptions::text() const {
   std::vector<form::Argument> args = {{"keys", Value(keys.form)},
                                       {"values", Value(values.form)},
-                                      {"keys_by", name(kBy[static_cast<size_t>(keys.by)])},
-                                      {"values_by", name(kBy[static_cast<size_t>(values.by)])},
+                                      {"keys_by", word(kBy[static_cast<size_t>(keys.by)])},
+                                      {"values_by", word(kBy[static_cast<size_t>(values.by)])},
                                       {"window", Value(window)},
                                       {"sink", Value(sink)},
                                       {"tile", Value(tile)}};
+  if (axes) add_axes(*axes, args);
   if (keep) {
     args.push_back({"keep", Value(form::parse(keep->text()))});
-    args.push_back({"positions", name(kPositions[static_cast<size_t>(positions)])});
+    args.push_back({"positions", word(kPositions[static_cast<size_t>(positions)])});
   }
   if (budget) {
     args.push_back(
@@ -151,8 +186,19 @@ std::string CacheOptions::text() const {
       shares = Expression::call("falling", {{"ratio", Value(budget->ratio)}});
     args.push_back({"shares", Value(shares)});
   }
-  args.push_back({"prompts", name(kPrompts[whole_prompts ? 1 : 0])});
+  args.push_back({"prompts", word(kPrompts[whole_prompts ? 1 : 0])});
   return form::to_string(Expression::call("cache", std::move(args)));
+}
+
+std::string CacheOptions::name() const {
+  if (!axes) return text();
+  CacheOptions named = *this;
+  named.axes->path = fmt::format("{:016x}", axes->profile->id);
+  return named.text();
+}
+
+void CacheOptions::check(const std::vector<uint64_t>& heads, uint64_t head_size) const {
+  if (axes) axes->profile->check(heads, head_size);
 }
 
 CacheOptions CacheOptions::with_budget(std::string_view wanted) const {
@@ -170,6 +216,16 @@ CacheOptions CacheOptions::with_budget(std::string_view wanted) const {
 }
 
 uint64_t CacheOptions::tile_bits(uint64_t head_size) const {
+  if (axes) {
+    check(axes->profile->heads, head_size);
+    const auto heads = head_axes(*this);
+    // A few of them tell enough: it is asked for before every session.
+    constexpr size_t kAsked = 8;
+    uint64_t sum = 0, count = 0;
+    for (size_t h = 0; h < heads.size(); h += (heads.size() + kAsked - 1) / kAsked, ++count)
+      sum += heads[h]->tile_bits(tile);
+    return count == 0 ? 0 : (sum + count - 1) / count;
+  }
   std::vector<float> numbers(tile * head_size);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(random_normal(1, i));
   Past past;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "pith/base/error.h"
+#include "pith/kv/head_axes.h"
 
 namespace pith::kv {
 namespace {
@@ -83,11 +84,28 @@ void Past::append(const CacheOptions& options, uint64_t exact, const float* keys
   const uint64_t first = tokens_of(to);
   to.push_back({first, count, encoded(options.keys, exact, keys, count, head_size),
                 encoded(options.values, exact, values, count, head_size), options.keys.by,
-                options.values.by});
+                options.values.by, false});
+}
+
+void Past::add_along_axes(const CacheOptions& options, const float* keys, const float* values,
+                          uint64_t count, uint64_t head_size) {
+  for (uint64_t at = 0; at < count;) {
+    const uint64_t first = kept(), exact = options.sink > first ? options.sink - first : 0;
+    const uint64_t n = std::min({options.tile, count - at, exact > 0 ? exact : options.tile});
+    const float *k = keys + at * head_size, *v = values + at * head_size;
+    at += n;
+    if (exact > 0) {
+      append(options, n, k, v, n, head_size, kept_);
+    } else {
+      kept_.push_back({first, n, axes_->encode_keys(k, first, n), axes_->encode_values(v, n),
+                       options.keys.by, options.values.by, true});
+    }
+  }
 }
 
 void Past::add(const CacheOptions& options, const float* keys, const float* values, uint64_t count,
                uint64_t head_size) {
+  if (axes_) return add_along_axes(options, keys, values, count, head_size);
   for (uint64_t at = 0; at < count; at += options.tile) {
     const uint64_t first = kept(), exact = options.sink > first ? options.sink - first : 0;
     append(options, exact, keys + at * head_size, values + at * head_size,
@@ -174,12 +192,20 @@ void Past::clear() {
 
 void Past::load_keys(uint64_t tile, float* keys) const {
   const Tile& t = at(tile);
+  if (t.along_axes) {
+    const uint64_t size = axes_->head_size();
+    thread_local std::vector<float> rows;
+    rows.resize(t.count * size);
+    axes_->decode_keys(*t.keys, t.first, t.count, rows.data());
+    return transpose(rows.data(), t.count, size, size, keys, kTileTokens);
+  }
   t.keys_by == By::kChannel ? decode_rows(*t.keys, keys, kTileTokens)
                             : decode_columns(*t.keys, keys, kTileTokens);
 }
 
 void Past::load_values(uint64_t tile, float* values, uint64_t padded) const {
   const Tile& t = at(tile);
+  if (t.along_axes) return axes_->decode_values(*t.values, t.count, values, padded);
   t.values_by == By::kToken ? decode_rows(*t.values, values, padded)
                             : decode_columns(*t.values, values, padded);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "pith/base/error.h"
 #include "pith/base/hash.h"
@@ -10,7 +11,7 @@ namespace pith::kv {
 namespace {
 
 constexpr std::string_view kMagic = "PKVP";
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 1, kWithImportance = 2;  // and perhaps duals
 constexpr uint64_t kMostHeads = 1 << 20, kMostSize = 1 << 16;
 
 void write_floats(const std::vector<float>& v, ByteWriter& to) {
@@ -30,7 +31,7 @@ std::vector<float> read_floats(ByteReader& from, uint64_t n) {
   return v;
 }
 
-void write_span(const Span& s, ByteWriter& to) {
+void write_span(const Span& s, bool importance, ByteWriter& to) {
   to.u8(s.values ? 1 : 0);
   to.varint(s.first);
   to.varint(s.heads);
@@ -39,9 +40,16 @@ void write_span(const Span& s, ByteWriter& to) {
   write_floats(s.scale, to);
   write_floats(s.deviations, to);
   write_floats(s.axes, to);
+  for (uint64_t a = 0; importance && a < s.count(); ++a) {
+    const float f = s.important(a);
+    write_floats({f}, to);
+  }
+  if (!importance) return;
+  to.u8(s.duals.empty() ? 0 : 1);
+  write_floats(s.duals, to);
 }
 
-Span read_span(ByteReader& from, uint64_t all_heads, uint64_t head_size) {
+Span read_span(ByteReader& from, uint64_t all_heads, uint64_t head_size, bool importance) {
   Span s;
   const uint8_t values = from.u8();
   if (values > 1) from.bad("neither keys nor values");
@@ -56,6 +64,12 @@ Span read_span(ByteReader& from, uint64_t all_heads, uint64_t head_size) {
   s.scale = read_floats(from, s.heads);
   s.deviations = read_floats(from, count);
   s.axes = read_floats(from, count * channels);
+  if (importance) {
+    s.importance = read_floats(from, count);
+    if (!std::ranges::all_of(s.importance, [](float f) { return f >= 0; }))
+      from.bad("axes that weigh less than nothing");
+    if (from.u8() != 0) s.duals = read_floats(from, count * channels);
+  }
   if (!std::ranges::all_of(s.scale, [](float f) { return f > 0; })) from.bad("no scale");
   return s;
 }
@@ -79,7 +93,9 @@ Bytes Profile::bytes() const {
   out.reserve(64);
   ByteWriter to(out);
   to.bytes(as_bytes(kMagic));
-  to.u8(kVersion);
+  const bool importance = std::ranges::any_of(
+      spans, [](const Span& s) { return !s.importance.empty() || !s.duals.empty(); });
+  to.u8(importance ? kWithImportance : kVersion);
   to.varint(heads.size());
   for (const uint64_t h : heads) to.varint(h);
   to.varint(head_size);
@@ -88,14 +104,16 @@ Bytes Profile::bytes() const {
   to.u64(base);
   to.u8(rotation.neighbours ? 1 : 0);
   to.varint(spans.size());
-  for (const Span& s : spans) write_span(s, to);
+  for (const Span& s : spans) write_span(s, importance, to);
   to.u64(hash64(out));
   return out;
 }
 
 Profile read_profile(ByteView bytes) {
   ByteReader from(bytes, "a profile of keys and values");
-  if (!std::ranges::equal(from.bytes(kMagic.size()), as_bytes(kMagic)) || from.u8() != kVersion)
+  const bool ours = std::ranges::equal(from.bytes(kMagic.size()), as_bytes(kMagic));
+  const uint8_t version = from.u8();
+  if (!ours || (version != kVersion && version != kWithImportance))
     from.bad("of no kind that there is");
   if (bytes.size() < 8 ||
       hash64(bytes.first(bytes.size() - 8)) != load_le<uint64_t>(bytes.data() + bytes.size() - 8))
@@ -114,20 +132,83 @@ Profile read_profile(ByteView bytes) {
   if (!(p.rotation.base >= 1 && p.rotation.base <= 1e12)) from.bad("a base below 1");
   p.rotation.neighbours = from.u8() != 0;
   const uint64_t spans = from.count(8);
-  for (uint64_t s = 0; s < spans; ++s) p.spans.push_back(read_span(from, all, p.head_size));
+  for (uint64_t s = 0; s < spans; ++s)
+    p.spans.push_back(read_span(from, all, p.head_size, version == kWithImportance));
   check_spans(p, from);
   p.id = from.u64();
   from.expect_end();
   return p;
 }
 
-void Profile::check(const Arrays& arrays) const {
-  if (arrays.heads != heads || arrays.head_size != head_size) {
+void Profile::check(const std::vector<uint64_t>& of, uint64_t size) const {
+  if (of != heads || size != head_size) {
     fail(ErrorKind::kUsage,
          "a profile of {} layers with heads of {} does not fit a cache of {} layers with heads of "
          "{}, or the heads of a layer differ",
-         heads.size(), head_size, arrays.heads.size(), arrays.head_size);
+         heads.size(), head_size, of.size(), size);
   }
+}
+
+bool Profile::of_single_heads() const {
+  return std::ranges::all_of(spans, [](const Span& s) { return s.heads == 1 && s.count() > 0; });
+}
+
+namespace {
+
+void copy_axis(const std::vector<float>& from, uint64_t axis, uint64_t channels, uint64_t at,
+               std::vector<float>& to) {
+  std::copy_n(from.begin() + static_cast<ptrdiff_t>(axis * channels), channels,
+              to.begin() + static_cast<ptrdiff_t>(at * channels));
+}
+
+}  // namespace
+
+void Profile::set_id() {
+  const Bytes all = bytes();
+  id = load_le<uint64_t>(all.data() + all.size() - sizeof(uint64_t));
+}
+
+Profile along_channels(Profile profile) {
+  std::vector<std::vector<float>> importance;
+  for (Span& s : profile.spans) {
+    const uint64_t n = s.channels();
+    std::vector<float> variances(n), unit(n * n);
+    for (uint64_t a = 0; a < s.count(); ++a) {
+      for (uint64_t c = 0; c < n; ++c) {
+        const float along = s.deviations[a] * s.back()[a * n + c];
+        variances[c] += along * along;
+      }
+    }
+    s.deviations.resize(n);
+    for (uint64_t c = 0; c < n; ++c) {
+      s.deviations[c] = std::sqrt(variances[c]);
+      unit[c * n + c] = 1;
+    }
+    s.axes = std::move(unit);
+    s.duals.clear();
+    importance.push_back(std::move(variances));
+  }
+  return ordered_by(std::move(profile), std::move(importance));
+}
+
+Profile ordered_by(Profile profile, std::vector<std::vector<float>> importance) {
+  for (size_t i = 0; i < profile.spans.size(); ++i) {
+    const Span from = profile.spans[i];
+    Span& to = profile.spans[i];
+    const std::vector<float>& of = importance.at(i);
+    std::vector<uint64_t> order(from.count());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, std::ranges::greater{}, [&](uint64_t a) { return of.at(a); });
+    to.importance.resize(order.size());
+    for (uint64_t k = 0; k < order.size(); ++k) {
+      to.importance[k] = of[order[k]];
+      to.deviations[k] = from.deviations[order[k]];
+      copy_axis(from.axes, order[k], from.channels(), k, to.axes);
+      if (!from.duals.empty()) copy_axis(from.duals, order[k], from.channels(), k, to.duals);
+    }
+  }
+  profile.set_id();
+  return profile;
 }
 
 std::vector<uint64_t> ranks_within(const Profile& profile, double share, Ranks ranks) {
@@ -139,18 +220,19 @@ std::vector<uint64_t> ranks_within(const Profile& profile, double share, Ranks r
     }
     return kept;
   }
-  // What an axis costs is a coordinate for each token, wherever it is: those of most variance.
+  // What an axis costs is a coordinate for each token, wherever it is: the most important ones.
   struct Axis {
-    float variance;
+    float importance;
     size_t span;
   };
   std::vector<Axis> axes;
   double channels = 0;
   for (size_t s = 0; s < profile.spans.size(); ++s) {
-    for (const float d : profile.spans[s].deviations) axes.push_back({d * d, s});
+    for (uint64_t a = 0; a < profile.spans[s].count(); ++a)
+      axes.push_back({profile.spans[s].important(a), s});
     channels += static_cast<double>(profile.spans[s].channels());
   }
-  std::ranges::stable_sort(axes, std::ranges::greater{}, &Axis::variance);
+  std::ranges::stable_sort(axes, std::ranges::greater{}, &Axis::importance);
   axes.resize(std::min(axes.size(), static_cast<size_t>(std::llround(share * channels))));
   kept.assign(profile.spans.size(), 0);
   for (const Axis& a : axes) ++kept[a.span];

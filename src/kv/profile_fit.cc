@@ -133,8 +133,7 @@ Profile fit_profile(std::span<const Arrays> caches, const ProfileOptions& option
   p.spans.resize(planes.size());
   parallel_for(threads, planes.size(),
                [&](size_t i) { p.spans[i] = fit_span(caches, planes[i], options, layer_of); });
-  const Bytes bytes = p.bytes();
-  p.id = load_le<uint64_t>(bytes.data() + bytes.size() - sizeof(uint64_t));
+  p.set_id();
   return p;
 }
 

@@ -5,6 +5,23 @@
 #include "stream_kernel.h"
 
 namespace pith::kv {
+namespace {
+
+double frequency(const Rotation& rotation, uint64_t pair, uint64_t head_size) {
+  return std::pow(rotation.base, -2.0 * static_cast<double>(pair) / static_cast<double>(head_size));
+}
+
+void turn_neighbours(float* row, uint64_t pairs, const float* cosines, const float* sines,
+                     float sign) {
+  for (uint64_t i = 0; i < pairs; ++i) {
+    const float c = cosines[i], s = sign * sines[i];
+    const float a = row[2 * i], b = row[2 * i + 1];
+    row[2 * i] = a * c - b * s;
+    row[2 * i + 1] = b * c + a * s;
+  }
+}
+
+}  // namespace
 
 Rotator::Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, uint64_t tokens)
     : head_size_(head_size), tokens_(tokens), neighbours_(rotation.neighbours) {
@@ -12,12 +29,11 @@ Rotator::Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, u
   cosines_.resize(tokens * pairs);
   sines_.resize(tokens * pairs);
   for (uint64_t i = 0; i < pairs; ++i) {
-    const double frequency =
-        std::pow(rotation.base, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
+    const double step = frequency(rotation, i, head_size);
     // One position after the other, which is exact enough for stretches of tokens.
-    const double begin = frequency * static_cast<double>(first);
+    const double begin = step * static_cast<double>(first);
     double c = std::cos(begin), s = std::sin(begin);
-    const double c1 = std::cos(frequency), s1 = std::sin(frequency);
+    const double c1 = std::cos(step), s1 = std::sin(step);
     for (uint64_t t = 0; t < tokens; ++t) {
       cosines_[t * pairs + i] = static_cast<float>(c);
       sines_[t * pairs + i] = static_cast<float>(s);
@@ -28,19 +44,42 @@ Rotator::Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, u
   }
 }
 
-void Rotator::turn(float* rows, float sign) const {
+void Rotator::turn(float* rows, uint64_t tokens, float sign) const {
   const uint64_t pairs = head_size_ / 2;
   if (!neighbours_) {
-    turn_halves(rows, tokens_, head_size_, cosines_.data(), sines_.data(), sign);
+    turn_halves(rows, tokens, head_size_, cosines_.data(), sines_.data(), sign);
     return;
   }
-  for (uint64_t t = 0; t < tokens_; ++t) {
+  for (uint64_t t = 0; t < tokens; ++t)
+    turn_neighbours(rows + t * head_size_, pairs, cosines_.data() + t * pairs,
+                    sines_.data() + t * pairs, sign);
+}
+
+TileRotator::TileRotator(const Rotation& rotation, uint64_t head_size, uint64_t tokens)
+    : rotation_(rotation), head_size_(head_size), within_(rotation, head_size, 0, tokens) {}
+
+void TileRotator::turn(float* rows, uint64_t first, uint64_t tokens, float sign) const {
+  within_.turn(rows, tokens, sign);
+  turn_all(rows, first, tokens, sign);
+}
+
+void TileRotator::turn_all(float* rows, uint64_t position, uint64_t count, float sign) const {
+  if (position == 0) return;
+  const uint64_t pairs = head_size_ / 2;
+  thread_local std::vector<float> cosines, sines;
+  cosines.resize(pairs);
+  sines.resize(pairs);
+  for (uint64_t i = 0; i < pairs; ++i) {
+    const double angle = frequency(rotation_, i, head_size_) * static_cast<double>(position);
+    cosines[i] = static_cast<float>(std::cos(angle));
+    sines[i] = static_cast<float>(std::sin(angle));
+  }
+  for (uint64_t t = 0; t < count; ++t) {
     float* row = rows + t * head_size_;
-    for (uint64_t i = 0; i < pairs; ++i) {
-      const float c = cosines_[t * pairs + i], s = sign * sines_[t * pairs + i];
-      const float a = row[2 * i], b = row[2 * i + 1];
-      row[2 * i] = a * c - b * s;
-      row[2 * i + 1] = b * c + a * s;
+    if (rotation_.neighbours) {
+      turn_neighbours(row, pairs, cosines.data(), sines.data(), sign);
+    } else {
+      turn_halves(row, 1, head_size_, cosines.data(), sines.data(), sign);
     }
   }
 }

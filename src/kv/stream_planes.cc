@@ -46,12 +46,12 @@ void expand(const Span& span, const float* coordinates, uint64_t rows, uint64_t 
   std::fill_n(out, rows * channels, 0.0F);
   if (dense > 0) {
     const math::StridedMatrix left{coordinates, rows, dense, axes, 1};
-    math::matrix_product(left, math::row_major(span.axes.data(), dense, channels), out, channels);
+    math::matrix_product(left, math::row_major(span.back().data(), dense, channels), out, channels);
   }
   for (uint64_t r = 0; r < rows; ++r) {
     for (uint64_t a = dense; a < axes; ++a) {
       const float v = coordinates[r * axes + a];
-      if (v != 0) add_scaled(v, span.axes.data() + a * channels, channels, out + r * channels);
+      if (v != 0) add_scaled(v, span.back().data() + a * channels, channels, out + r * channels);
     }
   }
 }

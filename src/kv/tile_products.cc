@@ -9,11 +9,13 @@ using form::Form;
 using form::Matrix;
 
 bool scores_directly(const Past& past, uint64_t tile) {
+  if (past.along_axes(tile)) return false;  // each key has a rotation of its own
   const form::Direct direct = past.keys(tile).direct();
   return past.keys_by(tile) == By::kToken ? direct.multiply : direct.add_rows;
 }
 
 bool adds_directly(const Past& past, uint64_t tile) {
+  if (past.along_axes(tile)) return false;
   const form::Direct direct = past.values(tile).direct();
   return past.values_by(tile) == By::kToken ? direct.add_rows : direct.multiply;
 }

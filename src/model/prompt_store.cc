@@ -68,7 +68,7 @@ struct PromptStore::State {
       maker.model = model_hash(model, session.capacity(), options.threads);
     }
     maker.coding = coding.name();
-    maker.cache = cache ? cache->text() : "";
+    maker.cache = cache ? cache->name() : "";
     ids = kv::chain(maker, prompt, options.chunk_tokens);
   }
 

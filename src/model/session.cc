@@ -52,7 +52,9 @@ kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
 }
 
 void check(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
-  if (!cache || !cache->keep) return;
+  if (!cache) return;
+  cache->check(heads_of(c), c.head_size);
+  if (!cache->keep) return;
   for (uint32_t l = 0; l < c.layers; ++l) {
     if (c.window(l) != 0) {
       fail(ErrorKind::kUsage,

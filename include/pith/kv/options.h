@@ -5,16 +5,21 @@
 //   cache(keys=hadamard | uniform(3, group=32), keys_by=token, values=uniform(3, group=32))
 //   cache(keep=sink(4) + top(attention), budget=25%, window=32, tile=32)
 //   cache(uniform(4, group=32), keep=top(attention(mean)) | rest(uniform(2, group=32)), budget=40%)
+//   cache(uniform(4, group=32), profile="heads.profile", kept=20%, window=32)
 //
-// Tokens go by tiles. Keys are as attention takes them, after the rotation by their positions.
+// Tokens go by tiles. Keys are as attention takes them, after the rotation by their positions; with
+// a profile they are coordinates along its axes, before it.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pith/form/expression.h"
+#include "pith/kv/profile.h"
 #include "pith/select/policy.h"
 
 namespace pith::kv {
@@ -57,25 +62,41 @@ enum class Positions : uint8_t {
            // latest tokens (StreamingLLM: Xiao et al. 2023)
 };
 
+// The axes of a profile, of each head by itself, along which tiles lie.
+struct AxesOptions {
+  std::string path;
+  std::shared_ptr<const Profile> profile;
+  // Of all axes so many are in the options' forms; `ranks` says of which heads.
+  double kept = 1;
+  Ranks ranks = Ranks::kSearched;
+  std::optional<form::Expression> rest = {};  // the form of the others; unset: they are dropped
+};
+
 struct CacheOptions {
-  Coding keys, values;
-  uint64_t window = 128;                    // the latest tokens that stay as they are, at least
-  uint64_t sink = 0;                        // the first tokens that stay in f16
-  uint64_t tile = kTileTokens;              // tokens that leave the window at a time
+  Coding keys, values;          // along axes a channel is an axis
+  uint64_t window = 128;        // the latest tokens that stay as they are, at least
+  uint64_t sink = 0;            // the first tokens that stay in f16
+  uint64_t tile = kTileTokens;  // tokens that leave the window at a time
+  std::optional<AxesOptions> axes = {};
   std::optional<select::Policy> keep = {};  // which of those stay; unset: all
   std::optional<Budget> budget = {};
   Positions positions = Positions::kText;
   bool whole_prompts = false;  // tokens leave after whole calls of feed(), not after 512
 
-  // Throws ErrorKind::kUsage with the place for anything that is no cache, kLimit for a budget that
-  // is less than what must stay. Whether forms fit the model's heads, tile_bits() says.
+  // Reads the profile. Throws ErrorKind::kUsage with the place for anything that is no cache,
+  // kLimit for a budget that is less than what must stay, kIo and kData for a profile that cannot
+  // be read. Whether forms fit the model's heads, tile_bits() says.
   static CacheOptions parse(std::string_view text);
   std::string text() const;
+  // The same with the profile's id in place of its path: the same wherever the file lies.
+  std::string name() const;
+  // Throws ErrorKind::kUsage where a profile is of heads of another number or size.
+  void check(const std::vector<uint64_t>& heads, uint64_t head_size) const;
   // The same with another budget: "256" or "25%". Throws ErrorKind::kUsage where `keep` says
   // nothing that could be budgeted.
   CacheOptions with_budget(std::string_view wanted) const;
-  // What a tile of one head takes, of numbers drawn at random. Throws what form::encode() throws
-  // for forms that heads of this size cannot have.
+  // What a tile of one head takes, in the mean, of numbers drawn at random. Throws what
+  // form::encode() throws for forms that heads of this size cannot have.
   uint64_t tile_bits(uint64_t head_size) const;
   // A budget of tokens, at least what must stay: the window, as far as it can grow, and what the
   // policy keeps in any case.

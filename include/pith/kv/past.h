@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -12,15 +13,21 @@
 
 namespace pith::kv {
 
+class HeadAxes;
+
 class Past {
  public:
+  // axes: along which tiles lie; null: channels as they are.
+  explicit Past(std::shared_ptr<const HeadAxes> axes = {}) : axes_(std::move(axes)) {}
+
   // Tokens as rows of head_size channels, one after the other.
   struct Rows {
     std::vector<float> keys, values;
   };
 
-  // `count` more tokens that are kept, in tiles of the options' size and one of what is left.
-  // Throws ErrorKind::kData where a number is not finite.
+  // `count` more tokens that are kept, in tiles of the options' size and one of what is left. With
+  // axes the first are of position 0, and the options' sink is a tile of its own. Throws
+  // ErrorKind::kData where a number is not finite.
   void add(const CacheOptions& options, const float* keys, const float* values, uint64_t count,
            uint64_t head_size);
   // Tokens of which a rest is kept in this form.
@@ -49,6 +56,8 @@ class Past {
   const form::Form& values(uint64_t tile) const { return *at(tile).values; }
   By keys_by(uint64_t tile) const { return at(tile).keys_by; }
   By values_by(uint64_t tile) const { return at(tile).values_by; }
+  // Whether they hold coordinates along axes.
+  bool along_axes(uint64_t tile) const { return at(tile).along_axes; }
   // What they hold. keys: [channel][token of the tile], channels kTileTokens apart; values:
   // [token][channel], rows of `padded` floats, of which those past the channels are left alone.
   void load_keys(uint64_t tile, float* keys) const;
@@ -62,6 +71,7 @@ class Past {
     uint64_t first = 0, count = 0;  // first: among those of its kind
     form::FormPtr keys, values;
     By keys_by = By::kChannel, values_by = By::kToken;
+    bool along_axes = false;
   };
 
   const Tile& at(uint64_t tile) const {
@@ -74,7 +84,11 @@ class Past {
                      const float* values, uint64_t count, uint64_t head_size,
                      std::vector<Tile>& to);
 
+  void add_along_axes(const CacheOptions& options, const float* keys, const float* values,
+                      uint64_t count, uint64_t head_size);
+
   std::vector<Tile> kept_, rest_;
+  std::shared_ptr<const HeadAxes> axes_;
 };
 
 }  // namespace pith::kv

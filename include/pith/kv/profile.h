@@ -26,10 +26,17 @@ enum class Joined : uint8_t { kHead, kLayer, kAll };
 struct Span {
   bool values = false;
   uint64_t first = 0, heads = 0;
-  std::vector<float> mean = {};        // [channel]
-  std::vector<float> scale = {};       // of each head; above 0
-  std::vector<float> axes = {};        // [axis][channel], orthonormal, that of most variance first
+  std::vector<float> mean = {};   // [channel]
+  std::vector<float> scale = {};  // of each head; above 0
+  std::vector<float> axes = {};   // [axis][channel], the most important one first
+  // What a unit of a coordinate gives back, where axes are not orthonormal; empty: the axes.
+  std::vector<float> duals = {};  // [axis][channel]
+  const std::vector<float>& back() const { return duals.empty() ? axes : duals; }
   std::vector<float> deviations = {};  // along each axis, in units of the scales
+  std::vector<float> importance = {};  // of each axis, the larger the more; empty: its variance
+  float important(uint64_t axis) const {
+    return importance.empty() ? deviations[axis] * deviations[axis] : importance[axis];
+  }
   uint64_t channels() const { return mean.size(); }
   uint64_t count() const { return deviations.size(); }
   bool operator==(const Span&) const = default;
@@ -40,12 +47,15 @@ struct Profile {
   uint64_t head_size = 0;
   Rotation rotation;
   std::vector<Span> spans;  // of keys, then of values, each all heads in order
-  // Names the profile in what is coded with it: the hash that its bytes end with, as fit_profile()
-  // and read_profile() set it.
+  // Names the profile in what is coded with it: the hash that its bytes end with, as set_id(),
+  // fit_profile() and read_profile() set it.
   uint64_t id = 0;
   Bytes bytes() const;
+  void set_id();
   // Throws ErrorKind::kUsage where a cache of this shape has other heads.
-  void check(const Arrays& arrays) const;
+  void check(const Arrays& arrays) const { check(arrays.heads, arrays.head_size); }
+  void check(const std::vector<uint64_t>& of, uint64_t size) const;
+  bool of_single_heads() const;
   bool operator==(const Profile&) const = default;
 };
 
@@ -67,7 +77,13 @@ struct ProfileOptions {
 Profile fit_profile(std::span<const Arrays> caches, const ProfileOptions& options = {},
                     int threads = 1);
 
-// How many axes of each span are kept, given `share` of all of them: those of the largest variance
+// The same with the channels of each span as its axes, that of most variance first.
+Profile along_channels(Profile profile);
+
+// Each span's axes in the order of what they weigh: [span][axis] of the profile.
+Profile ordered_by(Profile profile, std::vector<std::vector<float>> importance);
+
+// How many axes of each span are kept, given `share` of all of them: the most important ones
 // anywhere, or of every span equally many. In the order of the spans.
 enum class Ranks : uint8_t { kSearched, kEqual };
 std::vector<uint64_t> ranks_within(const Profile& profile, double share, Ranks ranks);

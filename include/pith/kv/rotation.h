@@ -21,15 +21,36 @@ class Rotator {
  public:
   Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, uint64_t tokens);
   // rows: [token][head size], all tokens of one head.
-  void undo(float* rows) const { turn(rows, -1); }
-  void redo(float* rows) const { turn(rows, 1); }
+  void undo(float* rows) const { turn(rows, tokens_, -1); }
+  void redo(float* rows) const { turn(rows, tokens_, 1); }
+  // Of the first of these tokens alone; sign -1 undoes.
+  void turn(float* rows, uint64_t tokens, float sign) const;
 
  private:
-  void turn(float* rows, float sign) const;
-
   uint64_t head_size_, tokens_;
   bool neighbours_;
   std::vector<float> cosines_, sines_;  // [token][pair]
+};
+
+// The same for tiles of up to so many tokens that begin anywhere, without room for each.
+class TileRotator {
+ public:
+  TileRotator(const Rotation& rotation, uint64_t head_size, uint64_t tokens);
+  // rows: [token][head size], tokens of one head from position `first` on.
+  void undo(float* rows, uint64_t first, uint64_t tokens) const { turn(rows, first, tokens, -1); }
+  void redo(float* rows, uint64_t first, uint64_t tokens) const { turn(rows, first, tokens, 1); }
+  // All rows as if they stood at this position.
+  void undo_all(float* rows, uint64_t position, uint64_t count) const {
+    turn_all(rows, position, count, -1);
+  }
+
+ private:
+  void turn(float* rows, uint64_t first, uint64_t tokens, float sign) const;
+  void turn_all(float* rows, uint64_t position, uint64_t count, float sign) const;
+
+  Rotation rotation_;
+  uint64_t head_size_;
+  Rotator within_;  // from the tile's first token on
 };
 
 }  // namespace pith::kv

@@ -23,6 +23,8 @@ struct CacheRecipe {
   std::vector<std::string_view> parts;  // headers below include/pith
   std::string_view verified;            // how, with what came out
   bool of_chunks = false;               // `compose` is a coding of chunks
+  // Where `compose` has $profile: what `pith kv profile` is to make of the model.
+  std::string_view profile = {};
 
   // A command that shows it.
   std::string example() const;
@@ -34,9 +36,13 @@ std::span<const CacheRecipe> all_cache_recipes();
 const CacheRecipe* find_cache_recipe(std::string_view name_or_id);
 
 // The cache that a name, an id or an expression stands for; `budget` ("25%", "256") in place of its
-// own, where it is not empty. Throws ErrorKind::kUsage for what is none of these, and for a budget
-// of a cache that leaves no tokens out.
-kv::CacheOptions cache_options(std::string_view text, std::string_view budget = {});
+// own, where it is not empty; `profile`, a path, for $profile. Throws ErrorKind::kUsage for what is
+// none of these, for a budget of a cache that leaves no tokens out, and for a profile that is
+// missing or that nothing asks for; kIo and kData for one that cannot be read.
+kv::CacheOptions cache_options(std::string_view text, std::string_view budget = {},
+                               const std::string& profile = {});
+// Whether that needs a profile.
+bool needs_profile(std::string_view text);
 // The coding of chunks that a name, an id or an expression stands for. Throws ErrorKind::kUsage for
 // what is none of these.
 kv::ChunkCoding chunk_coding(std::string_view text);
