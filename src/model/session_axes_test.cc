@@ -6,6 +6,7 @@
 #include <random>
 
 #include "pith/base/error.h"
+#include "pith/kv/chunk_coding.h"
 #include "pith/model/axes_profile.h"
 #include "pith/model/session.h"
 #include "testing_model.h"
@@ -185,6 +186,18 @@ TEST(SessionAxes, OfLeastLossGiveAllBackWhereAllAreKept) {
   };
   EXPECT_LT(lost(p, 1), 1e-3);
   EXPECT_LT(lost(p, 0.5), 1.05 * lost(m.profile, 0.5));
+  // What travels can be coded along them, too.
+  Session whole(m.model, 60);
+  whole.feed(std::span(ids).first(60), Logits::kNone);
+  const kv::Arrays wanted = whole.keys_values(0, 60);
+  kv::StreamOptions stream;
+  stream.step = 1e-3;
+  stream.deltas = kv::Deltas::kNone;
+  stream.profile = std::make_shared<const kv::Profile>(p);
+  stream.rotation = p.rotation;
+  const kv::Arrays back = kv::decode_chunk(kv::encode_stream(wanted, stream), stream.profile);
+  EXPECT_LT(distance(back.keys, wanted.keys), 0.01);
+  EXPECT_LT(distance(back.values, wanted.values), 0.01);
   EXPECT_THROW(attention_profile(m.model, m.ids(90), options), Error);
   EXPECT_THROW(attention_profile(m.model, m.ids(300), {.context = 50, .queries = 40, .near = 8}),
                Error);
