@@ -31,7 +31,7 @@ Expression with_rest(const Coding& coding, const Expression& rest, uint64_t kept
 double weight(const Span& span, uint64_t axis) {
   constexpr double kLeast = 1e-12;
   const double variance = std::pow(double{span.deviations[axis]}, 2);
-  return (double{span.important(axis)} + kLeast) / (variance + kLeast);
+  return (std::max(0.0, double{span.important(axis)}) + kLeast) / (variance + kLeast);
 }
 
 // Their geometric mean over all axes.

@@ -21,7 +21,7 @@ namespace {
 
 using kv::Profile;
 
-constexpr uint64_t kRead = 384, kPredicted = 128, kCaches = 8;
+constexpr uint64_t kRead = 384, kPredicted = 128, kCaches = 12;
 
 double log_sum(std::span<const float> v) {
   const float most = *std::ranges::max_element(v);
@@ -41,13 +41,18 @@ struct Outcome {
   double bits = 0, divergence = 0;
 };
 
-// Profiles of the beginning of a text, and what caches lose at its end.
+// Profiles of most of a text, and what caches lose at its end.
 class Reference {
  public:
   Reference() : model(model::load_model(model::testing::source_root() / "data/lm")) {
     const Bytes bytes = read_file(model::testing::source_root() / "data/text/calibration.txt");
     const std::string all(bytes.begin(), bytes.end());
-    first = model::text_ids(model, all.substr(0, std::min<uint64_t>(all.size() / 2, 24000)));
+    // From all of it but the end.
+    const uint64_t step = (all.size() - 20000) / kCaches;
+    for (uint64_t c = 0; c < kCaches; ++c) {
+      const std::vector<int32_t> part = model::text_ids(model, all.substr(c * step, 4000));
+      first.insert(first.end(), part.begin(), part.begin() + kRead);
+    }
     ids_ = model::text_ids(model, all.substr(all.size() - 6000));
     ids_.resize(kRead + kPredicted);
     model::Session session(model, ids_.size());
@@ -59,7 +64,7 @@ class Reference {
 
   Profile principal() const {
     std::vector<kv::Arrays> caches;
-    for (uint64_t c = 0; c < kCaches && (c + 1) * kRead <= first.size(); ++c) {
+    for (uint64_t c = 0; c < kCaches; ++c) {
       model::Session session(model, kRead);
       session.feed(std::span(first).subspan(c * kRead, kRead), model::Logits::kNone);
       caches.push_back(session.keys_values(0, kRead));
@@ -156,7 +161,7 @@ TEST(CacheAxesQuality, FewCosinesOfChannelsThatMatterLittle) {
   for (size_t s = 0; s < channels.spans.size(); ++s) {
     drawn.emplace_back();
     for (uint64_t a = 0; a < channels.spans[s].count(); ++a)
-      drawn.back().push_back(static_cast<float>(random_normal(s, a)));
+      drawn.back().push_back(static_cast<float>(random_unit(s, a)));
   }
   const Profile any = kv::ordered_by(channels, drawn);
   const auto lost = [](const Profile& p, double kept, const char* rest) {
