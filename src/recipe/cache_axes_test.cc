@@ -21,7 +21,7 @@ namespace {
 
 using kv::Profile;
 
-constexpr uint64_t kRead = 384, kPredicted = 128, kCaches = 12;
+constexpr uint64_t kRead = 384, kPredicted = 128, kCaches = 8;
 
 double log_sum(std::span<const float> v) {
   const float most = *std::ranges::max_element(v);
