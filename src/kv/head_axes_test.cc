@@ -169,6 +169,13 @@ TEST(HeadAxes, ChannelsCanBeTheAxes) {
   }
   EXPECT_EQ(read_profile(channels.bytes()), channels);
   EXPECT_NE(channels.id, file.profile.id);
+  const Bytes bytes = channels.bytes();
+  for (size_t at = 0; at < bytes.size(); at += 997) {
+    Bytes damaged = bytes;
+    damaged[at] ^= 1;
+    EXPECT_THROW(read_profile(damaged), Error);
+    EXPECT_THROW(read_profile(ByteView(bytes).first(at)), Error);
+  }
   // What weighs most comes first, whatever its variance.
   std::vector<std::vector<float>> rising;
   for (const Span& s : channels.spans) {

@@ -31,6 +31,11 @@ std::vector<float> read_floats(ByteReader& from, uint64_t n) {
   return v;
 }
 
+bool has_importance(const std::vector<Span>& spans) {
+  return std::ranges::any_of(
+      spans, [](const Span& s) { return !s.importance.empty() || !s.duals.empty(); });
+}
+
 void write_span(const Span& s, bool importance, ByteWriter& to) {
   to.u8(s.values ? 1 : 0);
   to.varint(s.first);
@@ -68,7 +73,9 @@ Span read_span(ByteReader& from, uint64_t all_heads, uint64_t head_size, bool im
     s.importance = read_floats(from, count);
     if (!std::ranges::all_of(s.importance, [](float f) { return f >= 0; }))
       from.bad("axes that weigh less than nothing");
-    if (from.u8() != 0) s.duals = read_floats(from, count * channels);
+    const uint8_t duals = from.u8();
+    if (duals > 1 || (duals == 1 && count == 0)) from.bad("no duals that there are");
+    if (duals == 1) s.duals = read_floats(from, count * channels);
   }
   if (!std::ranges::all_of(s.scale, [](float f) { return f > 0; })) from.bad("no scale");
   return s;
@@ -93,8 +100,7 @@ Bytes Profile::bytes() const {
   out.reserve(64);
   ByteWriter to(out);
   to.bytes(as_bytes(kMagic));
-  const bool importance = std::ranges::any_of(
-      spans, [](const Span& s) { return !s.importance.empty() || !s.duals.empty(); });
+  const bool importance = has_importance(spans);
   to.u8(importance ? kWithImportance : kVersion);
   to.varint(heads.size());
   for (const uint64_t h : heads) to.varint(h);
@@ -135,6 +141,7 @@ Profile read_profile(ByteView bytes) {
   for (uint64_t s = 0; s < spans; ++s)
     p.spans.push_back(read_span(from, all, p.head_size, version == kWithImportance));
   check_spans(p, from);
+  if (version == kWithImportance && !has_importance(p.spans)) from.bad("axes that weigh nothing");
   p.id = from.u64();
   from.expect_end();
   return p;
