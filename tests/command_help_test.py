@@ -43,6 +43,8 @@ class Examples(LanguageModelTest):
         self.ok("compress", "step-1000.safetensors", "-o", "step-1000.pith")
         os.symlink(self.lm, self.dir / "small")
         self.write("little.txt", (REPOSITORY / "docs/command.md").read_bytes()[:4000])
+        for name in ("a.txt", "b.txt"):
+            self.write(name, b"The ship came in at noon.")
         if "compress" in command.replace("decompress", "") and "--rebase" not in command:
             return
         self.ok("compress", "model.safetensors")

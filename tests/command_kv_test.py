@@ -48,6 +48,35 @@ class Kv(LanguageModelTest):
         self.check_store("store.pith")
         self.ok("verify", "-q", "store.pith")
 
+    def test_passages_are_kept_whatever_they_stand_beside(self):
+        for name, text in (("a", PROMPT), ("b", PROMPT[::-1]), ("c", PROMPT[40:])):
+            (self.dir / f"{name}.txt").write_text(text)
+
+        def answer(*names, more=()):
+            passages = [x for n in names for x in ("--passage", f"{n}.txt")]
+            return self.answer(*passages, "--passage-prefix", "They say:", "--passage-scale", "0.8", *more,
+                               prompt="And then")
+
+        plain = answer("a", "b")
+        store = ("--kv-store", "store")
+        self.assertEqual(answer("a", more=store)["store"]["fetched_tokens"], 0)
+        self.assertGreater(answer("c", more=store)["store"]["pushed_tokens"], 0)
+        answer("b", more=store)
+        kept = answer("b", "a", more=store)
+        self.assertGreater(kept["store"]["fetched_tokens"], 30)
+        self.assertEqual(kept["store"]["pushed_tokens"], 0)
+        self.assertEqual(answer("a", "b", more=store)["text"], plain["text"])
+        self.assertNotEqual(plain["text"], self.answer(prompt="And then")["text"])
+
+    def test_wrong_passages(self):
+        (self.dir / "a.txt").write_text(PROMPT)
+        (self.dir / "empty.txt").write_text("")
+        for wrong, name in ((("--passage", "empty.txt"), "empty.txt"), (("--passage", "none.txt"), "none.txt"),
+                            (("--passage", "a.txt", "--passage-scale", "0"), "scale"),
+                            (("--passage", "a.txt", "--truncate"), "--truncate"),
+                            (("--passage", "a.txt", "--kv", "h2o"), "keep"), (("--passage-scale", "0.5"), "--passage")):
+            self.assertIn(name.encode(), self.run_pith("run", "lm", "So", "-n", "2", *wrong).stderr)
+
     def test_redis(self):
         port = free_port()
         server = subprocess.Popen(

@@ -86,13 +86,18 @@ Runner load(const RunArguments& a) {
   runner.load_seconds = seconds_since(start);
   runner.chat = chat_of(a, runner.model);
   runner.options.continues = !runner.chat;
+  check_passages(a, runner);
   return runner;
 }
 
 void run_once(const RunArguments& a, Runner& runner) {
   Run run = read_prompt(a, runner);
+  const Passages passages = read_passages(a.passages, runner);
+  const std::vector<int32_t> before = passages.all();
+  run.ids.insert(run.ids.begin(), before.begin(), before.end());
   const uint64_t positions = fit_prompt(a, runner, run.ids);
   model::Session session(runner.model, positions, a.threads, 0, runner.cache);
+  join_passages(a, runner, passages, session);
   Speaker speaker(!a.json);
   const bool has_tokenizer = runner.model.tokenizer() != nullptr;
   run.written = answer(runner, session, run.ids, [&](std::string_view text, int32_t id) {
@@ -133,6 +138,7 @@ Examples:
   pith run lm "The sea" -n 300 --kv 'uniform(4, group=32)'  keys and values at 4 bits
   pith run lm "The sea" -n 900 --kv S168 --kv-budget 256    256 tokens are kept (pith recipes)
   pith run lm "The sea" --kv-store lm.kv                    what was read before is not read again
+  pith run lm "So" --passage a.txt --passage b.txt          each read by itself, and kept so with --kv-store
   pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
 
 void add_text(CLI::App* c, RunArguments& a) {
@@ -161,6 +167,7 @@ void add_text(CLI::App* c, RunArguments& a) {
       ->needs(kv)
       ->type_name("FILE");
   add_store(c, a.store);
+  add_passages(c, a.passages);
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");
   c->add_flag("--no-chat", a.no_chat, "continue the prompt as it is");

@@ -27,9 +27,18 @@ void add_store(CLI::App* command, StoreArguments& a);
 // Null where no store is asked for. What goes wrong with it is a warning, unless `quiet`.
 std::unique_ptr<model::PromptStore> make_store(const StoreArguments& a, int threads, bool quiet);
 
+// Texts that are read each by itself before the prompt (run_passages.cc).
+struct PassageArguments {
+  std::vector<std::string> files;
+  std::string prefix;
+  model::ContextOptions options;
+};
+void add_passages(CLI::App* command, PassageArguments& a);
+
 struct RunArguments {
   std::string model, prompt, ids, system, kv, kv_budget, kv_profile;
   StoreArguments store;
+  PassageArguments passages;
   std::vector<std::string> stops, biases;
   model::SamplerOptions sampler;
   uint64_t tokens = 256, context = 0;
@@ -47,6 +56,7 @@ struct Runner {
   std::optional<kv::CacheOptions> cache;  // where --kv says one
   double load_seconds = 0;
   std::unique_ptr<model::PromptStore> store = {};  // where --kv-store says one
+  model::StoreUse used = {};                       // of it, for the latest prompt
 };
 
 // What one prompt came to.
@@ -61,6 +71,19 @@ Run read_prompt(const RunArguments& a, const Runner& runner);
 // Positions that a session needs, after --truncate has cut the prompt to them. Throws kLimit for a
 // prompt that does not fit.
 uint64_t fit_prompt(const RunArguments& a, const Runner& runner, std::vector<int32_t>& ids);
+
+struct Passages {
+  std::vector<int32_t> prefix;
+  std::vector<std::vector<int32_t>> texts;
+  std::vector<int32_t> all() const;
+};
+// Throws kUsage for options that do not go with passages.
+void check_passages(const RunArguments& a, const Runner& runner);
+Passages read_passages(const PassageArguments& a, const Runner& runner);
+// Reads each of them, chunks from the store and into it where there is one, and puts them side by
+// side into a session that has read nothing.
+void join_passages(const RunArguments& a, Runner& runner, const Passages& passages,
+                   model::Session& session);
 
 // Writes what the model says to standard output as it comes; stops on an interruption.
 class Speaker {

@@ -54,7 +54,10 @@ Run read_prompt(const RunArguments& a, const Runner& runner) {
   Run run;
   run.prompt = !a.has_prompt || a.prompt == "-" ? stdin_text() : a.prompt;
   if (!runner.chat) {
-    run.ids = model::text_ids(runner.model, run.prompt, {.parse_special = a.special});
+    run.ids =
+        model::text_ids(runner.model, run.prompt,
+                        {.add_bos = a.passages.files.empty() ? std::nullopt : std::optional(false),
+                         .parse_special = a.special});
     return run;
   }
   std::vector<model::ChatMessage> talk;

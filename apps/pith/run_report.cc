@@ -11,23 +11,20 @@ double per_second(uint64_t n, double seconds) {
   return seconds > 0 ? static_cast<double>(n) / seconds : 0;
 }
 
-std::string store_text(const model::PromptStore& store) {
-  const model::StoreUse& use = store.use();
+std::string store_text(const Runner& runner) {
+  const model::StoreUse& use = runner.used;
   return fmt::format("store   {}: {} fetched ({}), {} read meanwhile, {} pushed ({}, {:.3f} s)\n",
-                     store.name(), count_text(use.fetched, "token"), size_text(use.fetched_bytes),
-                     use.recomputed, use.pushed, size_text(use.pushed_bytes), use.push_seconds);
+                     runner.store->name(), count_text(use.fetched, "token"),
+                     size_text(use.fetched_bytes), use.recomputed, use.pushed,
+                     size_text(use.pushed_bytes), use.push_seconds);
 }
 
-Json store_json(const model::PromptStore& store) {
-  const model::StoreUse& use = store.use();
-  return {{"name", store.name()},
-          {"fetched_tokens", use.fetched},
-          {"fetched_bytes", use.fetched_bytes},
-          {"recomputed_tokens", use.recomputed},
-          {"read_seconds", use.read_seconds},
-          {"pushed_tokens", use.pushed},
-          {"pushed_bytes", use.pushed_bytes},
-          {"push_seconds", use.push_seconds}};
+Json store_json(const Runner& runner) {
+  const model::StoreUse& use = runner.used;
+  return {{"name", runner.store->name()},       {"fetched_tokens", use.fetched},
+          {"fetched_bytes", use.fetched_bytes}, {"recomputed_tokens", use.recomputed},
+          {"read_seconds", use.read_seconds},   {"pushed_tokens", use.pushed},
+          {"pushed_bytes", use.pushed_bytes},   {"push_seconds", use.push_seconds}};
 }
 
 }  // namespace
@@ -54,7 +51,7 @@ Json run_json(const RunArguments& a, const Runner& runner, const Run& run) {
                {"weight_bytes", runner.model.weight_bytes()},
                {"resident_bytes", memory.resident},
                {"peak_bytes", memory.peak}};
-  if (runner.store) json["store"] = store_json(*runner.store);
+  if (runner.store) json["store"] = store_json(runner);
   return json;
 }
 
@@ -72,7 +69,7 @@ void print_timing(const Runner& runner, const model::Generated& w) {
       table.text() +
       fmt::format("memory  {} resident, {} at most, {} of weights\n", size_text(memory.resident),
                   size_text(memory.peak), size_text(runner.model.weight_bytes())) +
-      (runner.store ? store_text(*runner.store) : "");
+      (runner.store ? store_text(runner) : "");
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 

@@ -42,14 +42,17 @@ std::unique_ptr<model::PromptStore> make_store(const StoreArguments& a, int thre
 model::Generated answer(Runner& runner, model::Session& session, std::span<const int32_t> prompt,
                         const std::function<bool(std::string_view text, int32_t id)>& write) {
   runner.options.progress = [](uint64_t, uint64_t) { return !interrupted(); };
-  if (runner.store) {
+  // What stands behind passages is no beginning of a text.
+  const bool stored = runner.store && !session.joined();
+  if (stored) {
     runner.store->read(session, prompt, runner.cache, runner.options.progress);
   }
   runner.options.read = session.position();
   model::Generated written = model::generate(session, prompt, runner.options, write);
-  if (!runner.store || interrupted()) return written;
+  if (!stored || interrupted()) return written;
   runner.store->took(written.prompt_tokens, written.prompt_seconds);
   runner.store->push(session, prompt, runner.options.progress);
+  runner.used = runner.store->use();
   return written;
 }
 

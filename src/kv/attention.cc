@@ -46,11 +46,12 @@ struct Batch {
   uint64_t begin_row = 0, rows = 0;
   std::array<const float*, kRows> queries;
   std::array<float*, kRows> out;
-  std::array<uint64_t, kRows> begin, end;  // positions that each sees
-  std::array<float, kRows> most, sum;      // of the scores so far
-  uint64_t low = 0, high = 0;              // positions that any of them sees
-  float* sums = nullptr;                   // kRows x padded: values weighted so far
-  std::optional<TileQueries> of_tiles;     // the queries as forms take them
+  std::array<uint64_t, kRows> first, last;  // positions that each sees
+  std::array<uint64_t, kRows> begin, end;   // of them, those that are worked off now
+  std::array<float, kRows> most, sum;       // of the scores so far
+  uint64_t low = 0, high = 0;               // positions that any of them works off
+  float* sums = nullptr;                    // kRows x padded: values weighted so far
+  std::optional<TileQueries> of_tiles;      // the queries as forms take them
   alignas(64) std::array<float, kRows * kTileTokens> scores;
 };
 
@@ -238,21 +239,36 @@ void note_own(const SharedHead& head, uint64_t row, uint64_t r, const Batch& bat
 void begin_batch(const SharedHead& head, uint64_t begin, uint64_t end, Batch& batch) {
   batch.begin_row = begin;
   batch.rows = end - begin;
-  batch.low = UINT64_MAX;
-  batch.high = 0;
   for (uint64_t r = 0; r < batch.rows; ++r) {
     const uint64_t at = (begin + r) / head.group, of = (begin + r) % head.group;
     batch.queries[r] = head.queries + at * head.stride + of * head.head_size;
     batch.out[r] = head.out + at * head.stride + of * head.head_size;
-    batch.end[r] = head.first + at + 1;
-    const bool slides = head.window != 0 && batch.end[r] > head.window;
-    batch.begin[r] = slides ? batch.end[r] - head.window : 0;
+    batch.last[r] = head.first + at + 1;
+    const bool slides = head.window != 0 && batch.last[r] > head.window;
+    batch.first[r] = slides ? batch.last[r] - head.window : 0;
     batch.most[r] = -std::numeric_limits<float>::infinity();
     batch.sum[r] = 0;
+  }
+  std::fill(batch.sums, batch.sums + batch.rows * head.padded_size, 0.0F);
+}
+
+// What is worked off next: what rows see of positions begin … end - 1.
+void look_at(uint64_t begin, uint64_t end, Batch& batch) {
+  batch.low = UINT64_MAX;
+  batch.high = 0;
+  for (uint64_t r = 0; r < batch.rows; ++r) {
+    batch.begin[r] = std::clamp(batch.first[r], begin, end);
+    batch.end[r] = std::clamp(batch.last[r], begin, end);
     batch.low = std::min(batch.low, batch.begin[r]);
     batch.high = std::max(batch.high, batch.end[r]);
   }
-  std::fill(batch.sums, batch.sums + batch.rows * head.padded_size, 0.0F);
+}
+
+// The sum of exponentials so far, which stands relative to `most`, to this power.
+void raise(float power, Batch& batch) {
+  for (uint64_t r = 0; r < batch.rows; ++r) {
+    if (batch.sum[r] > 0) batch.most[r] += (power - 1) * (batch.most[r] + std::log(batch.sum[r]));
+  }
 }
 
 void end_batch(const SharedHead& head, const Batch& batch) {
@@ -311,6 +327,28 @@ Tile plain(const SharedHead& head, uint64_t at) {
           0};
 }
 
+// Positions begin … end - 1 for all batches, tile by tile.
+void work_off(const SharedHead& head, uint64_t begin, uint64_t end, std::span<Batch> batches,
+              Room& room) {
+  uint64_t low = UINT64_MAX, high = 0;
+  for (Batch& batch : batches) {
+    look_at(begin, end, batch);
+    low = std::min(low, batch.low);
+    high = std::max(high, batch.high);
+  }
+  for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t) {
+    const uint64_t first = head.past->first(t);
+    if (first + head.past->count(t) <= low || first >= high) continue;
+    const Tile tile = of_past(head, t, room);
+    for (Batch& batch : batches) attend_tile(head, tile, batch);
+  }
+  const uint64_t behind = low > head.base ? (low - head.base) / kTileTokens * kTileTokens : 0;
+  for (uint64_t at = behind; head.base + at < high; at += kTileTokens) {
+    const Tile tile = plain(head, at);
+    for (Batch& batch : batches) attend_tile(head, tile, batch);
+  }
+}
+
 void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
   thread_local Room room;
   const uint64_t count = (end - begin + kRows - 1) / kRows;
@@ -319,24 +357,21 @@ void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
   if (room.sums.size() < count * sums) room.sums.resize(count * sums);
   if (head.past) room.queries.resize(count * kRows * head.head_size);
   const std::span batches(room.batches.data(), count);
-  uint64_t low = UINT64_MAX, high = 0;
   for (uint64_t b = 0; b < count; ++b) {
     batches[b].sums = room.sums.data() + b * sums;
     begin_batch(head, begin + b * kRows, std::min(begin + (b + 1) * kRows, end), batches[b]);
     if (head.past)
       gather_queries(head, room.queries.data() + b * kRows * head.head_size, batches[b]);
-    low = std::min(low, batches[b].low);
-    high = std::max(high, batches[b].high);
   }
-  for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t) {
-    if (head.past->first(t) + head.past->count(t) <= low) continue;
-    const Tile tile = of_past(head, t, room);
-    for (Batch& batch : batches) attend_tile(head, tile, batch);
-  }
-  const uint64_t behind = low > head.base ? (low - head.base) / kTileTokens * kTileTokens : 0;
-  for (uint64_t at = behind; head.base + at < high; at += kTileTokens) {
-    const Tile tile = plain(head, at);
-    for (Batch& batch : batches) attend_tile(head, tile, batch);
+  const Contexts& contexts = head.contexts;
+  if (contexts.any()) {
+    // First and alone, so that the sums are theirs.
+    work_off(head, contexts.begin, contexts.end, batches, room);
+    for (Batch& batch : batches) raise(contexts.scale, batch);
+    work_off(head, 0, contexts.begin, batches, room);
+    work_off(head, contexts.end, UINT64_MAX, batches, room);
+  } else {
+    work_off(head, 0, UINT64_MAX, batches, room);
   }
   for (const Batch& batch : batches) end_batch(head, batch);
 }

@@ -80,24 +80,32 @@ struct Text {
 };
 
 // The largest difference to plain loops over what the forms decode to, in double precision.
-double worst_error(const char* form, uint64_t size, uint64_t count, uint64_t group,
-                   uint64_t window) {
+double worst_error(const char* form, uint64_t size, uint64_t count, uint64_t group, uint64_t window,
+                   const Contexts& contexts = {}) {
   Text text(form, size, count);
   text.decode();
   const auto queries =
       noise(text.latest * group * size, 1.5F / std::sqrt(static_cast<float>(size)), 5);
   std::vector<float> out(queries.size());
-  attend(text.head(queries.data(), out.data(), group, window), 0, text.latest * group);
+  SharedHead head = text.head(queries.data(), out.data(), group, window);
+  head.contexts = contexts;
+  attend(head, 0, text.latest * group);
   double worst = 0;
   for (uint64_t r = 0; r < text.latest * group; ++r) {
     const uint64_t seen = text.first() + r / group + 1;
-    std::vector<double> wanted(size);
-    double sum = 0;
+    std::vector<double> wanted(size), weights(seen);
+    double sum = 0, of_contexts = 0;
     for (uint64_t p = window && seen > window ? seen - window : 0; p < seen; ++p) {
       double dot = 0;
       for (uint64_t c = 0; c < size; ++c) dot += double{queries[r * size + c]} * text.keys[p][c];
-      sum += std::exp(dot);
-      for (uint64_t c = 0; c < size; ++c) wanted[c] += std::exp(dot) * text.values[p][c];
+      weights[p] = std::exp(dot);
+      if (p >= contexts.begin && p < contexts.end) of_contexts += weights[p];
+    }
+    for (uint64_t p = 0; p < seen; ++p) {
+      if (p >= contexts.begin && p < contexts.end)
+        weights[p] *= std::pow(of_contexts, contexts.scale - 1);
+      sum += weights[p];
+      for (uint64_t c = 0; c < size; ++c) wanted[c] += weights[p] * text.values[p][c];
     }
     for (uint64_t c = 0; c < size; ++c)
       worst = std::max(worst, std::abs(wanted[c] / sum - out[r * size + c]));
@@ -167,6 +175,19 @@ TEST(AttentionToTiles, SlidingWindows) {
     for (const char* form : {"uniform(4, group=32)", "dense(f16)", "codebook(16)"})
       EXPECT_LT(worst_error(form, 20, 128, 2, window), 1e-3) << form << " " << window;
   }
+}
+
+TEST(AttentionToTiles, ContextsWeighByTheirPower) {
+  for_each_target([] {
+    for (const float scale : {1.0F, 0.9F, 0.5F, 1.5F}) {
+      for (const auto& [begin, end] :
+           {std::pair<uint64_t, uint64_t>{0, 3}, {0, 256}, {3, 256}, {100, 131}, {200, 257}}) {
+        for (const char* form : {"dense(f16)", "uniform(4, group=32)"})
+          EXPECT_LT(worst_error(form, 20, 128, 3, 0, {begin, end, scale}), 1e-3)
+              << form << " " << begin << " " << end << " " << scale;
+      }
+    }
+  });
 }
 
 TEST(AttentionToTiles, RowsDoNotDependOnEachOther) {

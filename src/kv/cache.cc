@@ -72,6 +72,7 @@ void Cache::settle(uint64_t written, int threads) {
 }
 
 void Cache::forget(uint64_t position) {
+  if (position <= contexts_.begin) join({}, 0);
   if (position > 0 && position >= base_) {
     for (size_t h = 0; h < records_.size(); ++h)
       records_[h].shorten(past_[h].kept() + position - base_);

@@ -97,6 +97,7 @@ kv::SharedHead LayerPass::shared_head(const TextRows& rows, uint64_t head, uint3
           .base = cache.base(),
           .past = cache.past(slot, kept),
           .padded_size = cache.padded_size(),
+          .contexts = cache.contexts(),
           .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,
           .own_stride = sizes.heads};
 }

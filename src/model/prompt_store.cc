@@ -45,6 +45,17 @@ kv::Arrays tail(const kv::Arrays& a, uint64_t begin) {
 
 }  // namespace
 
+StoreUse& StoreUse::operator+=(const StoreUse& other) {
+  fetched += other.fetched;
+  recomputed += other.recomputed;
+  pushed += other.pushed;
+  fetched_bytes += other.fetched_bytes;
+  pushed_bytes += other.pushed_bytes;
+  read_seconds += other.read_seconds;
+  push_seconds += other.push_seconds;
+  return *this;
+}
+
 struct PromptStore::State {
   State(std::unique_ptr<kv::Store> to, PromptStoreOptions o)
       : store(std::move(to)),

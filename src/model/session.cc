@@ -93,6 +93,9 @@ struct Session::State {
 
   // Tokens leave the cache's window.
   void settle();
+  // Whether they can be taken as the next positions.
+  void check_arrays(const kv::Arrays& arrays) const;
+  void take(const kv::Arrays& arrays);
   // One chunk through all layers; logits of its last `rows` rows go to `logits` from `first` on.
   void run(std::span<const int32_t> ids, uint64_t rows, uint64_t first);
 
@@ -182,33 +185,81 @@ kv::Arrays Session::keys_values(uint64_t first, uint64_t count) const {
     fail(ErrorKind::kUsage,
          "keys and values of a session whose cache leaves tokens out (`keep`) cannot be taken out");
   }
+  if (s.cache.contexts().any() && first + count > s.cache.contexts().begin) {
+    fail(ErrorKind::kUsage,
+         "keys and values of positions from {} on, where contexts were joined, "
+         "cannot be taken out",
+         s.cache.contexts().begin);
+  }
   return s.cache.arrays(first, count, s.threads);
 }
 
-void Session::adopt(const kv::Arrays& arrays) {
-  State& s = *state_;
-  if (arrays.heads != heads_of(s.config) || arrays.head_size != s.config.head_size) {
+void Session::State::check_arrays(const kv::Arrays& arrays) const {
+  if (arrays.heads != heads_of(config) || arrays.head_size != config.head_size) {
     fail(ErrorKind::kUsage, "keys and values of another model: {} layers, heads of {}",
          arrays.heads.size(), arrays.head_size);
   }
-  if (arrays.first != s.position) {
+  if (arrays.first != position) {
     fail(ErrorKind::kUsage, "keys and values from position {} on, where {} is next", arrays.first,
-         s.position);
+         position);
   }
-  if (arrays.tokens > s.capacity - s.position) {
+  if (arrays.tokens > capacity - position) {
     fail(ErrorKind::kLimit, "keys and values of {} positions after {} are more than {}",
-         arrays.tokens, s.position, s.capacity);
+         arrays.tokens, position, capacity);
   }
   if (arrays.keys.size() != arrays.size() || arrays.values.size() != arrays.size()) {
     fail(ErrorKind::kUsage, "{} keys and {} values where {} belong", arrays.keys.size(),
          arrays.values.size(), arrays.size());
   }
+}
+
+void Session::State::take(const kv::Arrays& arrays) {
   for (uint64_t at = 0; at < arrays.tokens; at += kChunk) {
     const uint64_t n = std::min(kChunk, arrays.tokens - at);
-    s.cache.write(arrays, at, n, s.threads);
-    s.position += n;
-    s.settle();
+    cache.write(arrays, at, n, threads);
+    position += n;
+    settle();
   }
+}
+
+void Session::adopt(const kv::Arrays& arrays) {
+  state_->check_arrays(arrays);
+  state_->take(arrays);
+}
+
+void Session::join(std::span<const kv::Arrays> contexts, const ContextOptions& options) {
+  State& s = *state_;
+  for (const double v : {options.temperature, options.scale}) {
+    if (!std::isfinite(v) || v <= 0)
+      fail(ErrorKind::kUsage, "contexts: a temperature or scale of {}, not above 0", v);
+  }
+  if (s.cache.contexts().any()) fail(ErrorKind::kUsage, "contexts: there are some already");
+  if (s.cache.leaves_out())
+    fail(ErrorKind::kUsage, "contexts: not with a cache that leaves tokens out (`keep`)");
+  for (uint32_t l = 0; l < s.config.layers; ++l) {
+    if (s.config.window(l) != 0)
+      fail(ErrorKind::kUsage, "contexts: layer {} sees only the last {} tokens", l,
+           s.config.window(l));
+  }
+  uint64_t longest = 0, all = 0;
+  for (const kv::Arrays& c : contexts) {
+    s.check_arrays(c);
+    longest = std::max(longest, c.tokens);
+    all += c.tokens;  // each at most the capacity
+    if (all > s.capacity - s.position) {
+      fail(ErrorKind::kLimit, "contexts of {} tokens and more after {} are more than {}", all,
+           s.position, s.capacity);
+    }
+  }
+  const kv::Contexts joined{s.position, s.position + all, static_cast<float>(options.scale)};
+  for (kv::Arrays c : contexts) {
+    // Scores are products with keys.
+    const auto by = static_cast<float>(1 / options.temperature);
+    for (float& k : c.keys) k *= by;
+    c.first = s.position;
+    s.take(c);
+  }
+  s.cache.join(joined, all - longest);
 }
 
 void Session::observe(InputObserver observer) { state_->observer = std::move(observer); }
@@ -216,6 +267,7 @@ void Session::observe_routing(RoutingObserver observer) {
   state_->pass.observe_routing(std::move(observer));
 }
 
+bool Session::joined() const { return state_->cache.contexts().any(); }
 uint64_t Session::position() const { return state_->position; }
 uint64_t Session::capacity() const { return state_->capacity; }
 
@@ -225,14 +277,17 @@ void Session::rewind(uint64_t position) {
          state_->position);
   }
   if (position != rewindable(position)) {
-    fail(ErrorKind::kUsage, "position {}: those before {} lie in forms and cannot be told apart",
-         position, state_->cache.base());
+    fail(ErrorKind::kUsage,
+         "position {}: those before {} lie in forms or side by side and cannot be told apart",
+         position, std::max(state_->cache.base(), state_->cache.contexts().end));
   }
   state_->cache.forget(position);
   state_->position = position;
 }
 
 uint64_t Session::rewindable(uint64_t position) const {
+  const kv::Contexts& contexts = state_->cache.contexts();
+  if (position < contexts.end) position = std::min(position, contexts.begin);
   return position < state_->cache.base() ? 0 : position;
 }
 

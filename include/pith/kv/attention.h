@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "pith/kv/contexts.h"
 #include "pith/kv/past.h"
 
 namespace pith::kv {
@@ -24,6 +25,7 @@ struct SharedHead {
   uint64_t base = 0;           // from this position on, a multiple of kTileTokens
   const Past* past = nullptr;  // the positions before, where there are such
   uint64_t padded_size = 0;    // of a row of values
+  Contexts contexts = {};      // of the positions that all queries see
   // Where the weight that each query gives to its own position goes, one for each row, `own_stride`
   // from a position to the next; null: nowhere.
   float* own = nullptr;
@@ -35,7 +37,8 @@ void attend(const SharedHead& head, uint64_t begin, uint64_t end);
 
 // What the queries of a position, all rows of it together, give to each token that they see: those
 // of `past`, in its order, then those from `base` on to the position. `at` counts positions from
-// `first`. Sees no windows.
+// `first`. Sees no windows
+// and no contexts.
 void attention_weights(const SharedHead& head, uint64_t at, std::vector<float>& weights);
 
 }  // namespace pith::kv

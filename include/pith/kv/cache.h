@@ -11,6 +11,7 @@
 
 #include "pith/form/matrix.h"
 #include "pith/kv/arrays.h"
+#include "pith/kv/contexts.h"
 #include "pith/kv/past.h"
 #include "pith/select/attention_record.h"
 
@@ -98,9 +99,17 @@ class Cache {
   // Positions from this one on are to be written again; it is 0 or not before base().
   void forget(uint64_t position);
 
+  // The tokens that were written from contexts.begin on stand side by side: those that follow are
+  // turned by `shift` positions less than there are tokens before them.
+  void join(const Contexts& contexts, uint64_t shift) {
+    contexts_ = contexts;
+    joined_shift_ = shift;
+  }
+  const Contexts& contexts() const { return contexts_; }
+
   // By how many positions keys and queries are turned less than where they were read:
-  // Positions::kCache.
-  uint64_t shift() const { return base_ - turned_base_; }
+  // Positions::kCache and contexts that were joined.
+  uint64_t shift() const { return base_ - turned_base_ + joined_shift_; }
   // Bits of all that is held of so many positions, what lies as it is counted as two bytes a
   // number.
   uint64_t held_bits(uint64_t written) const;
@@ -151,6 +160,8 @@ class Cache {
 
   uint64_t head_size_, padded_, positions_, base_ = 0;
   uint64_t turned_base_ = 0;  // the position for which the key at base() is turned
+  uint64_t joined_shift_ = 0;
+  Contexts contexts_;
   uint64_t latest_ = 0;
   std::optional<CacheOptions> options_;
   Turn turn_;

@@ -41,6 +41,7 @@ struct StoreUse {
   uint64_t fetched = 0, recomputed = 0, pushed = 0;  // recomputed: of whole chunks, by read()
   uint64_t fetched_bytes = 0, pushed_bytes = 0;
   double read_seconds = 0, push_seconds = 0;
+  StoreUse& operator+=(const StoreUse& other);
 };
 
 class PromptStore {

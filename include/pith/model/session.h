@@ -29,6 +29,13 @@ enum class Logits : uint8_t {
   kAll,   // one row for each id: ids * vocabulary floats
 };
 
+// How attention takes contexts that were each read by themselves, so that they weigh what they
+// would have weighed one after the other (APE: Yang et al. 2025).
+struct ContextOptions {
+  double temperature = 1;  // their scores are divided by it
+  double scale = 1;        // the power of what a query gives to all of them together
+};
+
 class Session {
  public:
   // Room for `capacity` positions, at least 1; memory is taken as they fill. Throws
@@ -67,6 +74,15 @@ class Session {
   // what is read does. Throws ErrorKind::kUsage for another model's shape or other positions,
   // kLimit for more than the capacity; the session then is as it was. kData as feed() does.
   void adopt(const kv::Arrays& arrays);
+
+  // Takes contexts side by side, behind what was read so far: each what keys_values(position(), n)
+  // gave of a session that read the same tokens and then the context. Every context begins at
+  // position(); what is fed next goes on behind the longest of them, though position() counts all
+  // tokens. Once, until rewind() goes back before them. Throws what adopt() throws, and
+  // ErrorKind::kUsage for options that are not positive and finite, models with sliding windows and
+  // caches that leave tokens out; the session then is as it was.
+  void join(std::span<const kv::Arrays> contexts, const ContextOptions& options = {});
+  bool joined() const;
 
   uint64_t position() const;
   uint64_t capacity() const;
