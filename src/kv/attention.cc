@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <vector>
@@ -285,6 +286,8 @@ struct Room {
   std::vector<Batch> batches;
   std::vector<float> sums, queries;
   std::vector<float> keys, values;  // of a tile whose forms have no products of their own
+  std::vector<uint64_t> tiles;      // of the past that are read, rising
+  std::vector<float> promises;
 };
 
 // A tile of past. What pads a row of values weighs in sums that nobody reads; but it must be
@@ -327,6 +330,34 @@ Tile plain(const SharedHead& head, uint64_t at) {
           0};
 }
 
+// Which tiles of the past these batches read.
+void choose_tiles(const SharedHead& head, std::span<const Batch> batches, Room& room) {
+  room.tiles.clear();
+  if (!head.past) return;
+  const Past& past = *head.past;
+  room.tiles.resize(past.tiles());
+  std::iota(room.tiles.begin(), room.tiles.end(), uint64_t{0});
+  if (past.tokens() <= head.past_read) return;
+  room.promises.assign(past.tiles(), -std::numeric_limits<float>::infinity());
+  for (uint64_t t = 0; t < past.tiles(); ++t) {
+    for (const Batch& b : batches) {
+      for (uint64_t r = 0; r < b.rows; ++r)
+        room.promises[t] = std::max(room.promises[t], past.promise(t, b.queries[r]));
+    }
+  }
+  room.promises[0] = std::numeric_limits<float>::infinity();
+  std::ranges::stable_sort(
+      room.tiles, [&](uint64_t a, uint64_t b) { return room.promises[a] > room.promises[b]; });
+  uint64_t left = head.past_read;
+  std::erase_if(room.tiles, [&](uint64_t t) {
+    const uint64_t count = past.count(t);
+    const bool fits = count <= left;
+    if (fits) left -= count;
+    return !fits;
+  });
+  std::ranges::sort(room.tiles);
+}
+
 // Positions begin … end - 1 for all batches, tile by tile.
 void work_off(const SharedHead& head, uint64_t begin, uint64_t end, std::span<Batch> batches,
               Room& room) {
@@ -336,7 +367,7 @@ void work_off(const SharedHead& head, uint64_t begin, uint64_t end, std::span<Ba
     low = std::min(low, batch.low);
     high = std::max(high, batch.high);
   }
-  for (uint64_t t = 0; head.past && t < head.past->tiles(); ++t) {
+  for (const uint64_t t : room.tiles) {
     const uint64_t first = head.past->first(t);
     if (first + head.past->count(t) <= low || first >= high) continue;
     const Tile tile = of_past(head, t, room);
@@ -363,6 +394,7 @@ void attend_kernel(const SharedHead& head, uint64_t begin, uint64_t end) {
     if (head.past)
       gather_queries(head, room.queries.data() + b * kRows * head.head_size, batches[b]);
   }
+  choose_tiles(head, batches, room);
   const Contexts& contexts = head.contexts;
   if (contexts.any()) {
     // First and alone, so that the sums are theirs.

@@ -31,6 +31,11 @@ Cache::Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t ca
   } else {
     past_.resize(first_.back());
   }
+  const std::string labels = options_->budget ? options_->budget->heads : "";
+  if (!labels.empty() && labels.size() != past_.size()) {
+    fail(ErrorKind::kUsage, "cache: `heads` names {} heads, the model has {}", labels.size(),
+         past_.size());
+  }
   if (!options_->needs_attention()) return;
   latest_ = options_->latest_queries();
   records_.assign(first_.back(), select::AttentionRecord(std::max(latest_, uint64_t{1})));
@@ -81,6 +86,7 @@ void Cache::forget(uint64_t position) {
   for (Past& p : past_) p.clear();
   for (select::AttentionRecord& r : records_) r.shorten(0);
   base_ = turned_base_ = 0;
+  moving_.clear();
 }
 
 uint64_t Cache::most_kept() const {

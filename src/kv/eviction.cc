@@ -20,24 +20,50 @@ constexpr uint64_t kLatest = 32;
 }  // namespace
 
 bool CacheOptions::needs_attention() const {
-  return keep &&
-         (keep->needs_attention() || (budget && budget->shares == Budget::Shares::kAttention));
+  return keep && (keep->needs_attention() || labels_heads() ||
+                  (budget && (budget->shares == Budget::Shares::kAttention ||
+                              (budget->moving && budget->moving->needs_attention()))));
 }
 
 uint64_t CacheOptions::latest_queries() const {
   if (!keep) return 0;
-  const bool by_attention = budget && budget->shares == Budget::Shares::kAttention;
-  const uint64_t latest = std::max(keep->latest(), by_attention ? kLatest : 0);
-  return keep->needs_all_attention() ? 0 : latest;
+  const bool by_attention =
+      labels_heads() || (budget && budget->shares == Budget::Shares::kAttention);
+  const select::Policy& other = budget && budget->moving ? *budget->moving : *keep;
+  if (keep->needs_all_attention() || other.needs_all_attention()) return 0;
+  return std::max({keep->latest(), other.latest(), by_attention ? kLatest : 0});
+}
+
+bool CacheOptions::labels_heads() const {
+  return budget && budget->shares == Budget::Shares::kClasses && budget->heads.empty();
+}
+
+std::vector<double> Cache::variances() const {
+  std::vector<double> out;
+  for (const select::AttentionRecord& r : records_) out.push_back(r.variance());
+  return out;
+}
+
+void Cache::label_heads() {
+  if (!options_->budget || !options_->budget->moving || !moving_.empty()) return;
+  const Budget& b = *options_->budget;
+  if (b.heads.empty()) {
+    moving_ = select::largest(variances(), b.part);
+  } else {
+    for (const char c : b.heads) moving_.push_back(c == '1');
+  }
 }
 
 void Cache::select_all(uint64_t read, uint64_t leaving, uint64_t plain, int threads) {
+  label_heads();
   const std::vector<uint64_t> budgets = this->budgets(read, plain, threads);
   const std::vector<uint64_t> layers = layers_of_heads();
   std::vector<Selection> selections(past_.size());
   parallel_for(threads, past_.size(), [&](size_t head) {
+    const select::Policy& policy =
+        !moving_.empty() && moving_[head] ? *options_->budget->moving : *options_->keep;
     Matrix keys;
-    if (options_->keep->needs_vectors()) keys = all_keys(head, plain);
+    if (policy.needs_vectors()) keys = all_keys(head, plain);
     const select::Items items{.count = past_[head].kept() + plain,
                               .vectors = keys.values.empty() ? MatrixView{} : keys.view(),
                               .attention = records_.empty() ? nullptr : &records_[head],
@@ -45,9 +71,8 @@ void Cache::select_all(uint64_t read, uint64_t leaving, uint64_t plain, int thre
                               .layers = first_.size() - 1};
     const bool full = budgets.empty() || items.count > budgets[head];
     selections[head] =
-        full ? options_->keep->select(items,
-                                      budgets.empty() ? std::nullopt : std::optional(budgets[head]),
-                                      plain - leaving)
+        full ? policy.select(items, budgets.empty() ? std::nullopt : std::optional(budgets[head]),
+                             plain - leaving)
              : select::everything(items.count);
   });
   if (options_->positions == Positions::kCache) turn_all(leaving, plain, selections, threads);
@@ -80,6 +105,11 @@ std::vector<uint64_t> Cache::budgets(uint64_t read, uint64_t plain, int threads)
       entropies[h] = select::matrix_entropy(all_keys(h, plain).view());
     });
     return select::shares_by_weight(entropies, sizes, each * heads, options);
+  }
+  if (b.shares == Budget::Shares::kClasses) {
+    std::vector<double> weights(heads);
+    for (size_t h = 0; h < heads; ++h) weights[h] = moving_[h] ? 1 : b.ratio;
+    return select::shares_by_weight(weights, sizes, each * heads, options);
   }
   std::vector<uint64_t> out(heads, each);
   if (b.shares != Budget::Shares::kAttention) return out;

@@ -180,6 +180,55 @@ TEST(Eviction, HeadsShareABudgetByTheirAttention) {
   EXPECT_LE(u.kept(0).size() + u.kept(1).size() + 2 * plain, 200 + 2 * 15);
 }
 
+// Head 0 always gives to the same tokens, head 1 to one of the latest, another each time.
+void read_classes(Written& w, uint64_t count) {
+  for (const uint64_t end = w.position + count; w.position < end; ++w.position) {
+    for (uint64_t head = 0; head < 2; ++head) {
+      std::vector<float> k = row(head, w.position), v = row(head + 2, w.position);
+      v[0] = static_cast<float>(w.position);
+      w.cache.write(0, head, w.position, k.data(), v.data());
+      w.note(head, [&](uint64_t p) {
+        return (head == 0 ? p % 10 == 3 : p + p % 7 + 1 == w.position) ? 1.0F : 1e-4F;
+      });
+    }
+    w.cache.settle(w.position + 1, 1);
+  }
+}
+
+TEST(Eviction, ClassesOfHeadsHaveRulesAndSharesOfTheirOwn) {
+  const auto options = [](const char* more) {
+    return fmt::format(
+        "cache(keep=top(attention(latest=32)), budget=120, window=16, tile=16, "
+        "shares=classes(2, moving=top(recency){}))",
+        more);
+  };
+  for (const char* more : {"", ", heads=\"01\""}) {
+    Written w(options(more));
+    read_classes(w, 600);
+    const std::vector<uint64_t> still = w.kept(0), moving = w.kept(1);
+    // The latest, without a gap.
+    EXPECT_EQ(moving, range(w.cache.base() - moving.size(), w.cache.base()));
+    const auto dear = std::ranges::count_if(still, [](uint64_t p) { return p % 10 == 3; });
+    EXPECT_EQ(static_cast<uint64_t>(dear), (w.cache.base() + 6) / 10);
+    const uint64_t plain = w.position - w.cache.base();
+    EXPECT_NEAR(static_cast<double>(still.size() + plain),
+                2 * static_cast<double>(moving.size() + plain), 16);
+    EXPECT_LE(still.size() + moving.size() + 2 * plain, 240 + 2 * 15);
+    w.cache.forget(0);
+    w.position = 0;
+    read_classes(w, 600);
+    EXPECT_EQ(w.kept(0), still);
+  }
+  Written swapped(options(", heads=\"10\""));
+  read_classes(swapped, 600);
+  EXPECT_LT(swapped.kept(0).size(), swapped.kept(1).size());
+  Written none(options(", part=0%"));
+  read_classes(none, 600);
+  EXPECT_NEAR(static_cast<double>(none.kept(0).size()), static_cast<double>(none.kept(1).size()),
+              8);
+  EXPECT_THROW(Written(options(", heads=\"010\"")), Error);
+}
+
 TEST(Eviction, GoingBack) {
   Written w("cache(keep=top(attention), budget=64, window=32, tile=16)");
   const auto attention = [](uint64_t p) { return static_cast<float>(p % 7); };
@@ -198,12 +247,25 @@ TEST(Eviction, WhatCannotBeIsRefusedBeforeAnyWork) {
   for (const char* text :
        {"cache(keep=top(attention), budget=40, window=32, tile=16)",
         "cache(keep=sink(20) + top(attention), budget=64, window=32, tile=16)",
-        "cache(keep=top(attention))", "cache(keep=top(relevance), budget=500)",
-        "cache(uniform(4), budget=20%)", "cache(keep=all, shares=entropy)",
-        "cache(keep=top(norm), budget=20%, shares=odd)", "cache(keep=all, tile=20)",
-        "cache(keep=all, tile=256)", "cache(uniform(4), positions=cache)",
-        "cache(keep=all | rest(zeros), positions=cache)", "cache(keep=nothing)",
-        "cache(keep=top(attention), budget=half)", "cache(keep=all)"}) {
+        "cache(keep=top(attention))",
+        "cache(keep=top(relevance), budget=500)",
+        "cache(uniform(4), budget=20%)",
+        "cache(keep=all, shares=entropy)",
+        "cache(keep=top(norm), budget=20%, shares=odd)",
+        "cache(keep=top(norm), budget=20%, shares=classes(2))",
+        "cache(keep=top(norm), budget=20%, shares=classes(0, moving=top(norm)))",
+        "cache(keep=top(norm), budget=20%, shares=classes(2, moving=top(relevance)))",
+        "cache(keep=top(norm), budget=20%, shares=classes(2, moving=top(norm), heads=\"012\"))",
+        "cache(keep=top(norm), budget=20%, shares=classes(2, moving=top(norm), heads=\"\"))",
+        "cache(keep=top(norm), budget=20%, shares=classes(2, moving=top(norm), part=10%, "
+        "heads=\"01\"))",
+        "cache(keep=all, tile=20)",
+        "cache(keep=all, tile=256)",
+        "cache(uniform(4), positions=cache)",
+        "cache(keep=all | rest(zeros), positions=cache)",
+        "cache(keep=nothing)",
+        "cache(keep=top(attention), budget=half)",
+        "cache(keep=all)"}) {
     const bool fine = std::string_view(text) == "cache(keep=all)";
     if (fine) {
       EXPECT_NO_THROW(CacheOptions::parse(text));
@@ -215,6 +277,14 @@ TEST(Eviction, WhatCannotBeIsRefusedBeforeAnyWork) {
       "cache(keys=uniform(4), values=zeros, keep=sink(4) + top(attention) | merge(similar), "
       "budget=25%, shares=falling(3), window=64, tile=64, positions=cache, prompts=whole)");
   EXPECT_EQ(CacheOptions::parse(o.text()).text(), o.text());
+  for (const char* more : {"part=25%", "heads=\"0101\""}) {
+    const CacheOptions c = CacheOptions::parse(
+        fmt::format("cache(keep=top(attention), budget=30%, shares=classes(1.5, "
+                    "moving=sink(4) + top(recency), {}))",
+                    more));
+    EXPECT_EQ(CacheOptions::parse(c.text()).text(), c.text());
+    EXPECT_EQ(c.with_budget("20%").budget->heads, c.budget->heads);
+  }
 }
 
 // What queries give, against plain loops, over tokens in forms, of which a rest is kept, and not.

@@ -21,39 +21,65 @@ using form::Percent;
 using form::Value;
 
 constexpr std::array<std::string_view, 2> kBy = {"channel", "token"};
+constexpr std::array<std::string_view, 2> kReadsBy = {"bound", "mean"};
 constexpr std::array<std::string_view, 2> kPositions = {"text", "cache"};
 constexpr std::array<std::string_view, 2> kPrompts = {"pieces", "whole"};
-constexpr std::array<std::string_view, 4> kShares = {"even", "falling", "entropy", "attention"};
 constexpr std::array<std::string_view, 2> kRanks = {"searched", "equal"};
+constexpr std::array<std::string_view, 5> kShares = {"even", "falling", "entropy", "attention",
+                                                     "classes"};
 constexpr int64_t kMostTokens = int64_t{1} << 32;
 
 Value word(std::string_view n) { return Expression::call(std::string(n)); }
+
+void read_classes(const Expression& e, Budget& budget) {
+  const Arguments args(e, {"ratio", "moving", "part", "heads"});
+  budget.ratio = args.number("ratio", 1e-3, 1e3, 2);
+  budget.moving.emplace(form::to_string(args.expression("moving")));
+  if (budget.moving->needs_queries() || budget.moving->has_rest())
+    throw args.wrong("moving", "a policy without `relevance` and without a rest");
+  if (args.has("part") && args.has("heads")) throw args.wrong("part", "left out beside `heads`");
+  if (args.has("part")) budget.part = args.fraction("part");
+  if (!args.has("heads")) return;
+  budget.heads = args.text("heads");
+  if (budget.heads.empty() || budget.heads.find_first_not_of("01") != std::string::npos)
+    throw args.wrong("heads", "a 0 or 1 for each head, as \"0110\"");
+}
 
 void read_shares(const Expression& e, Budget& budget) {
   const auto found = std::ranges::find(kShares, e.is_call() ? e.name() : "");
   if (found == kShares.end())
     throw e.place().error(ErrorKind::kUsage,
-                          "cache: `shares` must be even, falling(2), entropy or attention");
+                          "cache: `shares` must be even, falling(2), entropy, attention or "
+                          "classes(2, moving=top(recency))");
   budget.shares = static_cast<Budget::Shares>(found - kShares.begin());
   if (budget.shares == Budget::Shares::kFalling) {
     budget.ratio = Arguments(e, {"ratio"}).number("ratio", 1, 1e6, 2);
+  } else if (budget.shares == Budget::Shares::kClasses) {
+    read_classes(e, budget);
   } else {
     Arguments(e, {});
   }
 }
 
-std::optional<Budget> budget_of(const Arguments& args) {
-  const Value* v = args.find("budget");
+Expression classes(const Budget& b) {
+  std::vector<form::Argument> args = {{"ratio", Value(b.ratio)},
+                                      {"moving", Value(form::parse(b.moving->text()))}};
+  args.push_back(b.heads.empty() ? form::Argument{"part", Value(Percent{100 * b.part})}
+                                 : form::Argument{"heads", Value(b.heads)});
+  return Expression::call("classes", std::move(args));
+}
+
+std::optional<Budget> amount_of(const Arguments& args, std::string_view name) {
+  const Value* v = args.find(name);
   if (v == nullptr) return {};
   Budget out;
   if (v->get_if<int64_t>() != nullptr) {
-    out.tokens = static_cast<uint64_t>(args.integer("budget", 1, kMostTokens));
+    out.tokens = static_cast<uint64_t>(args.integer(name, 1, kMostTokens));
   } else if (v->get_if<Percent>() != nullptr) {
-    out.share = args.fraction("budget");
+    out.share = args.fraction(name);
   } else {
-    throw args.wrong("budget", "a number of tokens or a share of them, as 256 or 25%");
+    throw args.wrong(name, "a number of tokens or a share of them, as 256 or 25%");
   }
-  if (args.has("shares")) read_shares(args.expression("shares"), out);
   return out;
 }
 
@@ -85,20 +111,40 @@ void add_axes(const AxesOptions& axes, std::vector<form::Argument>& args) {
   if (axes.rest) args.push_back({"rest", Value(*axes.rest)});
 }
 
+Value amount(const Budget& b) {
+  return b.tokens ? Value(*b.tokens) : Value(Percent{100 * b.share});
+}
+
+std::optional<Budget> budget_of(const Arguments& args) {
+  std::optional<Budget> out = amount_of(args, "budget");
+  if (out && args.has("shares")) read_shares(args.expression("shares"), *out);
+  return out;
+}
+
+std::optional<Reads> reads_of(const Arguments& args) {
+  const std::optional<Budget> of = amount_of(args, "reads");
+  if (!of && args.has("reads_by")) throw args.wrong("reads_by", "left out without `reads`");
+  if (!of) return {};
+  if (args.has("keep")) throw args.wrong("reads", "left out beside `keep`, which drops tokens");
+  return Reads{*of, static_cast<Reads::By>(args.choice("reads_by", kReadsBy, 0))};
+}
+
 // That the policy and the budget go together, before there are tokens: with numbers drawn at
 // random.
 void try_policy(const CacheOptions& o) {
   const uint64_t count = o.window + 2 * o.tile + (o.budget ? o.budget->tokens.value_or(0) : 0);
   constexpr uint64_t kChannels = 4, kMostTried = 4096;
-  const uint64_t tried = std::min(count, std::max(kMostTried, o.keep->least(count, o.window)));
+  const uint64_t tried = std::min(count, std::max(kMostTried, o.least(0)));
   form::Matrix keys({tried, kChannels});
   for (size_t i = 0; i < keys.values.size(); ++i)
     keys.values[i] = static_cast<float>(random_normal(1, i));
-  select::AttentionRecord record(o.keep->latest());
+  select::AttentionRecord record(o.latest_queries());
   record.add(std::vector<float>(tried, 1));
   const select::Items items{.count = tried, .vectors = keys.view(), .attention = &record};
-  o.keep->select(items, o.budget ? std::optional(o.least(o.budget->of(count))) : std::nullopt,
-                 o.window);
+  const std::optional<uint64_t> budget =
+      o.budget ? std::optional(o.least(o.budget->of(count))) : std::nullopt;
+  o.keep->select(items, budget, o.window);
+  if (o.budget && o.budget->moving) o.budget->moving->select(items, budget, o.window);
 }
 
 void check_policy(const CacheOptions& o, const Arguments& args) {
@@ -136,15 +182,15 @@ CacheOptions CacheOptions::parse(std::string_view text) {
   const Expression e = form::parse(text);
   if (!e.is_call() || e.name() != "cache")
     return {.keys = {e, By::kChannel}, .values = {e, By::kToken}};
-  const Arguments args(
-      e, {"form", "keys", "values", "keys_by", "values_by", "window", "sink", "tile", "profile",
-          "kept", "ranks", "rest", "keep", "budget", "shares", "positions", "prompts"});
+  const Arguments args(e, {"form", "keys", "values", "keys_by", "values_by", "window", "sink",
+                           "tile", "profile", "kept", "ranks", "rest", "keep", "budget", "shares",
+                           "positions", "prompts", "reads", "reads_by"});
   const auto tokens = [&](std::string_view what, int64_t least, int64_t most, int64_t otherwise) {
     return static_cast<uint64_t>(args.integer(what, least, most, otherwise));
   };
   std::optional<Expression> both;
   if (args.has("form")) both = args.expression("form");
-  if (!both && args.has("keep")) both = form::parse("dense(f16)");
+  if (!both && (args.has("keep") || args.has("reads"))) both = form::parse("dense(f16)");
   std::optional<select::Policy> keep;
   if (args.has("keep")) keep.emplace(form::to_string(args.expression("keep")));
   constexpr auto kMost = static_cast<int64_t>(kTileTokens);
@@ -159,6 +205,7 @@ CacheOptions CacheOptions::parse(std::string_view text) {
       .axes = axes,
       .keep = keep,
       .budget = budget_of(args),
+      .reads = reads_of(args),
       .positions = static_cast<Positions>(args.choice("positions", kPositions, 0)),
       .whole_prompts = args.choice("prompts", kPrompts, 0) == 1};
   check_policy(out, args);
@@ -179,12 +226,16 @@ std::string CacheOptions::text() const {
     args.push_back({"positions", word(kPositions[static_cast<size_t>(positions)])});
   }
   if (budget) {
-    args.push_back(
-        {"budget", budget->tokens ? Value(*budget->tokens) : Value(Percent{100 * budget->share})});
+    args.push_back({"budget", amount(*budget)});
     Expression shares = Expression::call(std::string(kShares[static_cast<size_t>(budget->shares)]));
     if (budget->shares == Budget::Shares::kFalling)
       shares = Expression::call("falling", {{"ratio", Value(budget->ratio)}});
+    if (budget->shares == Budget::Shares::kClasses) shares = classes(*budget);
     args.push_back({"shares", Value(shares)});
+  }
+  if (reads) {
+    args.push_back({"reads", amount(reads->of)});
+    args.push_back({"reads_by", word(kReadsBy[static_cast<size_t>(reads->by)])});
   }
   args.push_back({"prompts", word(kPrompts[whole_prompts ? 1 : 0])});
   return form::to_string(Expression::call("cache", std::move(args)));
@@ -235,7 +286,9 @@ uint64_t CacheOptions::tile_bits(uint64_t head_size) const {
 
 uint64_t CacheOptions::least(uint64_t wanted) const {
   const uint64_t most = window + tile - 1;  // that lie as they are
-  return std::max(wanted, keep ? keep->least(wanted, most) : most);
+  uint64_t out = std::max(wanted, keep ? keep->least(wanted, most) : most);
+  if (budget && budget->moving) out = std::max(out, budget->moving->least(wanted, most));
+  return out;
 }
 
 uint64_t CacheOptions::kept(uint64_t read) const {

@@ -77,14 +77,48 @@ void append_rows(const form::Form& form, By by, uint64_t count, std::vector<floa
                    : decode_columns(form, rows.data() + before, channels);
 }
 
+// The least and the largest of each channel, or the mean.
+void summarize(Reads::By by, const float* keys, uint64_t count, uint64_t head_size,
+               std::vector<float>& low, std::vector<float>& high) {
+  low.assign(keys, keys + head_size);
+  if (by == Reads::By::kBound) high = low;
+  for (uint64_t t = 1; t < count; ++t) {
+    for (uint64_t c = 0; c < head_size; ++c) {
+      const float k = keys[t * head_size + c];
+      if (by == Reads::By::kMean) {
+        low[c] += k;
+      } else {
+        low[c] = std::min(low[c], k);
+        high[c] = std::max(high[c], k);
+      }
+    }
+  }
+  if (by == Reads::By::kMean) {
+    for (float& v : low) v /= static_cast<float>(count);
+  }
+}
+
 }  // namespace
+
+void Past::summarize_last(const CacheOptions& options, const float* keys, uint64_t count,
+                          uint64_t head_size, std::vector<Tile>& of) {
+  if (options.reads)
+    summarize(options.reads->by, keys, count, head_size, of.back().low, of.back().high);
+}
 
 void Past::append(const CacheOptions& options, uint64_t exact, const float* keys,
                   const float* values, uint64_t count, uint64_t head_size, std::vector<Tile>& to) {
   const uint64_t first = tokens_of(to);
-  to.push_back({first, count, encoded(options.keys, exact, keys, count, head_size),
-                encoded(options.values, exact, values, count, head_size), options.keys.by,
-                options.values.by, false});
+  to.push_back({first,
+                count,
+                encoded(options.keys, exact, keys, count, head_size),
+                encoded(options.values, exact, values, count, head_size),
+                options.keys.by,
+                options.values.by,
+                false,
+                {},
+                {}});
+  summarize_last(options, keys, count, head_size, to);
 }
 
 void Past::add_along_axes(const CacheOptions& options, const float* keys, const float* values,
@@ -97,8 +131,16 @@ void Past::add_along_axes(const CacheOptions& options, const float* keys, const 
     if (exact > 0) {
       append(options, n, k, v, n, head_size, kept_);
     } else {
-      kept_.push_back({first, n, axes_->encode_keys(k, first, n), axes_->encode_values(v, n),
-                       options.keys.by, options.values.by, true});
+      kept_.push_back({first,
+                       n,
+                       axes_->encode_keys(k, first, n),
+                       axes_->encode_values(v, n),
+                       options.keys.by,
+                       options.values.by,
+                       true,
+                       {},
+                       {}});
+      summarize_last(options, k, n, head_size, kept_);
     }
   }
 }
@@ -185,6 +227,16 @@ Past::Rows Past::kept_rows(uint64_t head_size) const {
   return rows;
 }
 
+float Past::promise(uint64_t tile, const float* query) const {
+  const Tile& t = at(tile);
+  float sum = 0;
+  for (size_t c = 0; c < t.low.size(); ++c) {
+    const float low = query[c] * t.low[c];
+    sum += t.high.empty() ? low : std::max(low, query[c] * t.high[c]);
+  }
+  return sum;
+}
+
 void Past::clear() {
   kept_.clear();
   rest_.clear();
@@ -213,7 +265,10 @@ void Past::load_values(uint64_t tile, float* values, uint64_t padded) const {
 uint64_t Past::bits() const {
   uint64_t sum = 0;
   for (const std::vector<Tile>* tiles : {&kept_, &rest_}) {
-    for (const Tile& t : *tiles) sum += form::bits(*t.keys) + form::bits(*t.values);
+    for (const Tile& t : *tiles) {
+      sum += form::bits(*t.keys) + form::bits(*t.values);
+      sum += (t.low.size() + t.high.size()) * 32;
+    }
   }
   return sum;
 }

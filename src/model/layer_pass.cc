@@ -96,6 +96,7 @@ kv::SharedHead LayerPass::shared_head(const TextRows& rows, uint64_t head, uint3
           .values = cache.values(slot, kept),
           .base = cache.base(),
           .past = cache.past(slot, kept),
+          .past_read = cache.past_read(rows_.first + rows_.count),
           .padded_size = cache.padded_size(),
           .contexts = cache.contexts(),
           .own = asks_importance(index) ? own_.values.data() + own_at : nullptr,

@@ -303,6 +303,8 @@ uint64_t Session::read_numbers() const {
   return 2 * heads * state_->config.head_size * state_->position;
 }
 
+std::vector<double> Session::attention_variances() const { return state_->cache.variances(); }
+
 uint64_t Session::needed_bytes() const {
   const MemoryNeeds& needs = state_->needs;
   return state_->model.unprepared_bytes() + needs.cache + needs.rest;

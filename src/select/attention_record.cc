@@ -45,6 +45,24 @@ std::vector<float> AttentionRecord::latest(uint64_t count) const {
   return out;
 }
 
+double AttentionRecord::variance() const {
+  if (rows_.empty()) return 0;
+  size_t seen = rows_.front().size();
+  for (const std::vector<float>& row : rows_) seen = std::min(seen, row.size());
+  std::vector<double> sums(seen), squares(seen);
+  for (const std::vector<float>& row : rows_) {
+    for (size_t i = 0; i < seen; ++i) {
+      sums[i] += row[i];
+      squares[i] += double{row[i]} * row[i];
+    }
+  }
+  const auto n = static_cast<double>(rows_.size());
+  double sum = 0;
+  for (size_t i = 0; i < seen; ++i)
+    sum += std::max(0.0, squares[i] / n - sums[i] / n * sums[i] / n);
+  return sum;
+}
+
 void AttentionRecord::shorten(uint64_t items) {
   if (items >= this->items()) return;
   total_.resize(items);

@@ -62,5 +62,20 @@ TEST(AttentionRecord, ForgetsNothingOfWhatStays) {
   EXPECT_THROW(r.add(std::vector<float>{1, 0, NAN}), Error);
 }
 
+TEST(AttentionRecord, VarianceIsOfWhatMoves) {
+  AttentionRecord same(8), moves(8), none;
+  for (uint64_t q = 0; q < 8; ++q) {
+    std::vector<float> weights(20, 0.01F), other = weights;
+    weights[3] = 1;
+    other[q] = 1;
+    same.add(weights);
+    moves.add(other);
+  }
+  EXPECT_NEAR(same.variance(), 0, 1e-6);
+  EXPECT_GT(moves.variance(), 0.8);
+  EXPECT_LT(moves.variance(), 1);
+  EXPECT_EQ(none.variance(), 0);
+}
+
 }  // namespace
 }  // namespace pith::select

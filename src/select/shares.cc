@@ -97,6 +97,16 @@ std::vector<uint64_t> shares_by_weight(std::span<const double> weights,
   return out;
 }
 
+std::vector<bool> largest(std::span<const double> values, double part) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, [&](size_t a, size_t b) { return values[a] > values[b]; });
+  const auto count = static_cast<size_t>(std::llround(part * static_cast<double>(values.size())));
+  std::vector<bool> out(values.size());
+  for (size_t i = 0; i < std::min(count, order.size()); ++i) out[order[i]] = true;
+  return out;
+}
+
 std::vector<uint64_t> shares_falling(std::span<const uint64_t> sizes, uint64_t total, double ratio,
                                      const ShareOptions& options) {
   if (!(ratio >= 1) || !std::isfinite(ratio))

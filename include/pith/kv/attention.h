@@ -24,15 +24,18 @@ struct SharedHead {
   const float *keys = nullptr, *values = nullptr;  // of this head, as Cache has them,
   uint64_t base = 0;           // from this position on, a multiple of kTileTokens
   const Past* past = nullptr;  // the positions before, where there are such
-  uint64_t padded_size = 0;    // of a row of values
-  Contexts contexts = {};      // of the positions that all queries see
+  // Of which the rows that are asked for together read at most so many, by whole tiles: the first,
+  // and those that promise most to any of the rows.
+  uint64_t past_read = UINT64_MAX;
+  uint64_t padded_size = 0;  // of a row of values
+  Contexts contexts = {};    // of the positions that all queries see
   // Where the weight that each query gives to its own position goes, one for each row, `own_stride`
   // from a position to the next; null: nowhere.
   float* own = nullptr;
   uint64_t own_stride = 0;
 };
 
-// Rows begin <= r < end. What a row gives does not depend on the others.
+// Rows begin <= r < end. What a row gives does not depend on the others, where all is read.
 void attend(const SharedHead& head, uint64_t begin, uint64_t end);
 
 // What the queries of a position, all rows of it together, give to each token that they see: those

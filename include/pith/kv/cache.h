@@ -55,6 +55,15 @@ class Cache {
     return heads * (2 * head_size + kKeyBlock) * sizeof(float) * (capacity + kTileTokens);
   }
 
+  // Of the tokens before base(), how many queries read when so many positions are written.
+  uint64_t past_read(uint64_t written) const {
+    if (!options_ || !options_->reads) return UINT64_MAX;
+    // What is read at the moment counts when it has settled.
+    const uint64_t plain = std::min(written - base_, options_->least(0));
+    const uint64_t all = options_->reads->of.of(written);
+    return all > plain ? all - plain : 0;
+  }
+
   // From here on positions lie as they are; a multiple of kTileTokens.
   uint64_t base() const { return base_; }
   // Of the positions before base(); null where there are none.
@@ -86,6 +95,10 @@ class Cache {
   // What the queries of a position, of all heads that share this one, gave to the tokens of
   // past() and those from base() on to the position.
   void record(uint64_t layer, uint64_t head, std::span<const float> weights);
+
+  // How much what the queries of each head give changes from one to the next (AttentionRecord), of
+  // all layers; empty where nothing is recorded.
+  std::vector<double> variances() const;
 
   bool leaves_out() const { return options_ && options_->keep; }
   // Of positions that are written, none of which was left out; what lies in forms is decoded.
@@ -143,6 +156,8 @@ class Cache {
   void select_all(uint64_t read, uint64_t leaving, uint64_t plain, int threads);
   void keep_selected(uint64_t head, uint64_t leaving, const select::Selection& selection);
   void merge(uint64_t head, uint64_t leaving, uint64_t plain, const select::Selection& selection);
+  // Which heads move with the query, for Budget::Shares::kClasses.
+  void label_heads();
   // How many each head keeps; empty: as the policy says.
   std::vector<uint64_t> budgets(uint64_t read, uint64_t plain, int threads);
   // Keys are turned to where they will stand.
@@ -167,6 +182,7 @@ class Cache {
   Turn turn_;
   std::vector<Past> past_;                        // of every head of every layer
   std::vector<select::AttentionRecord> records_;  // of every head, where a policy needs them
+  std::vector<bool> moving_;                      // heads, once they are labelled
   std::vector<uint64_t> first_;
   uint64_t size_;
   std::unique_ptr<float, Free> memory_;

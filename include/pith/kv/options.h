@@ -6,6 +6,7 @@
 //   cache(keep=sink(4) + top(attention), budget=25%, window=32, tile=32)
 //   cache(uniform(4, group=32), keep=top(attention(mean)) | rest(uniform(2, group=32)), budget=40%)
 //   cache(uniform(4, group=32), profile="heads.profile", kept=20%, window=32)
+//   cache(dense(f16), window=64, tile=16, reads=25%)                  all stay, few are read
 //
 // Tokens go by tiles. Keys are as attention takes them, after the rotation by their positions; with
 // a profile they are coordinates along its axes, before it.
@@ -48,11 +49,31 @@ struct Budget {
     kEntropy,    // by the matrix entropy of a head's keys (UNComp: Xiong et al. 2024)
     kAttention,  // where what is left out got least, among the heads of a layer (Ada-KV: Feng et
                  // al. 2024); attention of the last 32 queries
+    kClasses,    // `ratio` to 1 among two classes of heads (HACK: Qin et al. 2025)
   };
   Shares shares = Shares::kEven;
-  double ratio = 2;  // of kFalling: the first layer's to the last's
+  // Of kFalling: the first layer's to the last's; of kClasses: that of heads which give to the same
+  // tokens whatever the query is, to that of heads whose attention moves with the query.
+  double ratio = 2;
+  // Of kClasses, of heads that move: which tokens they keep, others keeping what `keep` says; their
+  // part of all heads, those with the most variance between the last 32 queries before tokens leave
+  // for the first time; or, if not empty, who they are: "0110…", the heads of the first layer
+  // first.
+  std::optional<select::Policy> moving = {};
+  double part = 0.5;
+  std::string heads = {};
 
   uint64_t of(uint64_t read) const;
+};
+
+// How many of the tokens queries read, those of 32 rows of attention together: what lies as it is,
+// the first tile, and of the others the tiles that promise most.
+struct Reads {
+  // By what a tile promises: the most that any of its keys could give, from the least and the
+  // largest number of each channel (Quest: Tang et al. 2024), or what the mean of its keys gives.
+  enum class By : uint8_t { kBound, kMean };
+  Budget of = {};  // tokens or a share of those read so far
+  By by = By::kBound;
 };
 
 // Where a token stands for its key's rotation.
@@ -80,6 +101,7 @@ struct CacheOptions {
   std::optional<AxesOptions> axes = {};
   std::optional<select::Policy> keep = {};  // which of those stay; unset: all
   std::optional<Budget> budget = {};
+  std::optional<Reads> reads = {};  // unset: all that is held
   Positions positions = Positions::kText;
   bool whole_prompts = false;  // tokens leave after whole calls of feed(), not after 512
 
@@ -105,6 +127,8 @@ struct CacheOptions {
   // tokens leave, or of all (0).
   bool needs_attention() const;
   uint64_t latest_queries() const;
+  // Heads are told apart by their attention.
+  bool labels_heads() const;
   // Tokens of a head that are kept when so many were read, at most; read where nothing is left out.
   uint64_t kept(uint64_t read) const;
 };

@@ -62,7 +62,9 @@ class Past {
   // [token][channel], rows of `padded` floats, of which those past the channels are left alone.
   void load_keys(uint64_t tile, float* keys) const;
   void load_values(uint64_t tile, float* values, uint64_t padded) const;
-  // What write() of all forms would take.
+  // With CacheOptions::reads: what a tile promises to a query.
+  float promise(uint64_t tile, const float* query) const;
+  // What write() of all forms would take, and what promises are told by.
   uint64_t bits() const;
   void clear();
 
@@ -72,6 +74,7 @@ class Past {
     form::FormPtr keys, values;
     By keys_by = By::kChannel, values_by = By::kToken;
     bool along_axes = false;
+    std::vector<float> low, high;  // keys, by channel; one of them alone is their mean
   };
 
   const Tile& at(uint64_t tile) const {
@@ -80,6 +83,9 @@ class Past {
   static uint64_t tokens_of(const std::vector<Tile>& tiles) {
     return tiles.empty() ? 0 : tiles.back().first + tiles.back().count;
   }
+  // What the last of these tiles promises.
+  static void summarize_last(const CacheOptions& options, const float* keys, uint64_t count,
+                             uint64_t head_size, std::vector<Tile>& of);
   static void append(const CacheOptions& options, uint64_t exact, const float* keys,
                      const float* values, uint64_t count, uint64_t head_size,
                      std::vector<Tile>& to);

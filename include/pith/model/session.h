@@ -99,6 +99,9 @@ class Session {
   // bytes; and the numbers that keys and values of all of these positions are.
   uint64_t held_bits() const;
   uint64_t read_numbers() const;
+  // Of every key-value head, layer by layer, how much its attention changes between the latest
+  // queries (select::AttentionRecord::variance()); empty for caches that do not look at attention.
+  std::vector<double> attention_variances() const;
   // Bytes that a session which has read nothing, and which nobody observes, will take at most: keys
   // and values, what lies between layers, and what the model prepares at its first use.
   uint64_t needed_bytes() const;

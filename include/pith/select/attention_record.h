@@ -31,6 +31,11 @@ class AttentionRecord {
   // The sum over the last `count` queries (SnapKV: Li et al. 2024), of those remembered.
   std::vector<float> latest(uint64_t count) const;
 
+  // How much what items get changes from query to query: the variance over the remembered queries,
+  // added up over the items that all of them could see. Low where the same items always get the
+  // same, high where much attention moves with the query (HACK: Qin et al. 2025).
+  double variance() const;
+
   // Items from this one on have never been there; what they gave stays.
   void shorten(uint64_t items);
   // Items leave, or are merged: what they got goes with their shares. What stays in a form of less

@@ -30,4 +30,7 @@ std::vector<uint64_t> shares_by_weight(std::span<const double> weights,
 std::vector<uint64_t> shares_falling(std::span<const uint64_t> sizes, uint64_t total, double ratio,
                                      const ShareOptions& options = {});
 
+// Marks this part of them, rounded, that is largest; of equals the first.
+std::vector<bool> largest(std::span<const double> values, double part);
+
 }  // namespace pith::select
