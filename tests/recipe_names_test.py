@@ -12,6 +12,8 @@ r.name = "gptq";
 r.name = "hawq-v3";
 r.name = "quest";
 r.name = "zipnn";
+const Cache caches[] = {{.name = "snapkv", .id = "x"},
+                        {.name = "rotated-q4"}};
 """
 
 
@@ -29,7 +31,8 @@ class RecipeNames(unittest.TestCase):
     def test_names_in_code_and_texts(self):
         for code in ("int gptq = 0;", "void use_gptq();", "class GptqFitter {};", "class GPTQ {};", "HawqV3 h;",
                      "hawq_v3();", "hawqv3();", 'name("hawq-v3");', "bool isQuest;", 'R"(as gptq does)";',
-                     'fail("x // y"); int gptq;', "auto c = '\"'; int gptq;", "/* one */ int gptq; /* two */"):
+                     'fail("x // y"); int gptq;', "auto c = '\"'; int gptq;", "class SnapKV {};", "rotated_q4();",
+                     "/* one */ int gptq; /* two */"):
             self.assertIn("part.cc:1:", self.found(code), code)
         self.assertIn("part.cc:3: 'gptq'", self.found("\n/* a\n */ int gptq;\n"))
 
@@ -46,6 +49,16 @@ class RecipeNames(unittest.TestCase):
         self.assertEqual(self.found("int zipnn;", "apps/pith/bench_zipnn.cc"), "")
         self.assertIn("'gptq'", self.found("int gptq;", "apps/pith/bench_zipnn.cc"))
         self.assertIn("'zipnn'", self.found("int zipnn;", "apps/pith/compress.cc"))
+
+    def test_studies_are_no_methods(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (("src/recipe/recipes.cc", RECIPES), ("src/recipe/studies.cc", 's = {{.name = "harm"}};'),
+                               ("src/fit/part.cc", "Harm harm;")):
+                file = Path(folder) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+            done = subprocess.run([sys.executable, CHECK, folder], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_without_recipes_nothing_is_right(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,9 @@ FOLDERS = ("src", "include", "apps")
 # Files that speak of a program of that name, not of the method: peers in benchmarks.
 OTHERS = {"zipnn": re.compile(r"apps/pith/bench[a-z_]*\.(cc|h)$")}
 
+# How recipes and caches are registered. Studies stand in a file of their own: what they are called is what they look at.
+STUDIES = "studies.cc"
+NAMED = re.compile(r'(?:\br|\{)\.name = "([^"]+)"')
 # A raw text, a text, a character, or a comment; what is left is code.
 LEXEME = re.compile(
     r'R"(?P<mark>[^(\s]*)\((?P<raw>.*?)\)(?P=mark)"'
@@ -31,15 +34,17 @@ SHOWN = re.compile(r"(?:--recipe|recipes)[ =]+[\w:=-]+|^pith/recipe/\w+\.h$")
 
 def names_in(folder):
     """Of all recipes that are registered."""
-    texts = [path.read_text() for path in sorted(folder.glob("*.cc"))]
-    return sorted({name for text in texts for name in re.findall(r'\br\.name = "([^"]+)"', text)})
+    texts = [path.read_text() for path in sorted(folder.glob("*.cc")) if path.name != STUDIES]
+    return sorted({name for text in texts for name in NAMED.findall(text)})
 
 
 def words(text):
-    """What identifiers and texts are made of, in small letters, with spaces around each."""
+    """What identifiers and texts are made of, in small letters, with spaces around each; and once more with words whole
+    that have capitals inside: of SnapKV also snapkv."""
+    whole = re.findall(r"[a-z0-9]+", text.lower())
     text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", text)
     text = re.sub(r"([A-Z])([A-Z][a-z])", r"\1 \2", text)
-    return " " + " ".join(re.findall(r"[a-z0-9]+", text.lower())) + " "
+    return " " + " ".join(re.findall(r"[a-z0-9]+", text.lower()) + ["."] + whole) + " "
 
 
 def patterns_of(names):

@@ -7,6 +7,7 @@
 
 #include "bench_cache_speed.h"
 #include "bench_cache_store.h"
+#include "bench_kv.h"
 #include "bench_recipes.h"
 #include "bench_speed.h"
 #include "command.h"
@@ -259,6 +260,39 @@ void add_cache_store(CLI::App& parent) {
   c->callback([o] { bench_cache_store(*o); });
 }
 
+void add_kv(CLI::App& parent) {
+  const auto o = std::make_shared<KvOptions>();
+  CLI::App* c = parent.add_subcommand(
+      "kv", "Caches of keys and values at equal bytes: published ones and plain ones, over tasks");
+  c->add_option("--model", o->model, "a folder, GGUF file or archive; default: the reference model")
+      ->type_name("MODEL");
+  c->add_option("--text", o->text, "what is read and predicted; default: books-test.txt")
+      ->type_name("FILE");
+  c->add_option("--tuning", o->tuning, "on which sizes are sought; default: books-valid.txt")
+      ->type_name("FILE");
+  c->add_option("--recall", o->recall,
+                "a model that tells planted facts; default: lm-recall of the shared data")
+      ->type_name("MODEL");
+  c->add_option("--sizes", o->sizes, "shares of the bytes of f16, all counted")
+      ->type_name("N,...")
+      ->delimiter(',')
+      ->capture_default_str();
+  c->add_option("--cache", o->caches, "only this and what its claims compare (repeatable)")
+      ->type_name("EXPR|NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_option(
+       "-o,--output", o->output,
+       "all figures as JSON; rows are kept in FILE.rows, so that later runs measure what is new")
+      ->type_name("FILE");
+  c->add_option("--windows", o->windows, "of 1000 tokens of the text")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  c->add_flag("--quick", o->quick, "one window");
+  command::add_threads(c, o->threads);
+  c->callback([o] { bench_kv(*o); });
+}
+
 void add_kernels(CLI::App& parent) {
   const auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* c = parent.add_subcommand(
@@ -319,6 +353,7 @@ void add_bench(CLI::App& app) {
   add_speed(*c);
   add_cache_speed(*c);
   add_cache_store(*c);
+  add_kv(*c);
   add_kernels(*c);
   c->callback([c] {
     if (c->get_subcommands().empty()) list(*c);
@@ -328,5 +363,6 @@ void add_bench(CLI::App& app) {
   pith bench lossless --files 'lm-bf16*'     one data set
   pith bench recipes lm --text book.txt --sizes 3.1,4.1
   pith bench speed lm lm-half.pith           what an archive gains when it runs
+  pith bench kv --cache 'uniform(3, group=64)'   a cache beside the full one
   PITH_ZIPNN="python3 tools/peer_zipnn.py" pith bench delta)");
 }

@@ -1,0 +1,312 @@
+// Published and plain caches of keys and values at equal bytes, over several tasks: what is worth
+// its bytes for what.
+#include "bench_kv.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "bench_data.h"
+#include "message.h"
+#include "pith/base/file.h"
+#include "pith/base/hash.h"
+#include "pith/model/model_hash.h"
+#include "pith/recipe/cache_claims.h"
+#include "pith/recipe/cache_recipes.h"
+#include "pith/recipe/cache_sizes.h"
+#include "pith/weights/journal.h"
+
+namespace pith::bench {
+namespace {
+
+namespace fs = std::filesystem;
+using audit::CacheTrials;
+using audit::Reading;
+
+// Results of other versions of what is measured here are not used again.
+constexpr std::string_view kRows = "kv 1";
+
+struct Contestant {
+  std::string name, cache;
+  bool shown = true;  // else for what a claim compares
+};
+
+// Beside the published ones: of each the size is turned.
+const std::vector<Contestant> kPlain = {
+    {"codes by token", "cache(uniform(4, group=32), keys_by=token, window=32, tile=64)"},
+    {"blocks", "cache(ggml(q4_0), keys_by=token, window=32, tile=64)"},
+    {"integers > rans", "cache(integer(bits=3) > rans, window=32, tile=64)"},
+    {"latest tokens", "cache(keep=top(recency), budget=25%, window=32, tile=16)"}};
+// As they are.
+constexpr const char* kFixed[] = {"uniform(8, group=32)",
+                                  "uniform(4, group=32)",
+                                  "uniform(3, group=32)",
+                                  "uniform(2, group=32)",
+                                  "ggml(q8_0)",
+                                  "ggml(q4_0)",
+                                  "integer(bits=3) > rans",
+                                  "integer(bits=2) > rans",
+                                  "zeros"};
+
+std::string text_of(const fs::path& path) {
+  const Bytes bytes = read_file(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+// Trials of one model: what is measured, and one trial of another text that sizes are sought on.
+struct Continued {
+  CacheTrials sizing, trials, copied;
+};
+// The model is declared first: the trials refer to it.
+struct Recalled {
+  Recalled(const fs::path& folder, const std::string& tuning, const std::string& text,
+           uint64_t count, int threads)
+      : model(model::load_model(folder)),
+        sizing(model, planted_facts(model, tuning, 1, 2), threads),
+        trials(model, planted_facts(model, text, count, 1), threads) {}
+  model::LanguageModel model;
+  CacheTrials sizing, trials;
+};
+
+// What caches hold of the trials that sizes are sought on; what was measured stays known.
+class Sizes {
+ public:
+  explicit Sizes(const CacheTrials& sizing) : sizing_(sizing) {}
+
+  // Empty: the smallest holds more.
+  std::string at_most(const std::vector<std::string>& ladder, double bits) {
+    return recipe::largest_cache(ladder, bits, [&](const std::string& c) { return bits_of(c); });
+  }
+  double bits_of(const std::string& cache) {
+    const auto [at, fresh] = known_.try_emplace(cache, 0);
+    if (fresh) at->second = sizing_.bits(kv::CacheOptions::parse(cache), Reading::kPieces);
+    return at->second;
+  }
+
+ private:
+  const CacheTrials& sizing_;
+  std::map<std::string, double> known_;
+};
+
+class KvBench {
+ public:
+  KvBench(const KvOptions& o, Report& report)
+      : options_(o),
+        report_(report),
+        model_(model::load_model(path(o.model, reference_model().parent_path()))),
+        text_(text_of(path(o.text, shared_data() / "text/books-test.txt"))),
+        tuning_(text_of(path(o.tuning, shared_data() / "text/books-valid.txt"))),
+        journal_(o.output.empty() ? fs::path() : fs::path(o.output + ".rows")),
+        model_hash_(model::model_hash(model_, 2 * kTrialTokens, o.threads)),
+        continued_{{model_, continuations(model_, tuning_, 1), o.threads},
+                   {model_, continuations(model_, text_, windows()), o.threads},
+                   {model_, copies(model_, text_, windows(), Passage::kAgain), o.threads}} {
+    load_recall();
+  }
+
+  void run() {
+    note_setting();
+    const std::vector<Contestant> all = contestants();
+    std::vector<CacheRow> rows;
+    const size_t total = all.size() * (options_.sizes.size() + 1);
+    for (const Contestant& c : all) {
+      Sizes sizes(continued_.sizing);
+      std::optional<Sizes> recall_sizes;
+      if (recalled_) recall_sizes.emplace(recalled_->sizing);
+      for (size_t i = c.shown ? 0 : 1; i <= options_.sizes.size(); ++i) {
+        const double share = i == 0 ? 0 : options_.sizes[i - 1];
+        report_.status(fmt::format("{} of {}: {}", rows.size() + 1, total, c.name));
+        rows.push_back(row(c, share, sizes, recall_sizes));
+      }
+    }
+    report_caches(rows, full(), options_.sizes, report_);
+    report_claims(rows, options_.sizes, report_);
+    write(rows);
+  }
+
+ private:
+  uint64_t windows() const { return options_.quick ? 1 : options_.windows; }
+  static fs::path path(const std::string& given, const fs::path& otherwise) {
+    return given.empty() ? otherwise : fs::path(given);
+  }
+
+  void load_recall() {
+    const fs::path folder = path(options_.recall, shared_data() / "lm-recall");
+    if (!fs::exists(folder) && options_.recall.empty()) return;
+    recalled_ = std::make_unique<Recalled>(folder, tuning_, text_, options_.quick ? 8 : 60,
+                                           options_.threads);
+  }
+
+  // What is named, or all; and what claims compare them with.
+  std::vector<Contestant> contestants() const {
+    std::vector<Contestant> out;
+    const auto add = [&](const Contestant& c) {
+      const auto same = [&](const Contestant& o) { return o.cache == c.cache; };
+      if (std::ranges::none_of(out, same)) out.push_back(c);
+    };
+    const auto named = [](std::string_view text) -> Contestant {
+      const recipe::CacheRecipe* r = recipe::find_cache_recipe(text);
+      return {std::string(r ? r->name : text), std::string(r ? r->compose : text)};
+    };
+    const auto compared = [&](std::string_view text) {
+      Contestant c = named(text);
+      c.shown = false;
+      return c;
+    };
+    for (const std::string& c : options_.caches) add(named(c));
+    if (options_.caches.empty()) {
+      for (const recipe::CacheRecipe& r : recipe::all_cache_recipes()) {
+        if (!r.of_chunks) add(named(r.name));
+      }
+      for (const Contestant& c : kPlain) add(c);
+    }
+    for (const recipe::CacheClaim& claim : recipe::all_cache_claims()) {
+      const auto is = [&](const Contestant& c) { return c.name == claim.recipe; };
+      if (std::ranges::none_of(out, is)) continue;
+      add(compared(claim.cache));
+      add(compared(claim.than));
+    }
+    if (options_.caches.empty()) {
+      for (const char* form : kFixed)
+        out.push_back({form, fmt::format("cache({}, window=32, tile=64)", form)});
+    }
+    return out;
+  }
+  static bool is_fixed(const Contestant& c) { return std::ranges::count(kFixed, c.name) > 0; }
+
+  CacheRow row(const Contestant& c, double share, Sizes& sizes,
+               std::optional<Sizes>& recall_sizes) {
+    const Hash128 key = key_of(c, share);
+    if (const std::optional<Bytes> kept = journal_.find(key)) {
+      const Json json = Json::parse(kept->begin(), kept->end(), nullptr, false);
+      if (json.is_object()) return row_of(json);
+    }
+    CacheRow out{.name = c.name, .composed = c.cache, .share = share, .shown = c.shown};
+    try {
+      measure(c, sizes, recall_sizes, out);
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::kIo) throw;
+      out.error = e.what();
+    }
+    journal_.keep(key, as_bytes(to_json(out).dump()));
+    return out;
+  }
+
+  void measure(const Contestant& c, Sizes& sizes, std::optional<Sizes>& recall_sizes,
+               CacheRow& out) {
+    const std::vector<std::string> ladder =
+        recipe::sizes_of_cache(c.cache, model_.config().head_size);
+    const auto found = [&](Sizes& of) {
+      if (out.share == 0) return recipe::cache_options(c.cache).text();
+      if (is_fixed(c)) fail(ErrorKind::kUsage, "only as it is");
+      const std::string cache = of.at_most(ladder, 16 * out.share);
+      if (cache.empty())
+        fail(ErrorKind::kLimit, "its smallest holds {:.2f} bits", of.bits_of(ladder.front()));
+      return cache;
+    };
+    out.cache = found(sizes);
+    const kv::CacheOptions cache = kv::CacheOptions::parse(out.cache);
+    out.pieces = continued_.trials.judge(cache, Reading::kPieces);
+    if (c.shown) {
+      if (cache.keep) out.whole = continued_.trials.judge(cache, Reading::kWhole);
+      out.copied = continued_.copied.judge(cache, Reading::kPieces);
+    }
+    if (recalled_) out.recall = recall(found, *recall_sizes);
+  }
+
+  // Those documents are shorter, so that sizes are others; not all caches can have them.
+  template <class Found>
+  std::optional<audit::TrialOutcome> recall(const Found& found, Sizes& sizes) {
+    try {
+      return recalled_->trials.judge(kv::CacheOptions::parse(found(sizes)), Reading::kPieces);
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::kLimit) throw;
+      return std::nullopt;
+    }
+  }
+
+  CacheRow full() const {
+    CacheRow out{.name = "all, as it is", .composed = ""};
+    out.pieces = continued_.trials.full();
+    out.copied = continued_.copied.full();
+    if (recalled_) out.recall = recalled_->trials.full();
+    return out;
+  }
+
+  Hash128 key_of(const Contestant& c, double share) const {
+    return weights::KeyMaker()
+        .add(kRows)
+        .add(PITH_VERSION)
+        .add(c.name)
+        .add(c.cache)
+        .add(share)
+        .add(uint64_t{c.shown})
+        .add(model_hash_)
+        .add(hash128(as_bytes(text_)))
+        .add(hash128(as_bytes(tuning_)))
+        .add(windows())
+        .add(std::string_view(recalled_ ? "with facts" : "without"))
+        .key();
+  }
+
+  void note_setting() {
+    report_.note(fmt::format(
+        "windows of {} tokens: 512 are read 16 at a time, with the cache, and the others "
+        "predicted; "
+        "{} windows of the text; passages of 64 tokens that were there 384 tokens ago, 48 of them "
+        "predicted; sizes are sought on another text",
+        kTrialTokens, windows()));
+    report_.note(
+        "bits: held for each number read at a window's end, everything counted, the tokens that "
+        "lie "
+        "as they are as numbers of 16 bits; divergence from the full cache in thousandths of a "
+        "nat");
+    const CacheTrials first(model_, copies(model_, text_, windows(), Passage::kFirst),
+                            options_.threads);
+    report_.note(fmt::format(
+        "copies with a full cache: {:.3f} nats a token, {:.3f} where the passages stand "
+        "first: the less there is between them, the less a cache can lose",
+        continued_.copied.full().loss, first.full().loss));
+    if (!recalled_)
+      report_.note(
+          fmt::format("no model that recalls planted facts: {} is not there, --recall "
+                      "names another; the column is left out",
+                      (shared_data() / "lm-recall").string()));
+  }
+
+  void write(const std::vector<CacheRow>& rows) const {
+    if (options_.output.empty()) return;
+    Json all = {{"benchmark", "kv"}, {"version", PITH_VERSION}, {"full", to_json(full())}};
+    all["rows"] = Json::array();
+    for (const CacheRow& r : rows) all["rows"].push_back(to_json(r));
+    write_file(options_.output, as_bytes(all.dump(1) + "\n"), true);
+  }
+
+  const KvOptions& options_;
+  Report& report_;
+  model::LanguageModel model_;
+  std::string text_, tuning_;
+  weights::Journal journal_;
+  Hash128 model_hash_;
+  Continued continued_;
+  std::unique_ptr<Recalled> recalled_;
+};
+
+}  // namespace
+
+void bench_kv(const KvOptions& given) {
+  KvOptions o = given;
+  std::ranges::sort(o.sizes, std::greater());
+  for (const double size : o.sizes) {
+    if (!(size > 0) || !(size <= 1))
+      fail(ErrorKind::kUsage, "--sizes: {} is no share of f16", size);
+  }
+  if (std::ranges::adjacent_find(o.sizes) != o.sizes.end())
+    fail(ErrorKind::kUsage, "--sizes: a number comes twice");
+  for (const std::string& c : o.caches) recipe::cache_options(c);
+  Report report("kv", false);
+  KvBench(o, report).run();
+  report.finish();
+}
+
+}  // namespace pith::bench

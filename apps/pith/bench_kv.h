@@ -1,0 +1,66 @@
+// Pieces of `pith bench kv`: caches at equal bytes, over several tasks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench_report.h"
+#include "pith/audit/cache_trials.h"
+#include "pith/model/language_model.h"
+
+namespace pith::bench {
+
+struct KvOptions {
+  std::string model, text, tuning, recall;         // empty: the reference model, shared data
+  std::vector<double> sizes = {0.5, 0.25, 0.125};  // shares of the bytes of f16
+  std::vector<std::string> caches;                 // names or expressions; empty: all
+  std::string output;                              // file for all figures as JSON
+  uint64_t windows = 4;                            // of 1000 tokens
+  int threads = 1;
+  bool quick = false;
+};
+void bench_kv(const KvOptions& options);
+
+// Every trial is of so many tokens, so that caches hold as much in each.
+inline constexpr uint64_t kTrialTokens = 1000;
+
+// A text cut into windows: the first 512 tokens are the prompt.
+std::vector<audit::Trial> continuations(const model::LanguageModel& model, const std::string& text,
+                                        uint64_t count);
+// Windows that end with a passage of 64 tokens which was there 384 tokens ago; the first 16 of them
+// are read. Or the same passages where they stand first.
+enum class Passage : uint8_t { kAgain, kFirst };
+std::vector<audit::Trial> copies(const model::LanguageModel& model, const std::string& text,
+                                 uint64_t count, Passage passage);
+// Prose of which four sentences tell passwords of people, one of whom is asked for at the end. No
+// pair of name and word comes twice.
+std::vector<audit::Trial> planted_facts(const model::LanguageModel& model, const std::string& text,
+                                        uint64_t count, uint64_t seed);
+
+// A cache of one size, or why there is none.
+struct CacheRow {
+  std::string name;        // of the method, or its expression
+  std::string composed;    // its expression
+  double share = 0;        // of f16's bytes that it was to hold at most; 0: as it is composed
+  bool shown = true;       // else it is there for what a claim compares
+  std::string cache = {};  // what was measured
+  std::string error = {};  // empty: it was
+  audit::TrialOutcome pieces = {};                 // a text continued
+  std::optional<audit::TrialOutcome> whole = {};   // likewise, the prompt read in one piece
+  std::optional<audit::TrialOutcome> copied = {};  // a passage that came again
+  std::optional<audit::TrialOutcome> recall = {};  // facts told
+
+  bool measured() const { return error.empty(); }
+};
+Json to_json(const CacheRow& row);
+CacheRow row_of(const Json& json);
+
+// Tables of rows by size, fronts, and what claims come to.
+void report_caches(const std::vector<CacheRow>& rows, const CacheRow& full,
+                   const std::vector<double>& sizes, Report& report);
+void report_claims(const std::vector<CacheRow>& rows, const std::vector<double>& sizes,
+                   Report& report);
+
+}  // namespace pith::bench
