@@ -271,7 +271,7 @@ void add_kv(CLI::App& parent) {
   c->add_option("--tuning", o->tuning, "on which sizes are sought; default: books-valid.txt")
       ->type_name("FILE");
   c->add_option("--recall", o->recall,
-                "a model that tells planted facts; default: lm-recall of the shared data")
+                "a model that was trained to tell planted facts; default: one that is built")
       ->type_name("MODEL");
   c->add_option("--sizes", o->sizes, "shares of the bytes of f16, all counted")
       ->type_name("N,...")

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "bench_data.h"
-#include "message.h"
+#include "pith/audit/planted_facts.h"
 #include "pith/base/file.h"
 #include "pith/base/hash.h"
 #include "pith/model/model_hash.h"
@@ -24,7 +24,7 @@ using audit::CacheTrials;
 using audit::Reading;
 
 // Results of other versions of what is measured here are not used again.
-constexpr std::string_view kRows = "kv 1";
+constexpr std::string_view kRows = "kv 2";
 
 struct Contestant {
   std::string name, cache;
@@ -57,13 +57,14 @@ std::string text_of(const fs::path& path) {
 struct Continued {
   CacheTrials sizing, trials, copied;
 };
-// The model is declared first: the trials refer to it.
+// Facts told by a model that was built for it, or one that was trained on such prose. The model is
+// declared first: the trials refer to it.
 struct Recalled {
-  Recalled(const fs::path& folder, const std::string& tuning, const std::string& text,
-           uint64_t count, int threads)
-      : model(model::load_model(folder)),
-        sizing(model, planted_facts(model, tuning, 1, 2), threads),
-        trials(model, planted_facts(model, text, count, 1), threads) {}
+  Recalled(const KvOptions& o, const std::string& tuning, const std::string& text, uint64_t count)
+      : model(o.recall.empty() ? audit::make_recall_model() : model::load_model(o.recall)),
+        sizing(model, o.recall.empty() ? pairs(1, 2) : passwords(model, tuning, 1, 2), o.threads),
+        trials(model, o.recall.empty() ? pairs(count, 1) : passwords(model, text, count, 1),
+               o.threads) {}
   model::LanguageModel model;
   CacheTrials sizing, trials;
 };
@@ -100,9 +101,8 @@ class KvBench {
         model_hash_(model::model_hash(model_, 2 * kTrialTokens, o.threads)),
         continued_{{model_, continuations(model_, tuning_, 1), o.threads},
                    {model_, continuations(model_, text_, windows()), o.threads},
-                   {model_, copies(model_, text_, windows(), Passage::kAgain), o.threads}} {
-    load_recall();
-  }
+                   {model_, copies(model_, text_, windows(), Passage::kAgain), o.threads}},
+        recalled_(o, tuning_, text_, o.quick ? 10 : 40) {}
 
   void run() {
     note_setting();
@@ -111,8 +111,7 @@ class KvBench {
     const size_t total = all.size() * (options_.sizes.size() + 1);
     for (const Contestant& c : all) {
       Sizes sizes(continued_.sizing);
-      std::optional<Sizes> recall_sizes;
-      if (recalled_) recall_sizes.emplace(recalled_->sizing);
+      Sizes recall_sizes(recalled_.sizing);
       for (size_t i = c.shown ? 0 : 1; i <= options_.sizes.size(); ++i) {
         const double share = i == 0 ? 0 : options_.sizes[i - 1];
         report_.status(fmt::format("{} of {}: {}", rows.size() + 1, total, c.name));
@@ -128,13 +127,6 @@ class KvBench {
   uint64_t windows() const { return options_.quick ? 1 : options_.windows; }
   static fs::path path(const std::string& given, const fs::path& otherwise) {
     return given.empty() ? otherwise : fs::path(given);
-  }
-
-  void load_recall() {
-    const fs::path folder = path(options_.recall, shared_data() / "lm-recall");
-    if (!fs::exists(folder) && options_.recall.empty()) return;
-    recalled_ = std::make_unique<Recalled>(folder, tuning_, text_, options_.quick ? 8 : 60,
-                                           options_.threads);
   }
 
   // What is named, or all; and what claims compare them with.
@@ -174,8 +166,7 @@ class KvBench {
   }
   static bool is_fixed(const Contestant& c) { return std::ranges::count(kFixed, c.name) > 0; }
 
-  CacheRow row(const Contestant& c, double share, Sizes& sizes,
-               std::optional<Sizes>& recall_sizes) {
+  CacheRow row(const Contestant& c, double share, Sizes& sizes, Sizes& recall_sizes) {
     const Hash128 key = key_of(c, share);
     if (const std::optional<Bytes> kept = journal_.find(key)) {
       const Json json = Json::parse(kept->begin(), kept->end(), nullptr, false);
@@ -192,44 +183,45 @@ class KvBench {
     return out;
   }
 
-  void measure(const Contestant& c, Sizes& sizes, std::optional<Sizes>& recall_sizes,
-               CacheRow& out) {
-    const std::vector<std::string> ladder =
-        recipe::sizes_of_cache(c.cache, model_.config().head_size);
-    const auto found = [&](Sizes& of) {
-      if (out.share == 0) return recipe::cache_options(c.cache).text();
-      if (is_fixed(c)) fail(ErrorKind::kUsage, "only as it is");
-      const std::string cache = of.at_most(ladder, 16 * out.share);
-      if (cache.empty())
-        fail(ErrorKind::kLimit, "its smallest holds {:.2f} bits", of.bits_of(ladder.front()));
-      return cache;
-    };
-    out.cache = found(sizes);
+  void measure(const Contestant& c, Sizes& sizes, Sizes& recall_sizes, CacheRow& out) {
+    out.cache = found(c, out.share, sizes, model_.config().head_size);
     const kv::CacheOptions cache = kv::CacheOptions::parse(out.cache);
     out.pieces = continued_.trials.judge(cache, Reading::kPieces);
     if (c.shown) {
       if (cache.keep) out.whole = continued_.trials.judge(cache, Reading::kWhole);
       out.copied = continued_.copied.judge(cache, Reading::kPieces);
     }
-    if (recalled_) out.recall = recall(found, *recall_sizes);
+    recall(c, recall_sizes, out);
   }
 
-  // Those documents are shorter, so that sizes are others; not all caches can have them.
-  template <class Found>
-  std::optional<audit::TrialOutcome> recall(const Found& found, Sizes& sizes) {
+  // That model's heads are others, so that sizes are; not all caches are for them.
+  void recall(const Contestant& c, Sizes& sizes, CacheRow& out) {
     try {
-      return recalled_->trials.judge(kv::CacheOptions::parse(found(sizes)), Reading::kPieces);
+      const auto cache =
+          kv::CacheOptions::parse(found(c, out.share, sizes, recalled_.model.config().head_size));
+      out.recall = recalled_.trials.judge(cache, Reading::kPieces);
+      if (cache.keep && c.shown) out.recall_whole = recalled_.trials.judge(cache, Reading::kWhole);
     } catch (const Error& e) {
-      if (e.kind() != ErrorKind::kLimit) throw;
-      return std::nullopt;
+      if (e.kind() != ErrorKind::kLimit && e.kind() != ErrorKind::kUsage) throw;
     }
+  }
+
+  // The cache of the size that is asked for.
+  static std::string found(const Contestant& c, double share, Sizes& sizes, uint64_t head_size) {
+    if (share == 0) return recipe::cache_options(c.cache).text();
+    if (is_fixed(c)) fail(ErrorKind::kUsage, "only as it is");
+    const std::vector<std::string> ladder = recipe::sizes_of_cache(c.cache, head_size);
+    const std::string cache = sizes.at_most(ladder, 16 * share);
+    if (cache.empty())
+      fail(ErrorKind::kLimit, "its smallest holds {:.2f} bits", sizes.bits_of(ladder.front()));
+    return cache;
   }
 
   CacheRow full() const {
     CacheRow out{.name = "all, as it is", .composed = ""};
     out.pieces = continued_.trials.full();
     out.copied = continued_.copied.full();
-    if (recalled_) out.recall = recalled_->trials.full();
+    out.recall = recalled_.trials.full();
     return out;
   }
 
@@ -245,7 +237,7 @@ class KvBench {
         .add(hash128(as_bytes(text_)))
         .add(hash128(as_bytes(tuning_)))
         .add(windows())
-        .add(std::string_view(recalled_ ? "with facts" : "without"))
+        .add(options_.recall)
         .key();
   }
 
@@ -267,11 +259,10 @@ class KvBench {
         "copies with a full cache: {:.3f} nats a token, {:.3f} where the passages stand "
         "first: the less there is between them, the less a cache can lose",
         continued_.copied.full().loss, first.full().loss));
-    if (!recalled_)
-      report_.note(
-          fmt::format("no model that recalls planted facts: {} is not there, --recall "
-                      "names another; the column is left out",
-                      (shared_data() / "lm-recall").string()));
+    report_.note(fmt::format(
+        "facts: asked for at the end of {}; by what is left then, nobody knew the question before",
+        options_.recall.empty() ? "1000 words drawn at random, of a model that is built to recall"
+                                : "prose, of " + options_.recall));
   }
 
   void write(const std::vector<CacheRow>& rows) const {
@@ -289,7 +280,7 @@ class KvBench {
   weights::Journal journal_;
   Hash128 model_hash_;
   Continued continued_;
-  std::unique_ptr<Recalled> recalled_;
+  Recalled recalled_;
 };
 
 }  // namespace

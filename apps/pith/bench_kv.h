@@ -13,7 +13,8 @@
 namespace pith::bench {
 
 struct KvOptions {
-  std::string model, text, tuning, recall;         // empty: the reference model, shared data
+  std::string model, text, tuning;  // empty: the reference model, shared data
+  std::string recall;  // a model that was trained to tell facts; empty: one that is built
   std::vector<double> sizes = {0.5, 0.25, 0.125};  // shares of the bytes of f16
   std::vector<std::string> caches;                 // names or expressions; empty: all
   std::string output;                              // file for all figures as JSON
@@ -34,10 +35,13 @@ std::vector<audit::Trial> continuations(const model::LanguageModel& model, const
 enum class Passage : uint8_t { kAgain, kFirst };
 std::vector<audit::Trial> copies(const model::LanguageModel& model, const std::string& text,
                                  uint64_t count, Passage passage);
-// Prose of which four sentences tell passwords of people, one of whom is asked for at the end. No
-// pair of name and word comes twice.
-std::vector<audit::Trial> planted_facts(const model::LanguageModel& model, const std::string& text,
-                                        uint64_t count, uint64_t seed);
+// Prose of which four sentences of the first half tell passwords of people, one of whom is asked
+// for at the end. No pair of name and word comes twice.
+std::vector<audit::Trial> passwords(const model::LanguageModel& model, const std::string& text,
+                                    uint64_t count, uint64_t seed);
+
+// Words drawn at random with 16 facts among them, for audit::make_recall_model().
+std::vector<audit::Trial> pairs(uint64_t count, uint64_t seed);
 
 // A cache of one size, or why there is none.
 struct CacheRow {
@@ -51,6 +55,7 @@ struct CacheRow {
   std::optional<audit::TrialOutcome> whole = {};   // likewise, the prompt read in one piece
   std::optional<audit::TrialOutcome> copied = {};  // a passage that came again
   std::optional<audit::TrialOutcome> recall = {};  // facts told
+  std::optional<audit::TrialOutcome> recall_whole = {};
 
   bool measured() const { return error.empty(); }
 };

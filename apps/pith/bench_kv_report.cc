@@ -40,28 +40,24 @@ std::string setting(const CacheRow& row) {
 
 Cell thousandths(double nats) { return {fmt::format("{:.3g}", 1e3 * nats), nats}; }
 
-bool has_recall(const std::vector<CacheRow>& rows) {
-  return std::ranges::any_of(rows, [](const CacheRow& r) { return r.recall.has_value(); });
-}
+const std::vector<std::string> kColumns = {
+    "cache",      "setting",      "bits",       "divergence",    "same best, %",
+    "perplexity", "prompt whole", "copy: loss", "facts told, %", "prompt whole"};
 
-std::vector<std::string> columns(bool recall) {
-  std::vector<std::string> out = {"cache",        "setting",    "bits",         "divergence",
-                                  "same best, %", "perplexity", "prompt whole", "copy: loss"};
-  if (recall) out.emplace_back("facts told, %");
-  return out;
-}
-
-std::vector<Cell> cells(const CacheRow& r, bool recall) {
-  std::vector<Cell> out = {text(r.name),
-                           text(setting(r)),
-                           number(r.pieces.bits, 2),
-                           thousandths(r.pieces.divergence),
-                           number(100 * r.pieces.same_best, 1),
-                           number(std::exp(r.pieces.loss), 2),
-                           r.whole ? thousandths(r.whole->divergence) : none(),
-                           r.copied ? number(r.copied->loss, 3) : none()};
-  if (recall) out.push_back(r.recall ? number(100 * r.recall->exact, 0) : none());
-  return out;
+std::vector<Cell> cells(const CacheRow& r) {
+  const auto told = [](const std::optional<TrialOutcome>& o) {
+    return o ? number(100 * o->exact, 0) : none();
+  };
+  return {text(r.name),
+          text(setting(r)),
+          number(r.pieces.bits, 2),
+          thousandths(r.pieces.divergence),
+          number(100 * r.pieces.same_best, 1),
+          number(std::exp(r.pieces.loss), 2),
+          r.whole ? thousandths(r.whole->divergence) : none(),
+          r.copied ? number(r.copied->loss, 3) : none(),
+          told(r.recall),
+          told(r.recall_whole)};
 }
 
 // One of the things that rows differ in; less is better.
@@ -70,17 +66,12 @@ struct Measure {
   std::function<std::optional<double>(const CacheRow&)> of;
 };
 
-std::vector<Measure> measures(bool recall) {
-  std::vector<Measure> out = {
-      {"text that goes on", [](const CacheRow& r) { return std::optional(r.pieces.divergence); }},
-      {"copies",
-       [](const CacheRow& r) { return r.copied ? std::optional(r.copied->loss) : std::nullopt; }}};
-  if (recall)
-    out.push_back({"facts", [](const CacheRow& r) {
-                     return r.recall ? std::optional(-r.recall->exact) : std::nullopt;
-                   }});
-  return out;
-}
+const std::vector<Measure> kMeasures = {
+    {"text that goes on", [](const CacheRow& r) { return std::optional(r.pieces.divergence); }},
+    {"copies",
+     [](const CacheRow& r) { return r.copied ? std::optional(r.copied->loss) : std::nullopt; }},
+    {"facts",
+     [](const CacheRow& r) { return r.recall ? std::optional(-r.recall->exact) : std::nullopt; }}};
 
 // Nobody else is as good in all and better in one.
 bool on_front(const CacheRow& row, const std::vector<const CacheRow*>& rows,
@@ -123,10 +114,10 @@ void note_phases(const std::vector<const CacheRow*>& rows, Report& report) {
       less, both, ratios.front(), ratios.back(), ratios[ratios.size() / 2]));
 }
 
-void report_size(const std::vector<CacheRow>& rows, double share, bool recall, const CacheRow* full,
+void report_size(const std::vector<CacheRow>& rows, double share, const CacheRow& full,
                  Report& report) {
-  Table table(columns(recall));
-  if (full) table.add(cells(*full, recall));
+  Table table(kColumns);
+  table.add(cells(full));
   std::vector<const CacheRow*> measured;
   std::vector<std::string> missing;
   for (const CacheRow& r : rows) {
@@ -140,18 +131,17 @@ void report_size(const std::vector<CacheRow>& rows, double share, bool recall, c
   std::ranges::stable_sort(measured, [](const CacheRow* a, const CacheRow* b) {
     return a->pieces.divergence < b->pieces.divergence;
   });
-  for (const CacheRow* r : measured) table.add(cells(*r, recall));
+  for (const CacheRow* r : measured) table.add(cells(*r));
   report.table(table);
   if (!missing.empty()) report.note(fmt::format("not so small: {}", fmt::join(missing, "; ")));
   if (share == 0 || measured.empty()) return;
-  const std::vector<Measure> by = measures(recall);
-  for (const Measure& m : by) {
+  for (const Measure& m : kMeasures) {
     const auto best = *std::ranges::min_element(measured, [&](auto* a, auto* b) {
       return m.of(*a).value_or(INFINITY) < m.of(*b).value_or(INFINITY);
     });
     report.note(fmt::format("best for {}: {}", m.name, best->name));
   }
-  report.note("front over all tasks: " + names_on_front(measured, by));
+  report.note("front over all tasks: " + names_on_front(measured, kMeasures));
   note_phases(measured, report);
 }
 
@@ -217,6 +207,7 @@ Json to_json(const CacheRow& r) {
   if (r.whole) j["prompt whole"] = outcome_json(*r.whole);
   if (r.copied) j["copied"] = outcome_json(*r.copied);
   if (r.recall) j["recall"] = outcome_json(*r.recall);
+  if (r.recall_whole) j["recall, prompt whole"] = outcome_json(*r.recall_whole);
   return j;
 }
 
@@ -229,18 +220,18 @@ CacheRow row_of(const Json& j) {
   if (j.contains("prompt whole")) r.whole = outcome_of(j.at("prompt whole"));
   if (j.contains("copied")) r.copied = outcome_of(j.at("copied"));
   if (j.contains("recall")) r.recall = outcome_of(j.at("recall"));
+  if (j.contains("recall, prompt whole")) r.recall_whole = outcome_of(j.at("recall, prompt whole"));
   return r;
 }
 
 void report_caches(const std::vector<CacheRow>& rows, const CacheRow& full,
                    const std::vector<double>& sizes, Report& report) {
-  const bool recall = full.recall.has_value() || has_recall(rows);
   for (const double share : sizes) {
     report.section(fmt::format("At most {:g}% of f16: {:g} bits", 100 * share, 16 * share));
-    report_size(rows, share, recall, &full, report);
+    report_size(rows, share, full, report);
   }
   report.section("As they are composed");
-  report_size(rows, 0, recall, &full, report);
+  report_size(rows, 0, full, report);
   std::vector<const CacheRow*> all;
   for (const CacheRow& r : rows) {
     if (r.shown && r.measured()) all.push_back(&r);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bench_kv.h"
+#include "pith/audit/planted_facts.h"
 #include "pith/base/error.h"
 #include "pith/base/random.h"
 #include "pith/model/prompt.h"
@@ -72,6 +73,15 @@ std::vector<std::string> sentences(const std::string& text) {
     }
   }
   return out;
+}
+
+Ids ids_of(const model::LanguageModel& model, const std::string& text) {
+  return with_bos(model, model::text_ids(model, text, {.add_bos = false}));
+}
+
+// Ids from the beginning.
+uint64_t in_common(const Ids& a, const Ids& b) {
+  return static_cast<uint64_t>(std::ranges::mismatch(a, b).in1 - a.begin());
 }
 
 std::string fact(const std::string& name, const std::string& word) {
@@ -147,8 +157,8 @@ std::vector<Trial> copies(const model::LanguageModel& model, const std::string& 
   return out;
 }
 
-std::vector<Trial> planted_facts(const model::LanguageModel& model, const std::string& text,
-                                 uint64_t count, uint64_t seed) {
+std::vector<Trial> passwords(const model::LanguageModel& model, const std::string& text,
+                             uint64_t count, uint64_t seed) {
   const std::vector<std::string> pool = sentences(text);
   if (pool.empty()) fail(ErrorKind::kUsage, "the text has no sentences to hide facts among");
   Random random(seed);
@@ -157,13 +167,24 @@ std::vector<Trial> planted_facts(const model::LanguageModel& model, const std::s
   for (uint64_t i = 0; i < count; ++i) {
     const std::vector<Pair> pairs = new_pairs(random, used);
     const Pair asked = pairs[random.below(pairs.size())];
-    const std::string prompt =
-        prose_with(pool, pairs, random) + "The password of " + kNames[asked.first] + " is";
-    const Ids all = with_bos(
-        model, model::text_ids(model, prompt + " " + kWords[asked.second], {.add_bos = false}));
-    const Ids read = with_bos(model, model::text_ids(model, prompt, {.add_bos = false}));
-    const auto same = static_cast<uint64_t>(std::ranges::mismatch(all, read).in1 - all.begin());
-    out.push_back({part(all, 0, same), part(all, same, all.size() - same)});
+    const std::string prose = prose_with(pool, pairs, random);
+    const std::string asks = prose + "The password of " + kNames[asked.first] + " is";
+    const Ids all = ids_of(model, asks + " " + kWords[asked.second]);
+    const uint64_t prompt = in_common(all, ids_of(model, prose));
+    const uint64_t told = in_common(all, ids_of(model, asks));
+    out.push_back({part(all, 0, prompt), part(all, told, all.size() - told),
+                   part(all, prompt, told - prompt)});
+  }
+  return out;
+}
+
+std::vector<Trial> pairs(uint64_t count, uint64_t seed) {
+  std::vector<Trial> out;
+  for (audit::PlantedFacts& f : audit::plant_facts(count, kTrialTokens, 16, seed)) {
+    Trial t{std::move(f.ids), {f.answer}};
+    t.question = {t.prompt.back()};
+    t.prompt.pop_back();
+    out.push_back(std::move(t));
   }
   return out;
 }

@@ -17,12 +17,30 @@ using form::MatrixView;
 using model::Logits;
 using model::Session;
 
-uint64_t positions(const Trial& t) { return t.prompt.size() + t.follows.size(); }
+uint64_t positions(const Trial& t) {
+  return t.prompt.size() + t.question.size() + t.follows.size();
+}
 
 void feed_in_pieces(Session& session, std::span<const int32_t> ids) {
   for (uint64_t at = 0; at < ids.size(); at += kCachedReading)
     session.feed(ids.subspan(at, std::min<uint64_t>(kCachedReading, ids.size() - at)),
                  Logits::kNone);
+}
+
+// Up to what follows, of whose first token these are the logits.
+std::span<const float> read_prompt(Session& session, const Trial& trial, Reading reading) {
+  std::span<const int32_t> last = trial.question.empty() ? trial.prompt : trial.question;
+  if (!trial.question.empty() && reading == Reading::kPieces) {
+    feed_in_pieces(session, trial.prompt);
+  } else if (!trial.question.empty()) {
+    session.feed(trial.prompt, Logits::kNone);
+  }
+  if (reading == Reading::kPieces) {
+    const uint64_t before = (last.size() - 1) / kCachedReading * kCachedReading;
+    feed_in_pieces(session, last.first(before));
+    last = last.subspan(before);
+  }
+  return session.feed(last, Logits::kLast).row(0);
 }
 
 double held(const Session& session) {
@@ -94,24 +112,14 @@ TrialOutcome CacheTrials::judge(const kv::CacheOptions& cache, Reading reading) 
 double CacheTrials::bits(const kv::CacheOptions& cache, Reading reading) const {
   const Trial& t = trials_.front();
   Session session(model_, positions(t), threads_, 0, read_as(cache, reading));
-  if (reading == Reading::kWhole) {
-    session.feed(t.prompt, Logits::kNone);
-  } else {
-    feed_in_pieces(session, t.prompt);
-  }
+  read_prompt(session, t, reading);
   feed_in_pieces(session, std::span(t.follows).first(t.follows.size() - 1));
   return held(session);
 }
 
 Matrix CacheTrials::read(Session& session, const Trial& trial, Reading reading) const {
   Matrix logits({trial.follows.size(), model_.config().vocabulary});
-  std::span<const int32_t> prompt = trial.prompt;
-  if (reading == Reading::kPieces) {
-    const uint64_t last = (prompt.size() - 1) / kCachedReading * kCachedReading;
-    feed_in_pieces(session, prompt.first(last));
-    prompt = prompt.subspan(last);
-  }
-  std::ranges::copy(session.feed(prompt, Logits::kLast).row(0), logits.row(0).begin());
+  std::ranges::copy(read_prompt(session, trial, reading), logits.row(0).begin());
   const std::span<const int32_t> rest = std::span(trial.follows).first(trial.follows.size() - 1);
   for (uint64_t at = 0; at < rest.size(); at += kCachedReading) {
     const uint64_t n = std::min<uint64_t>(kCachedReading, rest.size() - at);

@@ -86,6 +86,18 @@ TEST(CacheTrials, WholePromptsLoseNothingBeforeTheirEnd) {
   EXPECT_GT(trials.judge(cache, Reading::kPieces).divergence, 1e-3);
 }
 
+// What is asked when the prompt has been read is asked of what is left of it.
+TEST(CacheTrials, QuestionsComeWhenTokensHaveLeft) {
+  Trial asked = trial(48, 1);
+  asked.question.assign(asked.prompt.end() - 2, asked.prompt.end());
+  asked.prompt.resize(46);
+  const CacheTrials trials(reference_model(), {asked});
+  EXPECT_NEAR(trials.full().loss, CacheTrials(reference_model(), {trial(48, 1)}).full().loss, 1e-5);
+  const auto cache = CacheOptions::parse("cache(zeros, window=0, tile=16)");
+  EXPECT_GT(trials.judge(cache, Reading::kWhole).divergence, 1e-3);
+  EXPECT_LT(trials.bits(cache, Reading::kWhole), 8);
+}
+
 TEST(CacheTrials, AnAnswerIsExactWhereAllOfItIsThoughtMostProbable) {
   Trial told = trial(30, 6);
   model::Session session(reference_model(), 64);

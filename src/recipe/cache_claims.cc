@@ -8,7 +8,7 @@ std::span<const CacheClaim> all_cache_claims() {
   static const std::vector<CacheClaim> claims = {
       {"deep-forcing", "turned keys lose less than keys that stay where they were read",
        "deep-forcing",
-       "cache(keep=sink(50%) + top(attention(latest=32)), budget=25%, window=32, tile=16)"},
+       "cache(keep=sink(64) + top(attention(latest=32)), budget=25%, window=32, tile=16)"},
       {"deep-forcing", "first tokens and participation lose less than the latest tokens",
        "deep-forcing", "cache(keep=top(recency), budget=25%, window=32, tile=16)"},
       {"ems", "loses less than what the latest queries choose, without a merge", "ems",

@@ -62,9 +62,9 @@ std::span<const CacheRecipe> all_cache_recipes() {
        .title = "Deep Forcing: Training-Free Long Video Generation with Deep Sink and "
                 "Participative Compression",
        .summary =
-           "Half of what is kept are the first tokens, whose rotation is that of the places just "
+           "A deep sink: the first 64 tokens stay, their rotation is that of the places just "
            "before the others; of the others those stay to which the latest queries gave most.",
-       .compose = "cache(keep=sink(50%) + top(attention(latest=32)), budget=25%, window=32, "
+       .compose = "cache(keep=sink(64) + top(attention(latest=32)), budget=25%, window=32, "
                   "tile=16, positions=cache)",
        .waits = "video: tested on text",
        .parts = {"kv/options.h", "select/policy.h"},

@@ -15,9 +15,10 @@ class Session;
 
 namespace pith::audit {
 
-// Of what follows, every token is predicted from all before it. At least one token each.
 struct Trial {
-  std::vector<int32_t> prompt, follows;
+  std::vector<int32_t> prompt, follows;  // at least one token each; what follows is predicted
+  // Between them: read when tokens have left after the prompt, and not predicted.
+  std::vector<int32_t> question = {};
 };
 
 // How a prompt is read; what follows is read kCachedReading tokens at a time.
