@@ -98,6 +98,17 @@ class Recipes(LanguageModelTest):
         self.assertRegex(out, r"\| half\.pith +\| +\d+ \| 0\.\d+ \|")
         self.fails(*args, "--cpu-time", code=2, names=["--threads"])
 
+    def test_caches_at_equal_bytes(self):
+        args = ["bench", "kv", "--model", "small", "--text", "long.txt", "--tuning", "long.txt", "--quick"]
+        out = self.ok(*args, "--cache", "uniform(4, group=32)", "--sizes", "0.5", "-o", "kv.json").stdout.decode()
+        self.assertIn("### At most 50% of f16: 8 bits", out)
+        rows = json.loads(self.read("kv.json"))["rows"]
+        self.assertEqual([r["share"] for r in rows], [0, 0.5])
+        self.assertEqual([r["error"] for r in rows], ["", ""])
+        self.assertLessEqual(rows[1]["continued"]["bits"], 8)
+        for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "cachegen"]):
+            self.fails("bench", "kv", *args, code=2, names=[args[0]])
+
     def test_taxonomy(self):
         out = json.loads(self.ok("recipes", "--taxonomy", "--json").stdout)
         surveys = {s["survey"] for s in out["surveys"]}

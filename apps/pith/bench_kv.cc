@@ -28,7 +28,8 @@ constexpr std::string_view kRows = "kv 2";
 
 struct Contestant {
   std::string name, cache;
-  bool shown = true;  // else for what a claim compares
+  bool shown = true;   // else for what a claim compares
+  bool fixed = false;  // only as it is
 };
 
 // Beside the published ones: of each the size is turned.
@@ -94,9 +95,11 @@ class KvBench {
   KvBench(const KvOptions& o, Report& report)
       : options_(o),
         report_(report),
-        model_(model::load_model(path(o.model, reference_model().parent_path()))),
-        text_(text_of(path(o.text, shared_data() / "text/books-test.txt"))),
-        tuning_(text_of(path(o.tuning, shared_data() / "text/books-valid.txt"))),
+        model_(model::load_model(o.model.empty() ? reference_model().parent_path()
+                                                 : fs::path(o.model))),
+        text_(text_of(o.text.empty() ? shared_data() / "text/books-test.txt" : fs::path(o.text))),
+        tuning_(text_of(o.tuning.empty() ? shared_data() / "text/books-valid.txt"
+                                         : fs::path(o.tuning))),
         journal_(o.output.empty() ? fs::path() : fs::path(o.output + ".rows")),
         model_hash_(model::model_hash(model_, 2 * kTrialTokens, o.threads)),
         continued_{{model_, continuations(model_, tuning_, 1), o.threads},
@@ -108,13 +111,13 @@ class KvBench {
     note_setting();
     const std::vector<Contestant> all = contestants();
     std::vector<CacheRow> rows;
-    const size_t total = all.size() * (options_.sizes.size() + 1);
     for (const Contestant& c : all) {
       Sizes sizes(continued_.sizing);
       Sizes recall_sizes(recalled_.sizing);
-      for (size_t i = c.shown ? 0 : 1; i <= options_.sizes.size(); ++i) {
+      const size_t last = c.fixed ? 0 : options_.sizes.size();
+      for (size_t i = c.shown ? 0 : 1; i <= last; ++i) {
         const double share = i == 0 ? 0 : options_.sizes[i - 1];
-        report_.status(fmt::format("{} of {}: {}", rows.size() + 1, total, c.name));
+        report_.status(fmt::format("{}, {:g}%", c.name, 100 * share));
         rows.push_back(row(c, share, sizes, recall_sizes));
       }
     }
@@ -125,9 +128,6 @@ class KvBench {
 
  private:
   uint64_t windows() const { return options_.quick ? 1 : options_.windows; }
-  static fs::path path(const std::string& given, const fs::path& otherwise) {
-    return given.empty() ? otherwise : fs::path(given);
-  }
 
   // What is named, or all; and what claims compare them with.
   std::vector<Contestant> contestants() const {
@@ -160,11 +160,10 @@ class KvBench {
     }
     if (options_.caches.empty()) {
       for (const char* form : kFixed)
-        out.push_back({form, fmt::format("cache({}, window=32, tile=64)", form)});
+        out.push_back({form, fmt::format("cache({}, window=32, tile=64)", form), true, true});
     }
     return out;
   }
-  static bool is_fixed(const Contestant& c) { return std::ranges::count(kFixed, c.name) > 0; }
 
   CacheRow row(const Contestant& c, double share, Sizes& sizes, Sizes& recall_sizes) {
     const Hash128 key = key_of(c, share);
@@ -209,7 +208,6 @@ class KvBench {
   // The cache of the size that is asked for.
   static std::string found(const Contestant& c, double share, Sizes& sizes, uint64_t head_size) {
     if (share == 0) return recipe::cache_options(c.cache).text();
-    if (is_fixed(c)) fail(ErrorKind::kUsage, "only as it is");
     const std::vector<std::string> ladder = recipe::sizes_of_cache(c.cache, head_size);
     const std::string cache = sizes.at_most(ladder, 16 * share);
     if (cache.empty())
@@ -294,7 +292,13 @@ void bench_kv(const KvOptions& given) {
   }
   if (std::ranges::adjacent_find(o.sizes) != o.sizes.end())
     fail(ErrorKind::kUsage, "--sizes: a number comes twice");
-  for (const std::string& c : o.caches) recipe::cache_options(c);
+  for (const std::string& c : o.caches) {
+    try {
+      recipe::cache_options(c);
+    } catch (const Error& e) {
+      throw e.in("--cache " + c);
+    }
+  }
   Report report("kv", false);
   KvBench(o, report).run();
   report.finish();

@@ -124,7 +124,7 @@ void report_size(const std::vector<CacheRow>& rows, double share, const CacheRow
     if (r.share != share || !r.shown) continue;
     if (r.measured()) {
       measured.push_back(&r);
-    } else if (r.error != "only as it is") {
+    } else {
       missing.push_back(fmt::format("{}: {}", r.name, r.error));
     }
   }
