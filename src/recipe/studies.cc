@@ -23,6 +23,49 @@ std::span<const Study> all_studies() {
            "temperature, 0.064 with scale 0.7; where one of them is to be copied 0.077 and 0.052. "
            "Contradicted here: a temperature of 0.9 adds (0.122 alone, 0.068 with the scale), and "
            "a prefix beyond a bos takes nothing off. 0.23 s from a store beside 0.61 s"},
+      {.name = "cache-frontier",
+       .id = "S148",
+       .title = "The Sparse Frontier: Sparse Attention Trade-offs in Transformer LLMs",
+       .area = "kv",
+       .summary = "Every published cache and plain ones at half, a quarter and an eighth of the "
+                  "bytes of f16: a text that goes on, passages that come again, planted facts; "
+                  "tokens that leave while a prompt is read apart from those that leave "
+                  "afterwards; which are best for what.",
+       .waits = "attention that skips blocks of a prompt, pages chosen for a query, models of "
+                "several sizes and the law fitted to them",
+       .parts = {"audit/cache_trials.h", "recipe/cache_sizes.h"},
+       .command = "pith bench kv",
+       .verified =
+           "books-test, 976 predictions and 40 texts with facts of a built model, at 50, 25 and "
+           "12.5% of "
+           "f16. No method is best for all: at an eighth what leaves tokens out has the least "
+           "divergence of "
+           "the published ones, and tells 0 to 8% of the facts; codes tell all and cannot be so "
+           "small but entropy-coded. What "
+           "part of the facts is told is about the part of the tokens that is kept, whatever the "
+           "score, where the question "
+           "is not known before. That more can be left out after a prompt than while it is read is "
+           "seen "
+           "with scores of all queries (at half h2o 4.1 beside 4.6, ems 4.1 beside 5.8) and "
+           "contradicted with those of the latest 32 or 64 "
+           "(snapkv 6.0 beside 4.8, finch 7.1 beside 5.0), which judge a whole prompt by its end."},
+      {.name = "cache-survey",
+       .id = "S280",
+       .title = "Key, Value, Compress: A Systematic Exploration of KV Cache Compression Techniques",
+       .area = "kv",
+       .summary = "Tokens left out, codes, low ranks, merges and shares of heads in one table at "
+                  "equal bytes, with the front of what nothing as small beats, and each method "
+                  "beside its own parts.",
+       .waits = "heads and layers that share keys and values; a trained model for facts in prose",
+       .parts = {"audit/cache_trials.h", "audit/planted_facts.h", "recipe/cache_claims.h"},
+       .command = "pith bench kv",
+       .verified = "books-test, 976 predictions and 40 texts with facts of a built model. Codes "
+                   "lose least at half and a quarter of f16 (kivi "
+                   "0.003 and 4.7 thousandths of a nat), and tell all facts. First and latest "
+                   "tokens do not match codes on what comes "
+                   "next (3.4 and 9.0): contradicted; they lose planted facts that codes of as "
+                   "many bytes keep (45 and 15% beside 100%): holds. "
+                   "Figures of all: docs/benchmarks.md."},
       {.name = "capacity",
        .id = "S117",
        .title = "Unified Scaling Laws for Compressed Representations",

@@ -1,0 +1,159 @@
+// What published caches lose of the reference model, beside what their papers compare them with,
+// at equal bytes: what holds here, and what does not. The tables on more text: docs/benchmarks.md.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <utility>
+
+#include "../weights/testing_reference.h"
+#include "pith/audit/cache_trials.h"
+#include "pith/base/file.h"
+#include "pith/model/prompt.h"
+#include "pith/recipe/cache_recipes.h"
+
+namespace pith::recipe {
+namespace {
+
+using audit::Reading;
+using audit::TrialOutcome;
+
+constexpr uint64_t kWindow = 704, kPrompt = 448, kWindows = 2;
+// The model was trained on texts of 1024 tokens.
+constexpr uint64_t kFar = 1500, kFollows = 96;
+
+const model::LanguageModel& reference() { return weights::testing::reference().model; }
+
+// Tokens of the text of the repository, behind bos.
+audit::Trial trial(uint64_t first, uint64_t prompt, uint64_t follows) {
+  static const std::vector<int32_t> ids = [] {
+    const Bytes bytes = read_file(model::testing::source_root() / "data/text/calibration.txt");
+    return model::text_ids(reference(), std::string(bytes.begin(), bytes.begin() + 16000));
+  }();
+  EXPECT_LE(first + prompt + follows, ids.size());
+  const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(first);
+  const auto middle = begin + static_cast<std::ptrdiff_t>(prompt);
+  audit::Trial t{{*reference().tokenizer()->bos()},
+                 {middle, middle + static_cast<std::ptrdiff_t>(follows)}};
+  t.prompt.insert(t.prompt.end(), begin, middle);
+  return t;
+}
+
+const audit::CacheTrials& windows() {
+  static const audit::CacheTrials made = [] {
+    std::vector<audit::Trial> all;
+    for (uint64_t w = 0; w < kWindows; ++w)
+      all.push_back(trial(w * kWindow, kPrompt, kWindow - kPrompt));
+    return audit::CacheTrials(reference(), all, 2);
+  }();
+  return made;
+}
+
+// What comes far beyond the length that the model was trained for.
+const audit::CacheTrials& far() {
+  static const audit::CacheTrials made(reference(), {trial(0, kFar, kFollows)}, 2);
+  return made;
+}
+
+// What was measured stays known to the tests that come.
+const TrialOutcome& of(const std::string& cache, const std::string& budget = "",
+                       const audit::CacheTrials& trials = windows()) {
+  static std::map<std::pair<const void*, std::string>, TrialOutcome> known;
+  const kv::CacheOptions options = cache_options(cache, budget);
+  const auto [at, fresh] = known.try_emplace({&trials, options.text()});
+  if (fresh) at->second = trials.judge(options, Reading::kPieces);
+  return at->second;
+}
+
+// Loses less, by this factor at least, and holds no more but for a fiftieth.
+void expect_less(const TrialOutcome& a, const TrialOutcome& b, double factor = 1) {
+  EXPECT_LT(a.divergence, factor * b.divergence);
+  EXPECT_LE(a.bits, 1.02 * b.bits);
+}
+
+const std::string kEnd = ", budget=25%, window=32, tile=16)";
+
+TEST(CacheRecipeQuality, WhatGotAttentionIsWorthMoreThanWhatIsLatest) {
+  expect_less(of("h2o", "11%"), of("streaming", "12%"), 0.8);
+  expect_less(of("snapkv", "12%"), of("streaming", "12%"), 0.8);
+  // Contradicted with a quarter of the tokens: latest tokens are as good there.
+  EXPECT_GT(of("h2o", "24%").divergence, of("streaming", "25%").divergence);
+}
+
+// Few tokens, for entropy-coded ones are decoded again with every piece.
+TEST(CacheRecipeQuality, CodesLoseLessThanTokensThatAreLeftOut) {
+  const audit::CacheTrials trials(reference(), {trial(0, 240, 64)}, 2);
+  const auto at = [&](const std::string& cache, const std::string& budget = "") {
+    return trials.judge(cache_options(cache, budget), Reading::kPieces);
+  };
+  const TrialOutcome codes = at("cache(integer(bits=2) > rans, window=32, tile=64)");
+  for (const char* other : {"h2o", "ems", "streaming"}) expect_less(codes, at(other, "30%"), 0.3);
+}
+
+TEST(CacheRecipeQuality, TurnedCoordinatesLoseLessInBlocks) {
+  expect_less(of("rotated-q4"), of("cache(ggml(q4_0), keys_by=token, window=32, tile=64)"), 0.7);
+}
+
+TEST(CacheRecipeQuality, TokensInFewBitsAreWorthMoreThanNone) {
+  expect_less(of("mikv", "10%"), of("h2o", "32%"), 0.8);
+  // Contradicted: equal bits for all tokens lose less.
+  expect_less(of("cache(uniform(3, group=32), window=32, tile=32)"), of("mikv", "10%"), 0.7);
+}
+
+TEST(CacheRecipeQuality, SalientTokensInMoreBitsLoseLessThanEqualBitsInLargeGroups) {
+  expect_less(of("zipcache", "20%"), of("cache(uniform(3, group=64), window=32, tile=64)"));
+  // No difference: whether attention is its sum or its mean.
+  const auto& sum =
+      of("cache(uniform(4, group=32), keep=top(attention) | rest(uniform(2, group=32)), "
+         "budget=40%, window=32, tile=64)");
+  EXPECT_NEAR(of("zipcache").divergence / sum.divergence, 1, 0.25);
+}
+
+TEST(CacheRecipeQuality, ElementsThatAreLeftOutLoseLessThanChannels) {
+  expect_less(of("cache(sparse(30%), keys_by=token, window=32, tile=64)"),
+              of("cache(sparse(50%, pattern=columns), keys_by=token, window=32, tile=64)"), 0.5);
+}
+
+TEST(CacheRecipeQuality, RanksAndOutliersMakeUpForCodesAndMoreBitsDoSoCheaper) {
+  const auto& both = of("gear");
+  const std::string codes = "uniform(2, group=64)", end = ", window=32, tile=64)";
+  for (const char* other : {" + lowrank(2)", ""}) {
+    EXPECT_LT(both.divergence, 0.8 * of("cache(" + codes + other + end).divergence);
+  }
+  EXPECT_LT(both.divergence, 0.8 * of("cache(sparse(2%) + " + codes + end).divergence);
+  // Contradicted at equal bytes.
+  expect_less(of("cache(uniform(4, group=64)" + end), both, 0.6);
+}
+
+TEST(CacheRecipeQuality, BothScoresAndAMergeLoseLessThanEach) {
+  const auto& ems = of("ems", "12%");
+  expect_less(ems, of("snapkv", "12%"), 0.9);
+  for (const char* keep :
+       {"top(attention) | merge(similar, threshold=0.6, weight=attention)",
+        "top(attention(latest=32)) | merge(similar, threshold=0.6, weight=attention)",
+        "top(attention + attention(latest=32)) | merge(similar, weight=attention)"}) {
+    expect_less(ems, of(std::string("cache(keep=") + keep + kEnd, "12%"));
+  }
+}
+
+TEST(CacheRecipeQuality, SharesOfHeadsMakeNoDifferenceAndFallingOnesHarm) {
+  const double even = of("snapkv", "12%").divergence;
+  EXPECT_NEAR(of("uncomp", "12%").divergence / even, 1, 0.1);
+  EXPECT_GT(of("pyramidkv", "12%").divergence, even);
+}
+
+TEST(CacheRecipeQuality, LayersThatHoldTheirOwnStretchesLoseLessThanTheLatestInAll) {
+  expect_less(of("lacache", "16%"), of("streaming", "12%"), 0.95);
+}
+
+// Keys stand within the trained length again, which those of a full cache do not.
+TEST(CacheRecipeQuality, TurnedKeysPayBeyondTheTrainedLength) {
+  const std::string plain = "cache(keep=top(attention(latest=64))" + kEnd;
+  const double turned = of("finch", "512", far()).loss;
+  EXPECT_LT(turned, far().full().loss);
+  EXPECT_LT(turned, of(plain, "512", far()).loss);
+  // Contradicted within it.
+  EXPECT_GT(of("finch", "12%").divergence, of(plain, "12%").divergence);
+}
+
+}  // namespace
+}  // namespace pith::recipe
