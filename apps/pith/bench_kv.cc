@@ -148,7 +148,7 @@ class KvBench {
     for (const std::string& c : options_.caches) add(named(c));
     if (options_.caches.empty()) {
       for (const recipe::CacheRecipe& r : recipe::all_cache_recipes()) {
-        if (!r.of_chunks) add(named(r.name));
+        if (!r.of_chunks && r.profile.empty()) add(named(r.name));
       }
       for (const Contestant& c : kPlain) add(c);
     }

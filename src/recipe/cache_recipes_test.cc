@@ -20,11 +20,11 @@ namespace {
 
 constexpr uint64_t kHeadSize = 64;
 
-// Those that a session can run with.
+// Those that a session can run with; caches along axes need a profile: cache_axes_test.cc.
 std::vector<CacheRecipe> running() {
   std::vector<CacheRecipe> out;
   for (const CacheRecipe& r : all_cache_recipes()) {
-    if (!r.of_chunks) out.push_back(r);
+    if (!r.of_chunks && r.profile.empty()) out.push_back(r);
   }
   return out;
 }
