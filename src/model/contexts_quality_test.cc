@@ -32,9 +32,9 @@ double divergence(std::span<const float> a, std::span<const float> b) {
 // A text that is cut into contexts, and what it goes on with.
 struct Text {
   std::vector<int32_t> ids;
-  kv::Arrays prefix;
-  std::vector<kv::Arrays> contexts;
-  std::vector<float> logits;  // of what is predicted, where they are read one after the other
+  kv::Arrays prefix = {};
+  std::vector<kv::Arrays> contexts = {};
+  std::vector<float> logits = {};  // of what is predicted, where they are read one after the other
 };
 
 class Reference {
