@@ -212,6 +212,22 @@ std::span<const CacheRecipe> all_cache_recipes() {
                    "not fill the budget. Test CacheRecipeQuality (text of the repository, 512 "
                    "predictions): loses less at an eighth, too (17%: 26.5 beside 31.9). Planted "
                    "facts as many as streaming tells (15% at a quarter, none at an eighth)."},
+      {.name = "ltri-llm",
+       .id = "S273",
+       .title = "Ltri-LLM: Streaming Long Context Inference for LLMs with Training-Free Dynamic "
+                "Triangular Attention Pattern",
+       .summary = "All tokens stay; each block of queries reads the first tile, the latest tokens "
+                  "and the tiles whose mean key promises it most. Spans are triangles of attention "
+                  "in local maps, none over a better one.",
+       .compose = "cache(window=32, tile=16, reads=25%, reads_by=mean)",
+       .waits = "tiles that end where spans do while a model runs: spans come from maps alone "
+                "(select/spans.h), and tiles are equal",
+       .parts = {"kv/options.h", "kv/attention.h", "select/spans.h"},
+       .verified =
+           "reads_test.cc, spans_test.cc, planted_reads_test.cc. Facts asked for behind 1500 "
+           "tokens, 25% read: 0.85 right beside 1 of full attention, 0.15 of sinks and window, "
+           "0.50 of tiles four times as large. Planted segments' ends are found to within one "
+           "token, 95% of them and at most a fifth more (blocks of 16: at most 40%)"},
       {.name = "matryoshka-kv",
        .id = "S190",
        .title = "MatryoshkaKV: Adaptive KV Compression via Trainable Orthogonal Projection",
@@ -229,22 +245,6 @@ std::span<const CacheRecipe> all_cache_recipes() {
            "axes 6.6 and 34, 34 and 129, 370 and 522, 3180 and 3382: the axes of least loss serve "
            "all shares and lose less at each. Tuning by distillation is not there to compare.",
        .profile = "--joined head --axes attention"},
-      {.name = "ltri-llm",
-       .id = "S273",
-       .title = "Ltri-LLM: Streaming Long Context Inference for LLMs with Training-Free Dynamic "
-                "Triangular Attention Pattern",
-       .summary = "All tokens stay; each block of queries reads the first tile, the latest tokens "
-                  "and the tiles whose mean key promises it most. Spans are triangles of attention "
-                  "in local maps, none over a better one.",
-       .compose = "cache(window=32, tile=16, reads=25%, reads_by=mean)",
-       .waits = "tiles that end where spans do while a model runs: spans come from maps alone "
-                "(select/spans.h), and tiles are equal",
-       .parts = {"kv/options.h", "kv/attention.h", "select/spans.h"},
-       .verified =
-           "reads_test.cc, spans_test.cc, planted_reads_test.cc. Facts asked for behind 1500 "
-           "tokens, 25% read: 0.85 right beside 1 of full attention, 0.15 of sinks and window, "
-           "0.50 of tiles four times as large. Planted segments' ends are found to within one "
-           "token, 95% of them and at most a fifth more (blocks of 16: at most 40%)"},
       {.name = "mikv",
        .id = "S004",
        .title = "No Token Left Behind: Reliable KV Cache Compression via Importance-Aware Mixed "
@@ -291,7 +291,7 @@ std::span<const CacheRecipe> all_cache_recipes() {
                    "5.4, 15.2, 27.3; as many tokens in every layer 4.8, 12.5, 21.0: contradicted, "
                    "as in test CacheRecipeQuality (text of the repository, 512 predictions, 12%: "
                    "20.8 beside 18.3). Planted facts: 15, 5, 0%; snapkv 40, 13, 8%."},
-      {.name = "quest",
+      {.name = "quest-pages",
        .id = "Quest",
        .title = "Quest: Query-Aware Sparsity for Efficient Long-Context LLM Inference",
        .summary = "All tokens stay; queries read the pages of 16 tokens whose keys, by the least "
