@@ -25,11 +25,29 @@ set_source_files_properties(src/weights/default_text.cc PROPERTIES
   OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/data/text/calibration.txt)
 set(pith_recipe_test_libs lzma)  # LZMA to compare with
 
+# What is the same for all tests.
+function(set_up_test target)
+  target_link_libraries(${target} PRIVATE fmt::fmt GTest::gtest_main rapidcheck PkgConfig::HWY)
+  target_compile_definitions(${target} PRIVATE HWY_WANT_AVX3_DL=1)
+  # The tests' own code is a third of what is compiled, and little of what runs.
+  if(PITH_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(${target} PRIVATE -O1)
+  endif()
+endfunction()
+
 if(PITH_TESTS)
   enable_testing()
   find_package(GTest REQUIRED)
   find_package(rapidcheck REQUIRED)
   include(GoogleTest)
+  # The headers that tests have in common, compiled once for all of them.
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/test_headers.cc CONTENT "int main() {}\n")
+  add_executable(pith_test_headers ${CMAKE_BINARY_DIR}/test_headers.cc)
+  target_precompile_headers(pith_test_headers PRIVATE <gtest/gtest.h> <fmt/format.h> <algorithm> <array> <cmath>
+    <filesystem> <functional> <map> <memory> <numeric> <optional> <random> <span> <string> <vector>)
+  set_up_test(pith_test_headers)
 endif()
 if(PITH_BENCH)
   find_package(benchmark REQUIRED)
@@ -68,15 +86,9 @@ foreach(part IN LISTS PITH_PARTS)
   endif()
   if(PITH_TESTS AND tests)
     add_executable(${part}_test ${tests})
-    target_link_libraries(${part}_test PRIVATE ${testing} pith_${part} GTest::gtest_main rapidcheck PkgConfig::HWY
-      ${pith_${part}_test_libs})
-    target_compile_definitions(${part}_test PRIVATE HWY_WANT_AVX3_DL=1)
-    # The tests' own code is a third of what is compiled, and little of what runs.
-    if(PITH_SANITIZE)
-      target_compile_options(${part}_test PRIVATE -O0)
-    elseif(CMAKE_BUILD_TYPE STREQUAL "Release")
-      target_compile_options(${part}_test PRIVATE -O1)
-    endif()
+    target_link_libraries(${part}_test PRIVATE ${testing} pith_${part} ${pith_${part}_test_libs})
+    set_up_test(${part}_test)
+    target_precompile_headers(${part}_test REUSE_FROM pith_test_headers)
     # What methods lose on the reference model is no question for sanitizers, which take ten times
     # as long: they run the same code on a smaller one.
     set(filter "")
