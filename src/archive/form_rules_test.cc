@@ -153,7 +153,7 @@ TEST(FormRules, BadRulesAreUsageErrorsThatShowThePlace) {
   EXPECT_EQ(error("(=uniform(4)").kind(), ErrorKind::kUsage);
   EXPECT_EQ(error("=uniform(4)").kind(), ErrorKind::kUsage);
   std::string nested(5000, '(');
-  nested += std::string(5000, ')') + "=uniform(4)";
+  nested.append(5000, ')').append("=uniform(4)");
   EXPECT_NE(std::string(error(nested.c_str()).what()).find("at most 4096"), std::string::npos);
   // What is not closed is told where it is, with a pattern before it and without.
   EXPECT_NE(std::string(error("uniform(4, group=64").what()).find("column 20"), std::string::npos);
