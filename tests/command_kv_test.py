@@ -127,7 +127,7 @@ class Kv(LanguageModelTest):
         self.assertEqual(full["bits_per_number"], 32)
         self.assertLess(two_bits["bits_per_number"], 4)
         for row in (two_bits, tokens):
-            self.assertLess(row["session_bytes"], full["session_bytes"])
+            self.assertLess(row["bits_per_number"], 16)
             self.assertGreater(row["kl"], 0)
             self.assertGreater(row["step_tokens_per_second"], 0)
         self.assertIn("divergence", self.ok(*small, *caches).stdout.decode())

@@ -15,15 +15,6 @@
 namespace pith::command {
 namespace {
 
-std::string text_of(const std::string& path) {
-  if (path == "-") {
-    const auto input = spool_stdin();
-    return {input->bytes().begin(), input->bytes().end()};
-  }
-  const MappedFile file(path);
-  return {file.bytes().begin(), file.bytes().end()};
-}
-
 Measurements measure(const EvalArguments& a) {
   std::optional<kv::CacheOptions> cache;
   if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget, a.kv_profile);

@@ -26,15 +26,6 @@ struct Arguments {
 
 // --- push ---
 
-std::string text_of(const std::string& path) {
-  if (path == "-") {
-    const auto input = spool_stdin();
-    return {input->bytes().begin(), input->bytes().end()};
-  }
-  const MappedFile file(path);
-  return {file.bytes().begin(), file.bytes().end()};
-}
-
 void push(const Arguments& a) {
   if (a.store.where.empty()) fail(ErrorKind::kUsage, "--kv-store is required");
   std::optional<kv::CacheOptions> cache;

@@ -58,8 +58,7 @@ void time(const model::LanguageModel& model, std::span<const int32_t> ids, const
 
 std::vector<Row> measure(const Arguments& a) {
   const model::LanguageModel model = model::load_model(a.model);
-  const MappedFile file(a.text);
-  const std::string text(file.bytes().begin(), file.bytes().end());
+  const std::string text = text_of(a.text);
   const std::vector<int32_t> ids = model::text_ids(model, text);
   if (ids.size() < a.context + kSteps) {
     fail(ErrorKind::kUsage, "{}: {} are too few for a context of {} and {} behind it", a.text,

@@ -5,6 +5,7 @@
 #include "command.h"
 #include "message.h"
 #include "options.h"
+#include "output.h"
 #include "pith/base/file.h"
 #include "pith/kv/profile.h"
 #include "pith/model/axes_profile.h"
@@ -71,8 +72,7 @@ void check(const Arguments& a) {
 void profile(const Arguments& a) {
   check(a);
   const model::LanguageModel model = model::load_model(a.model);
-  const MappedFile file(a.text);
-  const std::string text(file.bytes().begin(), file.bytes().end());
+  const std::string text = text_of(a.text);
   std::vector<int32_t> ids = model::text_ids(model, text);
   ids.resize(std::min<uint64_t>(ids.size(), a.tokens));
   if (ids.empty()) fail(ErrorKind::kUsage, "{}: there is no text", a.text);

@@ -76,6 +76,11 @@ std::unique_ptr<MappedFile> spool_stdin() {
   return std::make_unique<MappedFile>(fmt::format("/proc/self/fd/{}", file.fd));
 }
 
+std::string text_of(const std::string& path) {
+  const auto file = path == "-" ? spool_stdin() : std::make_unique<MappedFile>(path);
+  return {file->bytes().begin(), file->bytes().end()};
+}
+
 OpenedArchive open_archive(const std::string& path, const archive::OpenOptions& options) {
   if (path != "-") return {nullptr, path, archive::Archive::open(path, options)};
   auto spool = spool_stdin();

@@ -30,6 +30,8 @@ bool stdin_is_terminal();
 
 // A pipe copied to a temporary file without a name ($TMPDIR, else /tmp) and mapped.
 std::unique_ptr<MappedFile> spool_stdin();
+// What a file holds, as text; '-': standard input.
+std::string text_of(const std::string& path);
 
 // An archive to be read, "-" for standard input.
 struct OpenedArchive {
