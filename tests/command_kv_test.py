@@ -122,16 +122,16 @@ class Kv(LanguageModelTest):
 
     def test_caches_side_by_side(self):
         small = ("kv", "bench", "lm", "--text", "book.txt", "--context", "128", "--windows", "1")
-        caches = ("--kv", "cache(uniform(2, group=32), window=0)", "--kv", "S023", "--kv-budget", "70")
+        caches = ("--kv", "cache(uniform(2, group=32), window=0, tile=32)", "--kv", "S023", "--kv-budget", "70")
         full, two_bits, tokens = json.loads(self.ok(*small, *caches, "--json").stdout)
         self.assertEqual(full["bits_per_number"], 32)
-        self.assertLess(two_bits["bits_per_number"], 4)
+        self.assertLess(two_bits["bits_per_number"], 6)
         for row in (two_bits, tokens):
             self.assertLess(row["bits_per_number"], 16)
             self.assertGreater(row["kl"], 0)
             self.assertGreater(row["step_tokens_per_second"], 0)
         self.assertIn("divergence", self.ok(*small, *caches).stdout.decode())
-        self.fails(*small, "--context", "5000", code=2, names=["book.txt", "5000"])
+        self.fails(*small[:5], "--context", "5000", code=2, names=["book.txt", "5000"])
         self.fails(*small, "--kv", "no-cache", code=2)
 
     def test_prompts_shorter_than_a_chunk(self):
