@@ -30,8 +30,6 @@ function(set_up_test target)
   target_link_libraries(${target} PRIVATE fmt::fmt GTest::gtest_main rapidcheck PkgConfig::HWY)
   # What some of the libraries define as well: a precompiled header is for one set of definitions.
   target_compile_definitions(${target} PRIVATE HWY_WANT_AVX3_DL=1 _FILE_OFFSET_BITS=64)
-  # GCC 12 warns of its own strings where they come from a precompiled header.
-  target_compile_options(${target} PRIVATE -Wno-array-bounds)
   # The tests' own code is a third of what is compiled, and little of what runs.
   if(PITH_SANITIZE)
     target_compile_options(${target} PRIVATE -O0)

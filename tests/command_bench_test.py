@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 import unittest
 
@@ -84,11 +85,29 @@ class Recipes(LanguageModelTest):
         self.assertNotIn("measured before", self.bench("--sizes", "9", "--recipes", "pith").stderr.decode())
 
     def test_refuses_before_work(self):
-        for args, names in ((["--recipes", "nobody"], ["nobody"]), (["--recipes", "zipnn"], ["zipnn"]),
+        for args, names in ((["--recipes", "nobody"], ["nobody"]), (["--recipes", "gear"], ["--kv"]),
                             (["--recipes", "gptq:bits=99"], ["bits"]), (["--recipes", "gptq,gptq"], ["twice"]),
                             (["--sizes", "0"], ["--sizes"]), (["--sizes", "3,3"], ["twice"])):
             self.fails("bench", "recipes", "small", *self.FEW, *args, code=2, names=names)
         self.fails("bench", "recipes", "small", "--text", "none.txt", "-o", "out", names=["none.txt"])
+
+    def test_what_cannot_be_sized_is_a_row_that_failed(self):
+        self.bench("--sizes", "12", "--recipes", "zipnn,ziplm,mc-moe,late-attention:count=1")
+        rows = {r["recipe"]: r for r in self.rows()}
+        for name, why in (("zipnn", "no option that sets a size"), ("ziplm", "no option that sets a size"),
+                          ("mc-moe", "is for experts")):
+            self.assertIn(why, rows[name]["error"])
+        self.assertLessEqual(rows["pith"]["bits"], 12)
+        # What is left of a model without some parts is as small as Pith makes it.
+        row = rows["late-attention:count=1"]
+        self.assertLessEqual(row["bits"], 12)
+        self.assertIn("--recipe late-attention -O count=1 --bits 12", row["command"])
+        self.assertGreater(row["kl"]["mean"], rows["pith"]["kl"]["mean"])
+
+    def test_without_a_text_it_says_what_is_missing(self):
+        out = self.ok("bench", "recipes", "small", env={**os.environ, "PITH_DATA": str(self.dir / "none")})
+        self.assertIn("skipped: there is no ", out.stdout.decode())
+        self.assertIn("PITH_DATA", out.stdout.decode())
 
     def test_models_beside_the_first(self):
         self.ok("compress", "small", "--recipe", "stat-prune", "-O", "units=50%", "--tokens", "256", "-o", "half.pith", "-q")
@@ -106,8 +125,39 @@ class Recipes(LanguageModelTest):
         self.assertEqual([r["share"] for r in rows], [0, 0.5])
         self.assertEqual([r["error"] for r in rows], ["", ""])
         self.assertLessEqual(rows[1]["continued"]["bits"], 8)
-        for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "cachegen"]):
+        for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "stream(bits=0)"]):
             self.fails("bench", "kv", *args, code=2, names=[args[0]])
+
+    def test_what_is_coded_as_pictures(self):
+        (self.dir / "data").mkdir()
+        random_model(self.dir / "data/lm", self.lm, heads=2, head_size=64, width=128, inner=256)
+        self.write("text/books-valid.txt", self.read("long.txt"))
+        # One coder that loses the lowest two bits of every byte, one that is missing, one that breaks down.
+        self.write("coder.py", b"""
+import sys
+frames, width, height, encoder, most, decoded = sys.argv[1:]
+if encoder == "libx265":
+    print('{"error": "no such encoder"}')
+elif encoder == "libx264":
+    data = open(frames, "rb").read()
+    open(decoded, "wb").write(bytes(b & 0xFC | 2 for b in data))
+    print('{"bytes": %d, "quantizer": 7}' % (len(data) * 3 // 4))
+""")
+        env = dict(os.environ, PITH_VIDEO=f"{sys.executable} coder.py", PITH_DATA=str(self.dir))
+        out = self.ok("bench", "video", "--quick", "--json", env=env).stdout
+        report = json.loads(out)
+        text = json.dumps(report)
+        self.assertIn("libx265 at 3 bits is left out: no such encoder", text)
+        self.assertIn("libaom-av1 at 3 bits is left out: $PITH_VIDEO printed no JSON", text)
+        for kind in ("weights", "activations", "keys and values", "gradients"):
+            self.assertIn(kind, text)
+        coded = [line.split("|") for line in self.ok("bench", "video", "--quick", env=env).stdout.decode().splitlines()
+                 if line.startswith("| libx264 -qp 7")]
+        self.assertEqual(len(coded), 4)
+        for cells in coded:
+            bits, error, same, ratio = (float(cells[i]) for i in (3, 4, 6, 7))
+            self.assertTrue(6 < bits < 6.5 and 0 < error < 0.01, cells)
+            self.assertAlmostEqual(ratio, bits / same, delta=0.02)
 
     def test_taxonomy(self):
         out = json.loads(self.ok("recipes", "--taxonomy", "--json").stdout)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import unittest
 
 from command_support import REPOSITORY, LanguageModelTest, gguf, model, next_step, safetensors, weights
@@ -43,6 +44,9 @@ class Examples(LanguageModelTest):
         self.write("step-2000.safetensors", next_step(self.model))
         self.ok("compress", "step-1000.safetensors", "-o", "step-1000.pith")
         os.symlink(self.lm, self.dir / "small")
+        if " mixture " in command:
+            subprocess.run([sys.executable, REPOSITORY / "tools/random_model.py", self.dir / "mixture", "--like", self.lm,
+                            "--width", "128", "--layers", "1", "--feed-forward", "128", "--experts", "4"], check=True)
         self.write("little.txt", (REPOSITORY / "docs/command.md").read_bytes()[:4000])
         for name in ("a.txt", "b.txt"):
             self.write(name, b"The ship came in at noon.")

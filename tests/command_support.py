@@ -67,16 +67,16 @@ def gguf():
     return raw + struct.pack("<1024f", *[i / 1024 for i in range(1024)])
 
 
-def random_model(folder, lm):
+def random_model(folder, lm, layers=2, heads=4, head_size=16, context=512, width=64, inner=96):
     """A model so small that all of it is fitted at once, with the reference model's tokenizer."""
     import numpy as np
 
-    width, inner, layers, heads = 64, 96, 2, 4
     random = np.random.default_rng(1)
     shapes = {"model.embed_tokens.weight": (4096, width), "model.norm.weight": (width,)}
     for layer in range(layers):
         at = f"model.layers.{layer}."
-        shapes |= {at + f"self_attn.{name}_proj.weight": (width, width) for name in "qkvo"}
+        shapes |= {at + f"self_attn.{name}_proj.weight": (heads * head_size, width) for name in "qkv"}
+        shapes[at + "self_attn.o_proj.weight"] = (width, heads * head_size)
         shapes |= {at + f"mlp.{name}_proj.weight": (inner, width) for name in ("gate", "up")}
         shapes[at + "mlp.down_proj.weight"] = (width, inner)
         shapes |= {at + f"{name}_layernorm.weight": (width,) for name in ("input", "post_attention")}
@@ -86,9 +86,9 @@ def random_model(folder, lm):
         raw = (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
         tensors[name] = ("BF16", list(shape), raw)
     config = {"model_type": "llama", "hidden_size": width, "intermediate_size": inner, "num_hidden_layers": layers,
-              "num_attention_heads": heads, "num_key_value_heads": heads, "vocab_size": 4096, "rms_norm_eps": 1e-5,
-              "rope_theta": 10000.0, "max_position_embeddings": 512, "tie_word_embeddings": True, "hidden_act": "silu",
-              "bos_token_id": 1, "eos_token_id": 2}
+              "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": head_size, "vocab_size": 4096,
+              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "max_position_embeddings": context,
+              "tie_word_embeddings": True, "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2}
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(safetensors(tensors))

@@ -7,6 +7,7 @@
 
 #include "bench_cache_speed.h"
 #include "bench_cache_store.h"
+#include "bench_data.h"
 #include "bench_kv.h"
 #include "bench_recipes.h"
 #include "bench_speed.h"
@@ -129,16 +130,16 @@ void add_recipes(CLI::App& parent) {
   o->sizes = {2.6, 3.1, 4.1, 5.5};
   CLI::App* c = parent.add_subcommand(
       "recipes", "Published methods for weights at equal bytes: what they lose, and whom it hurts");
-  c->add_option("model", o->model, "a folder with config.json and safetensors, or a GGUF file")
-      ->type_name("MODEL")
-      ->required();
+  c->add_option("model", o->model,
+                "a folder with config.json and safetensors, or a GGUF file; default: data/lm")
+      ->type_name("MODEL");
   c->add_option("--sizes", o->sizes, "bits for each weight, of the whole archive")
       ->type_name("N,...")
       ->delimiter(',')
       ->capture_default_str();
-  c->add_option("--text", o->text, "what is predicted, which no method may see before")
-      ->type_name("FILE")
-      ->required();
+  c->add_option("--text", o->text,
+                "what is predicted, which no method may see before; default: books-test.txt")
+      ->type_name("FILE");
   c->add_option("--calibrate", o->calibration,
                 "what methods may see: a text, or statistics of pith calibrate")
       ->type_name("FILE");
@@ -165,9 +166,17 @@ void add_recipes(CLI::App& parent) {
   command::add_threads(c, o->threads);
   c->add_flag("-q,--quiet", o->quiet, "say nothing but errors and the result");
   c->callback([o] {
+    if (o->model.empty()) o->model = reference_model().parent_path().string();
     if (o->output.empty()) {
       const std::filesystem::path model = std::filesystem::weakly_canonical(o->model);
       o->output = model.stem().string() + "-recipes";
+    }
+    if (o->text.empty()) {
+      o->text = (shared_data() / "text/books-test.txt").string();
+      if (!std::filesystem::exists(o->text)) {
+        fmt::print("skipped: there is no {}; set PITH_DATA, or name a --text\n", o->text);
+        return;
+      }
     }
     bench_recipes(*o);
   });
@@ -252,6 +261,19 @@ void add_cache_store(CLI::App& parent) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   c->add_option("--latency", o->milliseconds, "of the link, milliseconds")->capture_default_str();
+  c->add_option("--changes", o->changes,
+                "of links that change, MB a second at first and in the end")
+      ->type_name("MB-MB,...")
+      ->delimiter(',')
+      ->capture_default_str();
+  c->add_option("--level", o->levels,
+                "over these, codings of chunks, the finest first (repeatable)")
+      ->type_name("EXPR")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  c->add_option("--deadline", o->deadline, "over these, seconds until all is read")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   c->add_option("--runs", o->runs, "the best of so many counts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
@@ -269,6 +291,9 @@ void add_kv(CLI::App& parent) {
   c->add_option("--text", o->text, "what is read and predicted; default: books-test.txt")
       ->type_name("FILE");
   c->add_option("--tuning", o->tuning, "on which sizes are sought; default: books-valid.txt")
+      ->type_name("FILE");
+  c->add_option("--calibrate", o->calibration,
+                "whose profiles caches along axes use; default: books-calibration.txt")
       ->type_name("FILE");
   c->add_option("--recall", o->recall,
                 "a model that was trained to tell planted facts; default: one that is built")
@@ -331,7 +356,7 @@ void add_bench(CLI::App& app) {
       bench_differences, options)
       .add_flag("--quick", options->quick, "one size");
   add(*c, "video",
-      "Weights as pictures, coded by ffmpeg's intra coders, against forms of as many bytes",
+      "What a model stores and moves as pictures, coded by ffmpeg's intra coders, against forms",
       bench_video, options)
       .add_flag("--quick", options->quick, "one size");
   add(*c, "vision",

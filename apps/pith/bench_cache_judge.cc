@@ -1,8 +1,8 @@
 #include "bench_cache_judge.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "pith/audit/token_scores.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/model/prompt.h"
@@ -28,25 +28,11 @@ std::vector<std::vector<int32_t>> windows_of(const model::LanguageModel& model,
   return windows;
 }
 
-std::vector<double> log_probabilities(std::span<const float> logits) {
-  const float most = *std::ranges::max_element(logits);
-  double sum = 0;
-  for (const float l : logits) sum += std::exp(static_cast<double>(l) - most);
-  std::vector<double> out;
-  for (const float l : logits) out.push_back(static_cast<double>(l) - most - std::log(sum));
-  return out;
-}
-
+// next: -1 where the text ends.
 Continuation compare(std::span<const float> own, std::span<const float> other, int32_t next) {
-  const std::vector<double> p = log_probabilities(own), q = log_probabilities(other);
-  Continuation c;
-  for (size_t i = 0; i < p.size(); ++i) c.divergence += std::exp(p[i]) * (p[i] - q[i]);
-  const bool same = std::ranges::max_element(own) - own.begin() ==
-                    std::ranges::max_element(other) - other.begin();
-  c.same_best = same ? 1 : 0;
-  const auto at = static_cast<size_t>(next);
-  c.loss = next < 0 ? 0 : p[at] - q[at];
-  return c;
+  const audit::TokenComparison c = audit::compare(other, own, std::max(next, 0));
+  return {c.divergence, c.model.best == c.reference.best ? 1.0 : 0.0,
+          next < 0 ? 0 : c.model.loss - c.reference.loss};
 }
 
 }  // namespace

@@ -1,9 +1,14 @@
 #include "bench_cache_store.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <limits>
 
-#include "bench_link.h"
+#include "../../src/kv/testing_link.h"
+#include "../../src/kv/testing_redis.h"
 #include "bench_measure.h"
 #include "output.h"
 #include "pith/base/error.h"
@@ -14,6 +19,8 @@
 namespace pith::bench {
 namespace {
 
+using kv::testing::RedisServer;
+using kv::testing::ShapedLink;
 using model::PromptStore;
 using model::PromptStoreOptions;
 
@@ -25,6 +32,25 @@ struct Row {
 
   double over_better() const { return both / std::min(fetch, recompute); }
 };
+
+// Behind a link that changes: seconds to the first token, the median of the runs.
+struct ChangeRow {
+  std::string change;
+  double finest = 0, coarsest = 0, recompute = 0, levels = 0;
+  int in_time = 0;                   // of the runs, with levels
+  std::vector<uint64_t> fetched_in;  // each level, tokens, of the last run
+};
+
+// "20-1": from 20 to 1 MB a second, by equal factors in equal times.
+ShapedLink::Trace trace_of(const std::string& change, double seconds) {
+  double from = 0, to = 0;
+  int read = 0;
+  if (std::sscanf(change.c_str(), "%lf-%lf%n", &from, &to, &read) != 2 ||
+      static_cast<size_t>(read) != change.size() || !(from > 0) || !(to > 0))
+    fail(ErrorKind::kUsage, "--changes: {} is not MB-MB", change);
+  return
+      [=](double t) { return 1e6 * from * std::pow(to / from, std::clamp(t / seconds, 0.0, 1.0)); };
+}
 
 class Bench {
  public:
@@ -41,7 +67,7 @@ class Bench {
   std::vector<Row> run() {
     std::vector<Row> rows;
     for (const std::string& coding : options_.codings) {
-      const uint64_t bytes = fill(coding);
+      const uint64_t bytes = fill({coding});
       for (const double megabytes : options_.megabytes) {
         rows.push_back(row(coding, megabytes));
         rows.back().stored_megabytes = static_cast<double>(bytes) / 1e6;
@@ -50,23 +76,33 @@ class Bench {
     return rows;
   }
 
+  std::vector<ChangeRow> run_changes() {
+    std::vector<ChangeRow> rows;
+    if (!options_.changes.empty()) fill(options_.levels);
+    for (const std::string& change : options_.changes) rows.push_back(change_row(change));
+    return rows;
+  }
+
   size_t tokens() const { return ids_.size(); }
 
  private:
-  PromptStoreOptions store_options(const std::string& coding) const {
+  PromptStoreOptions store_options(std::vector<std::string> codings) const {
     PromptStoreOptions o;
-    o.coding = coding;
+    o.codings = std::move(codings);
     o.chunk_tokens = options_.chunk_tokens;
     o.threads = options_.threads;
     o.problem = [](const std::string& what) { fail(ErrorKind::kIo, "{}", what); };
     return o;
   }
 
+  std::string url(uint16_t port) const {
+    return fmt::format("{}?timeout=60", server_.url("", port));
+  }
   model::Session session() const { return {model_, ids_.size(), options_.threads}; }
 
   // Bytes of all chunks.
-  uint64_t fill(const std::string& coding) {
-    PromptStore store(kv::open_store(server_.url(server_.port())), store_options(coding));
+  uint64_t fill(const std::vector<std::string>& codings) {
+    PromptStore store(kv::open_store(url(server_.port())), store_options(codings));
     model::Session s = session();
     store.read(s, ids_);
     s.feed(std::span(ids_).subspan(s.position()));
@@ -89,10 +125,10 @@ class Bench {
   Row row(const std::string& coding, double megabytes) {
     Row out{.coding = coding, .megabytes = megabytes};
     const ShapedLink link(server_.port(), megabytes * 1e6, options_.milliseconds / 1e3);
-    PromptStoreOptions fetching = store_options(coding);
+    PromptStoreOptions fetching = store_options({coding});
     fetching.recompute = false;
-    PromptStore fetch(kv::open_store(server_.url(link.port())), fetching);
-    PromptStore both(kv::open_store(server_.url(link.port())), store_options(coding));
+    PromptStore fetch(kv::open_store(url(link.port())), fetching);
+    PromptStore both(kv::open_store(url(link.port())), store_options({coding}));
     out.fetch = out.recompute = out.both = std::numeric_limits<double>::infinity();
     // The first round makes connections and measures how fast the model is, as in a program that
     // has served before.
@@ -112,10 +148,49 @@ class Bench {
     return out;
   }
 
+  // Through a link that begins anew, by a store that knows how fast the model is and nothing else.
+  double through(ShapedLink& link, const PromptStoreOptions& o, double recomputing,
+                 ChangeRow* of = nullptr) const {
+    PromptStore store(kv::open_store(url(link.port())), o);
+    store.took(ids_.size(), recomputing);
+    link.begin();
+    const double seconds = first_token(&store);
+    if (of) of->fetched_in = store.use().fetched_in;
+    return seconds;
+  }
+
+  ChangeRow change_row(const std::string& change) const {
+    ChangeRow out{.change = change, .fetched_in = {}};
+    ShapedLink link(server_.port(), trace_of(change, options_.deadline),
+                    options_.milliseconds / 1e3);
+    PromptStoreOptions finest = store_options({options_.levels.front()});
+    PromptStoreOptions coarsest = store_options({options_.levels.back()});
+    finest.recompute = coarsest.recompute = false;
+    PromptStoreOptions levels = store_options(options_.levels);
+    levels.deadline = options_.deadline;
+    std::vector<double> f, c, r, l;
+    for (int run = 0; run < options_.runs; ++run) {
+      r.push_back(first_token(nullptr));
+      f.push_back(through(link, finest, r.back()));
+      c.push_back(through(link, coarsest, r.back()));
+      l.push_back(through(link, levels, r.back(), &out));
+      out.in_time += l.back() <= options_.deadline;
+    }
+    const auto median = [](std::vector<double>& of) {
+      std::ranges::sort(of);
+      return of[of.size() / 2];
+    };
+    out.finest = median(f);
+    out.coarsest = median(c);
+    out.recompute = median(r);
+    out.levels = median(l);
+    return out;
+  }
+
   const CacheStoreOptions& options_;
   model::LanguageModel model_;
   std::vector<int32_t> ids_;
-  RedisProcess server_;
+  RedisServer server_;
 };
 
 void print(const std::vector<Row>& rows, size_t tokens) {
@@ -130,7 +205,21 @@ void print(const std::vector<Row>& rows, size_t tokens) {
   }
 }
 
-void print_json(const std::vector<Row>& rows, size_t tokens) {
+void print_changes(const std::vector<ChangeRow>& rows, const CacheStoreOptions& o) {
+  fmt::print("\nWithin {:g} s, over links that change, in:", o.deadline);
+  for (const std::string& level : o.levels) fmt::print(" `{}`", level);
+  fmt::print(
+      "\n\n| link, MB/s | all fetched in the finest | in the coarsest | all recomputed | levels | "
+      "in time | tokens fetched in each |\n|---|---:|---:|---:|---:|---:|---:|\n");
+  for (const ChangeRow& r : rows) {
+    fmt::print("| {} | {:.4f} | {:.4f} | {:.4f} | {:.4f} | {} of {} | {} |\n", r.change, r.finest,
+               r.coarsest, r.recompute, r.levels, r.in_time, o.runs,
+               fmt::join(r.fetched_in, " + "));
+  }
+}
+
+void print_json(const std::vector<Row>& rows, const std::vector<ChangeRow>& changes, size_t tokens,
+                const CacheStoreOptions& o) {
   command::Json all = command::Json::array();
   for (const Row& r : rows) {
     all.push_back({{"coding", r.coding},
@@ -143,6 +232,19 @@ void print_json(const std::vector<Row>& rows, size_t tokens) {
                    {"fetched_tokens", r.fetched},
                    {"recomputed_tokens", r.recomputed}});
   }
+  for (const ChangeRow& r : changes) {
+    all.push_back({{"codings", o.levels},
+                   {"tokens", tokens},
+                   {"link_megabytes_per_second", r.change},
+                   {"deadline_seconds", o.deadline},
+                   {"finest_fetch_seconds", r.finest},
+                   {"coarsest_fetch_seconds", r.coarsest},
+                   {"recompute_seconds", r.recompute},
+                   {"levels_seconds", r.levels},
+                   {"in_time", r.in_time},
+                   {"runs", o.runs},
+                   {"fetched_tokens_in", r.fetched_in}});
+  }
   command::print_json(all);
 }
 
@@ -151,7 +253,10 @@ void print_json(const std::vector<Row>& rows, size_t tokens) {
 void bench_cache_store(const CacheStoreOptions& options) {
   Bench bench(options);
   const std::vector<Row> rows = bench.run();
-  options.json ? print_json(rows, bench.tokens()) : print(rows, bench.tokens());
+  const std::vector<ChangeRow> changes = bench.run_changes();
+  if (options.json) return print_json(rows, changes, bench.tokens(), options);
+  print(rows, bench.tokens());
+  if (!changes.empty()) print_changes(changes, options);
 }
 
 }  // namespace pith::bench

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "bench_data.h"
+#include "output.h"
 #include "pith/audit/planted_facts.h"
 #include "pith/base/file.h"
 #include "pith/base/hash.h"
@@ -24,12 +25,13 @@ using audit::CacheTrials;
 using audit::Reading;
 
 // Results of other versions of what is measured here are not used again.
-constexpr std::string_view kRows = "kv 2";
+constexpr std::string_view kRows = "kv 3";
 
 struct Contestant {
   std::string name, cache;
-  bool shown = true;   // else for what a claim compares
-  bool fixed = false;  // only as it is
+  bool shown = true;        // else for what a claim compares
+  bool fixed = false;       // only as it is
+  bool as_composed = true;  // as it is too
 };
 
 // Beside the published ones: of each the size is turned.
@@ -49,11 +51,6 @@ constexpr const char* kFixed[] = {"uniform(8, group=32)",
                                   "integer(bits=2) > rans",
                                   "zeros"};
 
-std::string text_of(const fs::path& path) {
-  const Bytes bytes = read_file(path);
-  return {bytes.begin(), bytes.end()};
-}
-
 // Trials of one model: what is measured, and one trial of another text that sizes are sought on.
 struct Continued {
   CacheTrials sizing, trials, copied;
@@ -70,6 +67,17 @@ struct Recalled {
   CacheTrials sizing, trials;
 };
 
+audit::TrialCache trial_cache(const std::string& text) {
+  if (recipe::codes_chunks(text)) return audit::ChunkedCache{recipe::chunk_coding(text)};
+  return kv::CacheOptions::parse(text);
+}
+
+// Whether it matters how a prompt is read.
+bool has_phases(const audit::TrialCache& cache) {
+  const auto* options = std::get_if<kv::CacheOptions>(&cache);
+  return !options || options->keep;
+}
+
 // What caches hold of the trials that sizes are sought on; what was measured stays known.
 class Sizes {
  public:
@@ -81,7 +89,7 @@ class Sizes {
   }
   double bits_of(const std::string& cache) {
     const auto [at, fresh] = known_.try_emplace(cache, 0);
-    if (fresh) at->second = sizing_.bits(kv::CacheOptions::parse(cache), Reading::kPieces);
+    if (fresh) at->second = sizing_.bits(trial_cache(cache), Reading::kPieces);
     return at->second;
   }
 
@@ -90,6 +98,11 @@ class Sizes {
   std::map<std::string, double> known_;
 };
 
+// That of a file, or of one of those that come with the benchmarks.
+std::string text_of(const std::string& file, const char* name) {
+  return command::text_of(file.empty() ? (shared_data() / "text" / name).string() : file);
+}
+
 class KvBench {
  public:
   KvBench(const KvOptions& o, Report& report)
@@ -97,11 +110,13 @@ class KvBench {
         report_(report),
         model_(model::load_model(o.model.empty() ? reference_model().parent_path()
                                                  : fs::path(o.model))),
-        text_(text_of(o.text.empty() ? shared_data() / "text/books-test.txt" : fs::path(o.text))),
-        tuning_(text_of(o.tuning.empty() ? shared_data() / "text/books-valid.txt"
-                                         : fs::path(o.tuning))),
+        text_(text_of(o.text, "books-test.txt")),
+        tuning_(text_of(o.tuning, "books-valid.txt")),
         journal_(o.output.empty() ? fs::path() : fs::path(o.output + ".rows")),
         model_hash_(model::model_hash(model_, 2 * kTrialTokens, o.threads)),
+        profiles_(
+            model_, model_hash_, [&o] { return text_of(o.calibration, "books-calibration.txt"); },
+            journal_, o.threads),
         continued_{{model_, continuations(model_, tuning_, 1), o.threads},
                    {model_, continuations(model_, text_, windows()), o.threads},
                    {model_, copies(model_, text_, windows(), Passage::kAgain), o.threads}},
@@ -115,7 +130,7 @@ class KvBench {
       Sizes sizes(continued_.sizing);
       Sizes recall_sizes(recalled_.sizing);
       const size_t last = c.fixed ? 0 : options_.sizes.size();
-      for (size_t i = c.shown ? 0 : 1; i <= last; ++i) {
+      for (size_t i = c.as_composed ? 0 : 1; i <= last; ++i) {
         const double share = i == 0 ? 0 : options_.sizes[i - 1];
         report_.status(fmt::format("{}, {:g}%", c.name, 100 * share));
         rows.push_back(row(c, share, sizes, recall_sizes));
@@ -132,31 +147,28 @@ class KvBench {
   // What is named, or all; and what claims compare them with.
   std::vector<Contestant> contestants() const {
     std::vector<Contestant> out;
-    const auto add = [&](const Contestant& c) {
-      const auto same = [&](const Contestant& o) { return o.cache == c.cache; };
-      if (std::ranges::none_of(out, same)) out.push_back(c);
+    const auto add = [&](Contestant c) -> Contestant& {
+      const auto same = std::ranges::find(out, c.cache, &Contestant::cache);
+      return same == out.end() ? out.emplace_back(std::move(c)) : *same;
     };
     const auto named = [](std::string_view text) -> Contestant {
       const recipe::CacheRecipe* r = recipe::find_cache_recipe(text);
-      return {std::string(r ? r->name : text), std::string(r ? r->compose : text)};
-    };
-    const auto compared = [&](std::string_view text) {
-      Contestant c = named(text);
-      c.shown = false;
-      return c;
+      return {std::string(r ? r->name : text), composition(text)};
     };
     for (const std::string& c : options_.caches) add(named(c));
     if (options_.caches.empty()) {
       for (const recipe::CacheRecipe& r : recipe::all_cache_recipes()) {
-        if (!r.of_chunks && r.profile.empty()) add(named(r.name));
+        add(named(r.name));
       }
       for (const Contestant& c : kPlain) add(c);
     }
     for (const recipe::CacheClaim& claim : recipe::all_cache_claims()) {
-      const auto is = [&](const Contestant& c) { return c.name == claim.recipe; };
-      if (std::ranges::none_of(out, is)) continue;
-      add(compared(claim.cache));
-      add(compared(claim.than));
+      if (std::ranges::find(out, claim.recipe, &Contestant::name) == out.end()) continue;
+      for (const std::string_view compared : {claim.cache, claim.than}) {
+        Contestant c = named(compared);
+        c.shown = c.as_composed = false;
+        add(c).as_composed |= claim.as_composed;
+      }
     }
     if (options_.caches.empty()) {
       for (const char* form : kFixed)
@@ -184,10 +196,10 @@ class KvBench {
 
   void measure(const Contestant& c, Sizes& sizes, Sizes& recall_sizes, CacheRow& out) {
     out.cache = found(c, out.share, sizes, model_.config().head_size);
-    const kv::CacheOptions cache = kv::CacheOptions::parse(out.cache);
+    const audit::TrialCache cache = trial_cache(out.cache);
     out.pieces = continued_.trials.judge(cache, Reading::kPieces);
     if (c.shown) {
-      if (cache.keep) out.whole = continued_.trials.judge(cache, Reading::kWhole);
+      if (has_phases(cache)) out.whole = continued_.trials.judge(cache, Reading::kWhole);
       out.copied = continued_.copied.judge(cache, Reading::kPieces);
     }
     recall(c, recall_sizes, out);
@@ -196,19 +208,23 @@ class KvBench {
   // That model's heads are others, so that sizes are; not all caches are for them.
   void recall(const Contestant& c, Sizes& sizes, CacheRow& out) {
     try {
-      const auto cache =
-          kv::CacheOptions::parse(found(c, out.share, sizes, recalled_.model.config().head_size));
+      const audit::TrialCache cache =
+          trial_cache(found(c, out.share, sizes, recalled_.model.config().head_size));
       out.recall = recalled_.trials.judge(cache, Reading::kPieces);
-      if (cache.keep && c.shown) out.recall_whole = recalled_.trials.judge(cache, Reading::kWhole);
+      if (has_phases(cache) && c.shown)
+        out.recall_whole = recalled_.trials.judge(cache, Reading::kWhole);
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::kLimit && e.kind() != ErrorKind::kUsage) throw;
     }
   }
 
   // The cache of the size that is asked for.
-  static std::string found(const Contestant& c, double share, Sizes& sizes, uint64_t head_size) {
-    if (share == 0) return recipe::cache_options(c.cache).text();
-    const std::vector<std::string> ladder = recipe::sizes_of_cache(c.cache, head_size);
+  std::string found(const Contestant& c, double share, Sizes& sizes, uint64_t head_size) {
+    const std::string composed = profiles_.ready(c.cache);
+    if (share == 0) {
+      return recipe::codes_chunks(composed) ? composed : recipe::cache_options(composed).text();
+    }
+    const std::vector<std::string> ladder = recipe::sizes_of_cache(composed, head_size);
     const std::string cache = sizes.at_most(ladder, 16 * share);
     if (cache.empty())
       fail(ErrorKind::kLimit, "its smallest holds {:.2f} bits", sizes.bits_of(ladder.front()));
@@ -223,7 +239,7 @@ class KvBench {
     return out;
   }
 
-  Hash128 key_of(const Contestant& c, double share) const {
+  Hash128 key_of(const Contestant& c, double share) {
     return weights::KeyMaker()
         .add(kRows)
         .add(PITH_VERSION)
@@ -236,6 +252,7 @@ class KvBench {
         .add(hash128(as_bytes(tuning_)))
         .add(windows())
         .add(options_.recall)
+        .add(profiles_.hash(c.cache))
         .key();
   }
 
@@ -257,6 +274,8 @@ class KvBench {
         "copies with a full cache: {:.3f} nats a token, {:.3f} where the passages stand "
         "first: the less there is between them, the less a cache can lose",
         continued_.copied.full().loss, first.full().loss));
+    report_.note(
+        "axes: of profiles of a third text; heads of the model that is asked for facts have none");
     report_.note(fmt::format(
         "facts: asked for at the end of {}; by what is left then, nobody knew the question before",
         options_.recall.empty() ? "1000 words drawn at random, of a model that is built to recall"
@@ -277,6 +296,7 @@ class KvBench {
   std::string text_, tuning_;
   weights::Journal journal_;
   Hash128 model_hash_;
+  Profiles profiles_;
   Continued continued_;
   Recalled recalled_;
 };
@@ -293,8 +313,14 @@ void bench_kv(const KvOptions& given) {
   if (std::ranges::adjacent_find(o.sizes) != o.sizes.end())
     fail(ErrorKind::kUsage, "--sizes: a number comes twice");
   for (const std::string& c : o.caches) {
+    const recipe::CacheRecipe* r = recipe::find_cache_recipe(c);
+    if (r && !r->profile.empty()) continue;  // its profile is made here
     try {
-      recipe::cache_options(c);
+      if (recipe::codes_chunks(c)) {
+        recipe::chunk_coding(c);
+      } else {
+        recipe::cache_options(c).tile_bits(64);  // of the reference model's heads
+      }
     } catch (const Error& e) {
       throw e.in("--cache " + c);
     }

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "bench_kv.h"
+#include "pith/form/expression.h"
 #include "pith/kv/options.h"
 #include "pith/recipe/cache_claims.h"
 #include "pith/recipe/cache_recipes.h"
@@ -31,10 +33,19 @@ TrialOutcome outcome_of(const Json& j) {
 // What was turned: the budget, or the forms.
 std::string setting(const CacheRow& row) {
   if (row.cache.empty()) return "";
+  if (recipe::codes_chunks(row.cache)) {
+    const form::Expression e = form::parse(row.cache);
+    for (const char* key : {"bits", "level", "step"}) {
+      if (const form::Value* v = e.argument(key))
+        return fmt::format("{}={}", key, form::to_string(*v));
+    }
+    return "";
+  }
   const kv::CacheOptions o = kv::CacheOptions::parse(row.cache);
   if (o.budget)
     return o.budget->tokens ? fmt::format("{} tokens", *o.budget->tokens)
                             : fmt::format("{:.4g}%", 100 * o.budget->share);
+  if (o.axes) return fmt::format("{:.0f}% of the axes", 100 * o.axes->kept);
   return fmt::format("`{}`", form::to_string(o.keys.form));
 }
 
@@ -145,11 +156,6 @@ void report_size(const std::vector<CacheRow>& rows, double share, const CacheRow
   note_phases(measured, report);
 }
 
-std::string composition(std::string_view name) {
-  const recipe::CacheRecipe* r = recipe::find_cache_recipe(name);
-  return std::string(r ? r->compose : name);
-}
-
 const CacheRow* find(const std::vector<CacheRow>& rows, std::string_view cache, double share) {
   const std::string composed = composition(cache);
   const auto at = std::ranges::find_if(rows, [&](const CacheRow& r) {
@@ -243,8 +249,10 @@ void report_caches(const std::vector<CacheRow>& rows, const CacheRow& full,
       {"divergence", [](const CacheRow& r) { return std::optional(r.pieces.divergence); }}};
   report.section("Front of all sizes: nothing as small loses less");
   Table table({"cache", "setting", "bits", "divergence"});
+  // One cache may be what fits several sizes.
+  std::set<std::string> seen;
   for (const CacheRow* r : all) {
-    if (on_front(*r, all, by))
+    if (on_front(*r, all, by) && seen.insert(r->cache).second)
       table.add({text(r->name), text(setting(*r)), number(r->pieces.bits, 2),
                  thousandths(r->pieces.divergence)});
   }
@@ -256,20 +264,23 @@ void report_claims(const std::vector<CacheRow>& rows, const std::vector<double>&
   report.section("Claims checked, at equal bytes");
   report.note(
       "divergence as a multiple of the other's, loss of copies and facts told as differences from "
-      "it; empty: one of them cannot be so small");
+      "it; empty: one of them cannot be so small; as composed: of caches that read a part of what "
+      "they hold, beside what holds no more than they read");
   std::vector<std::string> headers = {"cache", "claim"};
   for (const double share : sizes) headers.push_back(fmt::format("{:g}%", 100 * share));
-  headers.emplace_back("verdict");
+  headers.insert(headers.end(), {"as composed", "verdict"});
   Table table(headers);
   for (const recipe::CacheClaim& claim : recipe::all_cache_claims()) {
     std::vector<Cell> row = {text(std::string(claim.recipe)), text(std::string(claim.says))};
     std::vector<int> signs;
-    for (const double share : sizes) {
+    const auto compare = [&](double share, bool wanted) {
       const CacheRow *a = find(rows, claim.cache, share), *b = find(rows, claim.than, share);
-      const std::optional<Verdict> v = a && b ? verdict(claim, *a, *b) : std::nullopt;
+      const std::optional<Verdict> v = wanted && a && b ? verdict(claim, *a, *b) : std::nullopt;
       row.push_back(v ? text(v->text) : none());
       if (v) signs.push_back(v->better);
-    }
+    };
+    for (const double share : sizes) compare(share, !claim.as_composed);
+    compare(0, claim.as_composed);
     row.push_back(text(summary(signs)));
     if (!signs.empty()) table.add(std::move(row));
   }

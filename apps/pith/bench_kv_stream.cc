@@ -9,7 +9,7 @@
 #include "bench_data.h"
 #include "bench_peers.h"
 #include "bench_report.h"
-#include "pith/base/file.h"
+#include "output.h"
 #include "pith/base/half.h"
 #include "pith/kv/chunk_coding.h"
 #include "pith/lossless/codec.h"
@@ -22,11 +22,6 @@ namespace fs = std::filesystem;
 constexpr uint64_t kLength = 1024;  // of a window, half of which is read through the coding
 constexpr uint64_t kChunk = 256;    // tokens that are coded together
 constexpr uint64_t kFitted = 24;    // caches of 512 tokens that a profile is fitted to
-
-std::string text_of(const char* name) {
-  const Bytes bytes = read_file(shared_data() / "text" / name);
-  return {bytes.begin(), bytes.end()};
-}
 
 kv::Arrays part(const kv::Arrays& a, uint64_t first, uint64_t count) {
   kv::Arrays out{
@@ -62,7 +57,8 @@ class Bench {
         report_(report),
         scratch_(options),
         model_(model::load_model(reference_model().parent_path())),
-        judge_(model_, text_of("books-valid.txt"), options.quick ? 1 : 4, kLength, 1) {}
+        judge_(model_, command::text_of((shared_data() / "text/books-valid.txt").string()),
+               options.quick ? 1 : 4, kLength, 1) {}
 
   void run() {
     sizes();
@@ -158,7 +154,8 @@ class Bench {
 
   void fit_profiles() {
     const std::vector<kv::Arrays> caches =
-        caches_of(model_, text_of("books-calibration.txt"), options_.quick ? 6 : kFitted, 512, 1);
+        caches_of(model_, command::text_of((shared_data() / "text/books-calibration.txt").string()),
+                  options_.quick ? 6 : kFitted, 512, 1);
     const auto fit = [&](const char* name, kv::Joined joined) {
       report_.status(name);
       const kv::Profile p = kv::fit_profile(caches, {.joined = joined});

@@ -34,7 +34,7 @@ class RecipesBench {
  public:
   explicit RecipesBench(const RecipesOptions& o)
       : options_(o),
-        contestants_(contestants(o.recipes)),
+        contestants_(contestants(o.recipes, o.model)),
         folder_(o.output),
         text_(o.text),
         results_(folder_ / "results"),
@@ -103,7 +103,8 @@ class RecipesBench {
       }
     }
     if (!missing.empty()) {
-      std::string refusal = attempt([&] { maker_.begin(c, stages(c.text)); });
+      std::string refusal = c.refusal;
+      if (refusal.empty()) refusal = attempt([&] { maker_.begin(c, stages(c.text)); });
       for (const size_t i : missing) {
         const Wanted w{&c, options_.sizes[i]};
         of_this[i] = refusal.empty() ? made_row(w) : failed_row(w, refusal);
@@ -233,7 +234,8 @@ void bench_recipes(const RecipesOptions& given) {
   report.note(
       fmt::format("{} weights; bits: 8 times the bytes of the whole archive, everything counted, "
                   "for each; each "
-                  "method's own options of size are turned, and the largest that fits is taken",
+                  "method's own options of size are turned, and the largest that fits is taken; "
+                  "what methods that take parts out leave is compressed by Pith's default",
                   bench.weights()));
   report.note(fmt::format(
       "KL: of the archive's predictions from the model's, nats a token; {} windows of {} "

@@ -33,10 +33,14 @@ struct Contestant {
   std::string text;                        // as it was named: "gptq:order=activation"
   const recipe::Recipe* recipe = nullptr;  // null: Pith's default
   recipe::Values given = {};
+  std::string refusal = {};  // why it makes no archive of this model at any size; empty: it may
 };
 inline constexpr const char* kDefault = "pith";
-// Pith's default, then what options.recipes names. Throws ErrorKind::kUsage.
-std::vector<Contestant> contestants(const std::vector<std::string>& recipes);
+// Pith's default, then what options.recipes names; those that cannot be sized, or find nothing to
+// do in the model, with their refusal. Throws ErrorKind::kUsage for names that there are not, and
+// such that come twice.
+std::vector<Contestant> contestants(const std::vector<std::string>& recipes,
+                                    const std::string& model);
 
 // Says how far a stage of the work is.
 using Stage = std::function<Progress(const std::string& stage)>;
@@ -61,7 +65,8 @@ class ArchiveMaker {
   const std::string& calibration_text() const { return text_; }
   const model::LanguageModel& model() const { return model_; }
 
-  // Calibrates, and measures what the contestant has to choose from.
+  // Calibrates, and measures what the contestant has to choose from. What takes parts out of the
+  // model does so at each of its shares.
   void begin(const Contestant& contestant, const Stage& stage);
   // Of at most so many bits a weight. Throws ErrorKind::kLimit where that cannot be.
   MadeArchive make(double bits, const std::filesystem::path& file);
@@ -70,8 +75,12 @@ class ArchiveMaker {
 
  private:
   struct Current;
+  struct Reduced;
+  weights::CompressModelOptions options_of(const recipe::Plan& plan, const std::string& key) const;
   std::unique_ptr<weights::ModelCompressor> compressor(const recipe::Plan& plan,
                                                        const std::string& key);
+  void reduce();
+  Reduced* best_reduced(const weights::Limits& limits);
   double make_one(uint64_t allowed, const std::filesystem::path& file, MadeArchive& out);
 
   std::filesystem::path model_path_, folder_;

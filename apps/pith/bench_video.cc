@@ -1,19 +1,20 @@
-// Weights as the pictures of a video, coded by what codes videos (VcLLM: Xu et al. 2024), beside
-// forms of as many bytes.
+// Weights, activations, keys and values, and gradients as the pictures of a video, coded by what
+// codes videos (VcLLM: Xu et al. 2024), beside forms of as many bytes, and of the same error.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "bench.h"
 #include "bench_data.h"
 #include "bench_peers.h"
 #include "bench_report.h"
+#include "bench_tensors.h"
+#include "output.h"
 #include "pith/base/file.h"
-#include "pith/base/float_elements.h"
 #include "pith/base/half.h"
 #include "pith/form/form.h"
-#include "pith/io/layout.h"
 
 namespace pith::bench {
 namespace {
@@ -22,27 +23,12 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kSide = 128;  // of a frame
 constexpr int kMiddle = 128;     // the byte of a weight that is zero
+constexpr uint64_t kTokens = 512, kMostMoved = 1 << 20;
 constexpr const char* kEncoders[] = {"libx264", "libx265", "libaom-av1"};
 
 struct Outcome {
   double bits = 0, error = 0;  // of a weight; over the mean square of all
 };
-
-// The matrices of the reference model but its vocabulary.
-std::vector<form::Matrix> matrices() {
-  const fs::path path = reference_model();
-  const Bytes file = read_file(path);
-  std::vector<form::Matrix> out;
-  for (const io::TensorRegion& t : io::describe(file, path).layout.tensors) {
-    const bool vocabulary = t.name.find("embed") != std::string::npos;
-    if (t.shape.size() != 2 || t.dtype != DType::kBF16 || vocabulary) continue;
-    form::Matrix m({t.shape[0], t.shape[1]});
-    if (m.shape.rows % kSide != 0 || m.shape.cols % kSide != 0) continue;
-    floats_from(ByteView(file).subspan(t.offset, t.size), t.dtype, false, m.values.data());
-    out.push_back(std::move(m));
-  }
-  return out;
-}
 
 class Pictures {
  public:
@@ -139,59 +125,114 @@ Outcome ours(const std::vector<form::Matrix>& matrices, const std::string& expre
   return {bits / weights, error / power};
 }
 
-}  // namespace
+// Integers of the bits with which they lose as much.
+Outcome ours_at(const std::vector<form::Matrix>& matrices, double error, double power) {
+  // Of an error a bit is a factor of four, nearly.
+  double bits = std::clamp(0.5 * std::log2(1 / error), 0.1, 8.0);
+  Outcome found;
+  for (int tries = 0; tries < 4; ++tries) {
+    found = ours(matrices, fmt::format("integer(bits={:.4f}) > rans", bits), power);
+    const double off = 0.5 * std::log2(found.error / error);
+    if (std::fabs(off) < 0.002) break;
+    bits = std::clamp(bits + off, 0.1, 8.0);
+  }
+  return found;
+}
 
-void bench_video(const Options& options) {
-  Report report("video", options.json);
-  const char* const command = std::getenv("PITH_VIDEO");
-  const bool coded = command != nullptr && *command != '\0';
-  if (!coded) {
-    report.note(
-        "video coders: install ffmpeg and set PITH_VIDEO=\"python3 tools/peer_video.py\"; they are "
-        "left out");
+class VideoBench {
+ public:
+  VideoBench(const Options& options, Report& report)
+      : options_(options), report_(report), scratch_(options) {}
+
+  void run(const Tensors& tensors) {
+    power_ = 0;
+    for (const form::Matrix& m : tensors.matrices) {
+      for (const float v : m.values) power_ += double{v} * v;
+    }
+    const Pictures pictures(tensors.matrices, scratch_ / "");
+    report_.section(tensors.kind);
+    report_.note(fmt::format("{} matrices, {} numbers; as bytes they are off by {:.1e}",
+                             tensors.matrices.size(), pictures.weights(),
+                             pictures.error() / power_));
+    Table table({"coder", "asked for", "bits", "error", "above", "integers at this error, bits",
+                 "bits over theirs"});
+    for (const double bits :
+         options_.quick ? std::vector<double>{3.0} : std::vector<double>{2.2, 3.2, 4.2}) {
+      const std::string expression = fmt::format("integer(bits={}) > rans", bits);
+      report_.status(fmt::format("{}: {}", tensors.kind, expression));
+      add(table, "pith " + expression, bits, ours(tensors.matrices, expression, power_), {});
+      if (coded()) {
+        for (const char* encoder : kEncoders) code(table, tensors, pictures, encoder, bits);
+      }
+      const std::string rounded = fmt::format("uniform({}, group=128)", std::floor(bits));
+      const Outcome o = ours(tensors.matrices, rounded, power_);
+      add(table, "pith " + rounded, bits, o, ours_at(tensors.matrices, o.error, power_));
+    }
+    report_.table(table);
   }
-  const std::vector<form::Matrix> all = matrices();
-  double power = 0;
-  for (const form::Matrix& m : all) {
-    for (const float v : m.values) power += double{v} * v;
+
+  static bool coded() {
+    const char* const command = std::getenv("PITH_VIDEO");
+    return command != nullptr && *command != '\0';
   }
-  const Scratch scratch(options);
-  const Pictures pictures(all, scratch / "");
-  report.note(fmt::format(
-      "{} matrices of the reference model, {} weights. Pictures: bytes by a scale for each row, in "
-      "frames of {} x {}, each coded by itself with the finest quantizer that keeps within the "
-      "bits; bytes alone leave {:.1e}. error: squared, over the weights' squares; above: bits "
-      "beyond log2(1 / error) / 2, the least for normal variables that are all alike",
-      all.size(), pictures.weights(), kSide, kSide, pictures.error() / power));
-  Table table({"coder", "asked for", "bits", "error", "above"});
-  const auto add = [&](const std::string& name, double asked, const Outcome& o) {
+
+ private:
+  void code(Table& table, const Tensors& tensors, const Pictures& pictures, const char* encoder,
+            double bits) {
+    report_.status(fmt::format("{}: {} {}", tensors.kind, encoder, bits));
+    int quantizer = 0;
+    try {
+      const Outcome o = pictures.with(encoder, bits, power_, quantizer);
+      add(table, fmt::format("{} -qp {}", encoder, quantizer), bits, o,
+          ours_at(tensors.matrices, o.error, power_));
+    } catch (const Error& e) {
+      report_.note(fmt::format("{} at {} bits is left out: {}", encoder, bits, e.what()));
+    }
+  }
+
+  void add(Table& table, const std::string& name, double asked, const Outcome& o,
+           const std::optional<Outcome>& same) {
     table.add({text(name),
                number(asked, 1),
                number(o.bits, 3),
                {fmt::format("{:.3e}", o.error), o.error},
-               number(o.bits - 0.5 * std::log2(1 / o.error), 3)});
-  };
-  const std::vector<double> sizes =
-      options.quick ? std::vector<double>{3.0} : std::vector<double>{2.2, 3.2, 4.2};
-  for (const double bits : sizes) {
-    const std::string expression = fmt::format("integer(bits={}) > rans", bits);
-    report.status(expression);
-    add("pith " + expression, bits, ours(all, expression, power));
-    for (const char* encoder : kEncoders) {
-      if (!coded) break;
-      report.status(fmt::format("{} {}", encoder, bits));
-      int quantizer = 0;
-      try {
-        const Outcome o = pictures.with(encoder, bits, power, quantizer);
-        add(fmt::format("{} -qp {}", encoder, quantizer), bits, o);
-      } catch (const Error& e) {
-        report.note(fmt::format("{} at {} bits is left out: {}", encoder, bits, e.what()));
-      }
-    }
-    const std::string rounded = fmt::format("uniform({}, group=128)", std::floor(bits));
-    add("pith " + rounded, bits, ours(all, rounded, power));
+               number(o.bits - 0.5 * std::log2(1 / o.error), 3),
+               same ? number(same->bits, 3) : none(),
+               same ? number(o.bits / same->bits, 2) : none()});
   }
-  report.table(table);
+
+  const Options& options_;
+  Report& report_;
+  Scratch scratch_;
+  double power_ = 0;
+};
+
+}  // namespace
+
+void bench_video(const Options& options) {
+  Report report("video", options.json);
+  if (!VideoBench::coded()) {
+    report.note(
+        "video coders: install ffmpeg and set PITH_VIDEO=\"python3 tools/peer_video.py\"; they are "
+        "left out");
+  }
+  report.note(fmt::format(
+      "Pictures: bytes by a scale for each row, in frames of {0} x {0}, each coded by itself with "
+      "the finest quantizer that keeps within the bits. error: squared, over the numbers' squares; "
+      "above: bits beyond log2(1 / error) / 2, the least for normal variables that are all alike",
+      kSide));
+  VideoBench bench(options, report);
+  bench.run(weights(kSide));
+  const fs::path text = shared_data() / "text/books-valid.txt";
+  if (fs::exists(text)) {
+    for (const Tensors& t : moved(command::text_of(text.string()), kTokens, kSide, kMostMoved))
+      bench.run(t);
+  } else {
+    report.note(
+        fmt::format("activations, keys and values, and gradients are left out: there is no "
+                    "{}",
+                    text.string()));
+  }
   report.finish();
 }
 

@@ -52,6 +52,8 @@ Forms make a model smaller with losses: every matrix of floats is stored in the 
 matches its name (docs/forms.md) and comes back as the nearest that the form can hold. Norms and biases (one
 dimension, unless a pattern is their very name), integers, quantized blocks and other files stay exact.
 
+A recipe with a limit turns what sets its size; what is left of that with -O is what the limit decides.
+
 Examples:
   pith compress model.safetensors                       model.safetensors.pith, beside it
   pith compress model.gguf -o small.pith --max          smallest, slowly
@@ -60,6 +62,7 @@ Examples:
   pith compress step-2000.safetensors --base step-1000.safetensors    only what changed
   pith compress model.safetensors --dry-run -v          how each tensor would do
   pith compress model.safetensors --recipe zipnn        a published method by name
+  pith compress model --recipe gptq --bits 4 -o m.pith  one of them within a limit
   pith compress model --form 'uniform(4, group=64)'     with losses: every matrix in 4.25 bits a weight
   pith compress model -o m.pith --form 'uniform(4)' --form 'embed|lm_head=uniform(8)' --keep 'layers.0'
   pith compress model --bits 4 --calibrate book.txt     with the least loss at 4 bits a weight, all counted
@@ -127,7 +130,7 @@ void add_how(CLI::App* c, CompressArguments& a) {
   c->add_flag("--rebase", a.rebase,
               "the input is an archive: write it again, standing alone "
               "(--base then says where its base is)");
-  c->add_option("--recipe", a.recipe, "a published method (see: pith recipes)")->type_name("NAME");
+  add_repeatable(c, "--recipe", a.recipes, "a published method (see: pith recipes)", "NAME");
   add_repeatable(c, "-O,--set", a.settings, "an option of the recipe", "KEY=VALUE");
   add_repeatable(c, "--form", a.forms,
                  "store matrices (whose name matches) in a compressed form, with losses",

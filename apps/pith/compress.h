@@ -15,6 +15,7 @@
 #include "pith/archive/writer.h"
 #include "pith/model/language_model.h"
 #include "pith/recipe/checkpoint_prediction.h"
+#include "pith/recipe/registry.h"
 #include "pith/weights/compress_model.h"
 #include "pith/weights/reduced_model.h"
 #include "pith/weights/rotated_model.h"
@@ -23,7 +24,8 @@ namespace pith::command {
 
 struct CompressArguments {
   std::vector<std::string> inputs, bases, settings, forms, lossless;
-  std::string output, level, recipe;
+  std::string output, level;
+  std::vector<std::string> recipes;  // of which there may be one
   // Limits for models, as they were written; empty: none.
   std::string bits, size, ratio, kl, perplexity, latency;
   std::vector<std::string> frontier;  // several of bits
@@ -45,6 +47,7 @@ struct CompressPlan {
   std::shared_ptr<const void> spool;  // what `inputs` read from, where they do not own it
   std::vector<archive::Input> inputs;
   archive::WriteOptions options;
+  const recipe::Recipe* recipe = nullptr;                  // that was named
   std::shared_ptr<const recipe::CheckpointLosses> losses;  // of a lossy recipe, else null
   std::vector<weights::FormCandidate> candidates;          // of a recipe for matrices
   weights::Allocation allocation = {};
@@ -77,7 +80,6 @@ struct FittedModel {
   weights::ModelPlan plan;
   std::optional<weights::HeldOut> measured;
   uint64_t input_bytes = 0;
-  bool calibrated = true;
   double seconds = 0;  // since the model was read
   std::vector<StageTime> stages = {};
 };
@@ -106,7 +108,7 @@ class ModelFit {
 
   model::LanguageModel model_;
   std::unique_ptr<Stages> stages_;
-  bool calibrated_;
+  bool began_ = false, goes_on_ = false;  // work, with what a journal has
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::filesystem::path journal_;  // empty: nothing is kept
   std::unique_ptr<weights::ModelCompressor> compressor_;

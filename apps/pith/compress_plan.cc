@@ -1,3 +1,4 @@
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -6,7 +7,7 @@
 #include "compress.h"
 #include "message.h"
 #include "output.h"
-#include "pith/recipe/registry.h"
+#include "pith/recipe/sized_plan.h"
 
 namespace pith::command {
 namespace {
@@ -17,6 +18,23 @@ namespace fs = std::filesystem;
 
 bool from_stdin(const CompressArguments& a) {
   return a.inputs.empty() || (a.inputs.size() == 1 && a.inputs[0] == "-");
+}
+
+void check_recipes(const CompressArguments& a) {
+  if (a.recipes.empty()) {
+    if (!a.settings.empty()) usage("--set belongs to a recipe; name one with --recipe");
+    return;
+  }
+  if (a.recipes.size() > 1 || a.recipes[0].find(',') != std::string::npos) {
+    fail(
+        ErrorKind::kUsage,
+        "--recipe names one: recipes are not chained, but what {} leave of a model takes --bits or "
+        "another limit, --choose or --form",
+        fmt::join(recipe::reducing_recipes(), ", "));
+  }
+  if (a.rebase) {
+    usage("--rebase writes an archive again as it is; for a recipe, pith decompress it first");
+  }
 }
 
 void check(const CompressArguments& a) {
@@ -31,16 +49,13 @@ void check(const CompressArguments& a) {
   }
   if (a.remove && a.rebase) usage("--rm does not go with --rebase");
   if (a.rebase && a.inputs.size() != 1) usage("--rebase takes one archive");
-  if (a.recipe.empty() && !a.settings.empty())
-    usage("--set belongs to a recipe; name one with --recipe");
-  const bool lossy = !a.forms.empty() || has_limits(a) || !a.recipe.empty() || !a.choices.empty() ||
-                     !a.forms_of.empty();
+  check_recipes(a);
+  const bool lossy = !a.forms.empty() || has_limits(a) || !a.recipes.empty() ||
+                     !a.choices.empty() || !a.forms_of.empty();
   if (!a.lossless.empty() && !lossy) {
     usage("--keep says what --form, a limit or a recipe leaves alone");
   }
   if (a.remove && !a.forms.empty()) usage("--rm does not go with --form, which is lossy");
-  if (a.rebase && !a.recipe.empty())
-    usage("--rebase writes an archive that stands alone; no recipe goes with it");
 }
 
 // "m.safetensors.index.json" lists the shards of a model: the archive is named for the model.
@@ -106,13 +121,15 @@ std::vector<archive::Input> stdin_inputs(CompressPlan& plan) {
   return {{stdin_name(plan), std::move(source)}};
 }
 
-void refuse_archives(const std::vector<std::string>& inputs) {
-  for (const std::string& input : inputs) {
+void refuse_archives(const CompressArguments& a) {
+  const bool again = a.recipes.empty() && !has_limits(a) && a.choices.empty() && a.forms_of.empty();
+  for (const std::string& input : a.inputs) {
     if (!input.ends_with(".pith") || !fs::is_regular_file(input)) continue;
     const MappedFile file(input);
     if (archive::Archive::is_archive(file.bytes())) {
-      fail(ErrorKind::kUsage, "{}: is a Pith archive already (use --rebase to write it again)",
-           input);
+      fail(ErrorKind::kUsage, "{}: is a Pith archive already ({})", input,
+           again ? "use --rebase to write it again"
+                 : "pith decompress it first: recipes and limits take a model's own files");
     }
   }
 }
@@ -130,7 +147,7 @@ void choose_inputs(const CompressArguments& a, CompressPlan& plan) {
   } else if (from_stdin(a)) {
     plan.inputs = stdin_inputs(plan);
   } else {
-    refuse_archives(a.inputs);
+    refuse_archives(a);
     refuse_own_input(a, plan.path);
     plan.inputs = archive::expand_inputs(to_paths(a.inputs));
   }
@@ -148,15 +165,29 @@ std::vector<archive::FormRule> form_rules(const CompressArguments& a) {
   return rules;
 }
 
+void apply_recipe(const CompressArguments& a, CompressPlan& plan, recipe::Plan& by_recipe) {
+  plan.recipe = &recipe::find_recipe(a.recipes[0]);
+  recipe::Values values;
+  for (const std::string& setting : a.settings) recipe::add_value(values, setting);
+  recipe::apply(*plan.recipe, values, by_recipe);
+  const bool for_models = recipe::is_for_models(*plan.recipe);
+  const bool lossy = has_limits(a) || !a.choices.empty() || !a.forms_of.empty() || !a.forms.empty();
+  if (!for_models && !by_recipe.transform && lossy) {
+    fail(ErrorKind::kUsage, "recipe {} loses nothing: no limit and no form goes with it",
+         plan.recipe->name);
+  }
+  if (by_recipe.candidates.size() != 1 || !has_limits(a)) return;
+  // One form has one size: what sets it is turned, as far as it was not said.
+  recipe::SizedPlan sized = recipe::at_sizes(*plan.recipe, values);
+  by_recipe.candidates = std::move(sized.plan.candidates);
+  by_recipe.allocation = std::move(sized.plan.allocation);
+}
+
 void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan& by_recipe) {
   by_recipe.write.threads = a.threads;
   by_recipe.write.overwrite = a.force;
   if (!a.rebase && !a.bases.empty()) by_recipe.write.base = archive::open_base(to_paths(a.bases));
-  if (!a.recipe.empty()) {
-    recipe::Values values;
-    for (const std::string& setting : a.settings) recipe::add_value(values, setting);
-    recipe::apply(recipe::find_recipe(a.recipe), std::move(values), by_recipe);
-  }
+  if (!a.recipes.empty()) apply_recipe(a, plan, by_recipe);
   if (by_recipe.transform && !a.forms.empty())
     usage("--form does not go with a recipe that is lossy");
   if (by_recipe.transform && a.remove) usage("--rm does not go with a recipe that is lossy");
@@ -237,7 +268,10 @@ CompressPlan plan_compress(const CompressArguments& a) {
   check_fit(a, plan);
   check_rotation(a, plan);
   check_reduction(a, plan);
-  if (fits_model(a, plan) || plan.reduce) keep_model_files(a, plan);
+  if (fits_model(a, plan) || plan.reduce) {
+    recipe::require_model(plan.recipe, a.inputs[0]);
+    keep_model_files(a, plan);
+  }
   narrow_umask(a, plan);
   return plan;
 }

@@ -5,20 +5,21 @@
 #include <array>
 #include <vector>
 
+#include "cache_option.h"
 #include "command.h"
 #include "eval_network.h"
 #include "message.h"
 #include "options.h"
-#include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 
 namespace pith::command {
 namespace {
 
 Measurements measure(const EvalArguments& a) {
-  std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget, a.kv_profile);
+  const std::optional<kv::CacheOptions> cache = cache_of(a.kv, a.kv_budget, a.kv_profile);
   const model::LanguageModel subject = model::load_model(a.model);
+  check_cache(subject, a.kv, cache);
+  if (!a.quiet) warn_of_budget(cache, a.kv_budget, a.context);
   std::optional<model::LanguageModel> reference;
   if (!a.against.empty()) {
     // Both are read in turns, so that there must be memory for both; one file is in memory once.
@@ -103,15 +104,18 @@ void add_eval(CLI::App& app) {
       ->type_name("MODEL");
   CLI::Option* kv =
       c->add_option("--kv", a->kv, "a cache of keys and values in this form, beside a full one")
-          ->type_name("EXPR|NAME");
+          ->type_name("EXPR|NAME")
+          ->check(not_empty());
   c->add_option("--kv-budget", a->kv_budget,
                 "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
       ->needs(kv)
-      ->type_name("TOKENS");
+      ->type_name("TOKENS")
+      ->check(not_empty());
   c->add_option("--kv-profile", a->kv_profile,
                 "the model's axes, where it lies along such (pith kv profile)")
       ->needs(kv)
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty());
   c->add_option("--inputs", a->inputs,
                 "of networks: arrays by the inputs' names; default: random numbers")
       ->type_name("FILE.npz");

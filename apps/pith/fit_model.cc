@@ -143,12 +143,17 @@ std::vector<double> frontier_of(const CompressArguments& a) {
   return bits;
 }
 
+// Of a frontier the largest: sizes that cannot be are named when they are made.
+static weights::Limits widest_of(const CompressArguments& a) {
+  if (a.frontier.empty()) return limits_of(a);
+  return {.bits = frontier_of(a).back()};
+}
+
 ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
     : model_(plan.changed ? plan.changed->model : model::load_model(a.inputs[0])),
-      stages_(std::make_unique<Stages>(a.quiet)),
-      calibrated_(!a.fast && plan.calibrated) {
+      stages_(std::make_unique<Stages>(a.quiet)) {
   weights::CompressModelOptions options;
-  options.calibrated = calibrated_;
+  options.calibrated = !a.fast && plan.calibrated;
   options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
   options.curvature = plan.curvature;
   options.refine = plan.refine;
@@ -169,16 +174,22 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
   }
   if (a.tokens > 0) options.size.tokens = a.tokens;
   options.rules = plan.options.forms;
+  if (has_limits(a)) options.within = widest_of(a);
   if (plan.changed) options.input_size = {plan.changed->weights, plan.changed->bytes};
   options.threads = a.threads;
-  options.progress = [this](const char* stage) { return stages_->begin(stage); };
+  options.progress = [this](const char* stage) {
+    // Not before all that can be refused was.
+    if (!std::exchange(began_, true) && goes_on_) {
+      note("{}: going on with what an earlier run did", journal_.string());
+    }
+    return stages_->begin(stage);
+  };
   if (plan.target == Target::kFile) {
     journal_ = plan.path.string() + ".journal";
     options.journal = journal_;
-    options.journal_key = fmt::format("{} {}", a.recipe, fmt::join(a.settings, " "));
-    if (!a.quiet && std::filesystem::exists(journal_)) {
-      note("{}: going on with what an earlier run did", journal_.string());
-    }
+    options.journal_key =
+        fmt::format("{} {}", fmt::join(a.recipes, " "), fmt::join(a.settings, " "));
+    goes_on_ = !a.quiet && std::filesystem::exists(journal_);
   }
   std::string text(weights::default_calibration_text());
   if (!a.calibration.empty()) {
@@ -203,7 +214,7 @@ void ModelFit::attempt(const std::function<void()>& work) {
     work();
   } catch (...) {
     stages_->end();
-    if (!journal_.empty() && std::filesystem::exists(journal_)) {
+    if (began_ && !journal_.empty() && std::filesystem::exists(journal_)) {
       note("{} keeps what was done: the same command goes on from there", journal_.string());
     }
     throw;
@@ -215,7 +226,6 @@ FittedModel ModelFit::with(weights::ModelPlan plan) const {
       .plan = std::move(plan),
       .measured = std::nullopt,
       .input_bytes = compressor_->input_bytes(),
-      .calibrated = calibrated_,
       .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count()};
 }
 

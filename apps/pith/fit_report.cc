@@ -23,7 +23,7 @@ Json to_json(const FittedModel& f) {
               {"bytes", p.bytes},
               {"overhead", p.overhead},
               {"weights", p.weights},
-              {"divergence", p.divergence}};
+              {"divergence", p.estimated ? Json(p.divergence) : Json()}};
   if (!p.note.empty()) out["note"] = p.note;
   if (f.measured) {
     out["held_out"] = {{"tokens", f.measured->tokens},
@@ -52,7 +52,7 @@ void report_fit(const CompressArguments& a, const FittedModel& f,
        bits_of(8 * bytes / static_cast<double>(p.weights)), size_text(static_cast<uint64_t>(bytes)),
        p.weights, size_text(p.overhead));
   if (!p.note.empty()) note("{}", p.note);
-  if (f.calibrated) note("divergence to expect: {:.5f} nats a token", p.divergence);
+  if (p.estimated) note("divergence to expect: {:.5f} nats a token", p.divergence);
   if (f.measured) {
     note(
         "on {} tokens that no fit has seen: divergence {:.5f}, perplexity {:.3f} (it was {:.3f}), "

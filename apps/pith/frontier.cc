@@ -30,7 +30,9 @@ struct Point {
 
 void print_table(const std::vector<Point>& points) {
   const bool measured = points[0].fitted.measured.has_value();
-  std::vector<std::string> headers = {">bits", ">size", ">expected"};
+  const bool estimated = points[0].fitted.plan.estimated;
+  std::vector<std::string> headers = {">bits", ">size"};
+  if (estimated) headers.emplace_back(">expected");
   if (measured) {
     headers.insert(headers.end(), {">divergence", ">perplexity", ">same best"});
     note("perplexity before: {:.3f}", points[0].fitted.measured->perplexity_before);
@@ -39,8 +41,8 @@ void print_table(const std::vector<Point>& points) {
   Table table(headers);
   for (const Point& p : points) {
     std::vector<std::string> row = {fmt::format("{:.3f}", p.bits()),
-                                    size_text(static_cast<uint64_t>(p.bytes)),
-                                    fmt::format("{:.5f}", p.fitted.plan.divergence)};
+                                    size_text(static_cast<uint64_t>(p.bytes))};
+    if (estimated) row.push_back(fmt::format("{:.5f}", p.fitted.plan.divergence));
     if (p.fitted.measured) {
       row.push_back(fmt::format("{:.5f}", p.fitted.measured->divergence));
       row.push_back(fmt::format("{:.3f}", p.fitted.measured->perplexity));
@@ -67,7 +69,9 @@ void write_plot(const std::string& model, const std::vector<Point>& points, cons
                 bool force) {
   audit::PlotLine measured{"measured on held-out text", {}, true}, expected{"expected", {}, true};
   for (const Point& p : points) {
-    expected.points.push_back({p.bits(), p.fitted.plan.divergence, {}, ""});
+    if (p.fitted.plan.estimated) {
+      expected.points.push_back({p.bits(), p.fitted.plan.divergence, {}, ""});
+    }
     if (!p.fitted.measured) continue;
     measured.points.push_back(
         {p.bits(), p.fitted.measured->divergence, {}, fmt::format("{:g}", p.asked)});
@@ -78,7 +82,7 @@ void write_plot(const std::string& model, const std::vector<Point>& points, cons
                    .log_y = true,
                    .lines = {}};
   if (!measured.points.empty()) plot.lines.push_back(std::move(measured));
-  plot.lines.push_back(std::move(expected));
+  if (!expected.points.empty()) plot.lines.push_back(std::move(expected));
   write_file(path, as_bytes(audit::to_svg(plot)), force);
 }
 

@@ -1,13 +1,13 @@
 // pith kv: caches of keys and values that are kept in stores.
 #include <set>
 
+#include "cache_option.h"
 #include "command.h"
 #include "message.h"
 #include "options.h"
 #include "output.h"
-#include "pith/base/file.h"
+#include "pith/kv/brief.h"
 #include "pith/model/prompt.h"
-#include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 #include "run.h"
 #include "signals.h"
@@ -28,17 +28,17 @@ struct Arguments {
 
 void push(const Arguments& a) {
   if (a.store.where.empty()) fail(ErrorKind::kUsage, "--kv-store is required");
-  std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = recipe::cache_options(a.kv);
+  const std::optional<kv::CacheOptions> cache = cache_of(a.kv);
   model::PromptStore::check(cache);
   std::string problem;
-  model::PromptStoreOptions options;
-  if (!a.store.coding.empty()) options.coding = recipe::chunk_coding(a.store.coding).text();
-  options.chunk_tokens = a.store.chunk_tokens;
-  options.threads = a.threads;
+  model::PromptStoreOptions options = store_options(a.store, a.threads);
   options.problem = [&](const std::string& what) { problem = what; };
-  model::PromptStore store(kv::open_store(a.store.where), std::move(options));
+  auto to = kv::open_store(a.store.where);
+  to->reach();  // before all is read for nothing
+  model::PromptStore store(std::move(to), std::move(options));
   const model::LanguageModel model = model::load_model(a.model);
+  check_cache(model, a.kv, cache);
+  check_coding(store, a.store, model);
   const std::vector<int32_t> ids = model::text_ids(model, text_of(a.text));
   if (ids.empty()) fail(ErrorKind::kUsage, "{}: there is no text", a.text);
   if (ids.size() > model.config().context && !a.quiet) {
@@ -97,8 +97,7 @@ Look look_at(const kv::StoredChunk& stored, const std::optional<Bytes>& bytes, b
 void pull(const Arguments& a) {
   const auto from = kv::open_store(a.from);
   std::shared_ptr<const kv::Profile> profile;
-  if (!a.profile.empty())
-    profile = std::make_shared<const kv::Profile>(kv::read_profile(read_file(a.profile)));
+  if (!a.profile.empty()) profile = kv::load_profile(a.profile);
   std::unique_ptr<kv::Store> to;
   if (!a.to.empty()) to = kv::open_store(a.to);
   ProgressBar bar("fetching from " + from->name(), a.quiet, ProgressUnit::kOther);
@@ -134,7 +133,8 @@ void pull(const Arguments& a) {
 uint64_t f16_bytes(const kv::ChunkHeader& h) { return 2 * h.numbers; }
 
 std::string coding_text(const kv::ChunkMaker& maker) {
-  return maker.cache.empty() ? maker.coding : maker.coding + ", read with " + maker.cache;
+  const std::string coding = kv::brief(maker.coding);
+  return maker.cache.empty() ? coding : coding + ", read with " + kv::brief(maker.cache);
 }
 
 void print_table(const std::vector<Look>& looks) {
@@ -232,7 +232,8 @@ constexpr const char* kPushExamples =
 
 Examples:
   pith kv push lm --text book.txt --kv-store lm.kv
-  pith kv push lm --text book.txt --kv-store lm-kv.pith --kv-coding 'uniform(4, group=32)')";
+  pith kv push lm --text book.txt --kv-store lm-kv.pith --kv-coding 'uniform(4, group=32)'
+  pith kv push lm --text book.txt --kv-store lm.kv --kv-coding 'stream(level=2)' --kv-coding 'stream(level=8)')";
 
 constexpr const char* kPullExamples =
     R"(Every chunk is decoded and compared with its checksums; damage is named, and the exit status is 1.
@@ -272,7 +273,9 @@ void add_kv(CLI::App& app) {
       ->type_name("FILE")
       ->required();
   add_store(c, a->store);
-  c->add_option("--kv", a->kv, "read with such a cache (docs/kv.md)")->type_name("EXPR");
+  c->add_option("--kv", a->kv, "read with such a cache (docs/kv.md)")
+      ->type_name("EXPR|NAME")
+      ->check(not_empty());
   add_threads(c, a->threads);
   add_ends(c, a, kPushExamples);
   c = add(kv, "pull", "Fetch chunks from a store and check them", a, pull);

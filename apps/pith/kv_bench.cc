@@ -1,6 +1,7 @@
 // pith kv bench: caches of keys and values side by side on a model and a text.
 #include <chrono>
 
+#include "cache_option.h"
 #include "command.h"
 #include "message.h"
 #include "options.h"
@@ -66,10 +67,10 @@ std::vector<Row> measure(const Arguments& a) {
   }
   std::vector<std::optional<kv::CacheOptions>> caches = {std::nullopt};
   for (const std::string& c : a.caches) {
-    kv::CacheOptions cache =
-        recipe::cache_options(c, {}, recipe::needs_profile(c) ? a.profile : std::string());
-    if (cache.keep && !a.budget.empty()) cache = cache.with_budget(a.budget);
-    caches.emplace_back(std::move(cache));
+    const std::string profile = recipe::needs_profile(c) ? a.profile : "";
+    caches.push_back(cache_of(c, {}, profile));
+    if (caches.back()->keep) caches.back() = cache_of(c, a.budget, profile);
+    check_cache(model, c, caches.back());
   }
   std::vector<Row> rows;
   for (size_t i = 0; i < caches.size(); ++i) {
@@ -148,13 +149,16 @@ void add_kv_bench(CLI::App& kv) {
   c->add_option("--text", a->text, "what it reads")->type_name("FILE")->required();
   c->add_option("--kv", a->caches, "a cache, as for `pith run` (repeatable); default: four forms")
       ->type_name("EXPR|NAME")
+      ->check(not_empty())
       ->allow_extra_args(false);
   c->add_option("--kv-budget", a->budget,
                 "tokens that caches which leave tokens out keep of each head: 256, or 25%")
-      ->type_name("TOKENS");
+      ->type_name("TOKENS")
+      ->check(not_empty());
   c->add_option("--kv-profile", a->profile,
                 "the model's axes, for caches that lie along such (pith kv profile)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty());
   c->add_option("-c,--context", a->context, "tokens of a window, and of the prompt that is timed")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 24).description(""))

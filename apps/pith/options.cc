@@ -28,6 +28,12 @@ CLI::Validator not_negative() {
   return CLI::Validator(check, "");
 }
 
+CLI::Validator not_empty() {
+  return CLI::Validator(
+      [](const std::string& text) { return std::string(text.empty() ? "must not be empty" : ""); },
+      "");
+}
+
 void add_bases(CLI::App* command, std::vector<std::string>& bases, const std::string& meaning) {
   add_repeatable(command, "--base", bases, meaning, "PATH");
 }

@@ -15,6 +15,8 @@ CLI::Option* add_repeatable(CLI::App* command, const std::string& names,
                             std::vector<std::string>& values, const std::string& help,
                             const std::string& type);
 
+CLI::Validator not_empty();
+
 // For unsigned values, which the parser would otherwise wrap around; says nothing in the help.
 CLI::Validator not_negative();
 

@@ -5,10 +5,10 @@
 #include <chrono>
 #include <limits>
 
+#include "cache_option.h"
 #include "command.h"
 #include "message.h"
 #include "options.h"
-#include "pith/recipe/cache_recipes.h"
 #include "progress_bar.h"
 #include "signals.h"
 
@@ -72,8 +72,7 @@ std::optional<model::ChatTemplate> chat_of(const RunArguments& a, const model::L
 Runner load(const RunArguments& a) {
   model::GenerateOptions options = generate_options(a);
   model::Sampler checked(options.sampler);  // wrong options are told before a model is read
-  std::optional<kv::CacheOptions> cache;
-  if (!a.kv.empty()) cache = recipe::cache_options(a.kv, a.kv_budget, a.kv_profile);
+  std::optional<kv::CacheOptions> cache = cache_of(a.kv, a.kv_budget, a.kv_profile);
   auto store = make_store(a.store, a.threads, a.quiet);
   if (store) model::PromptStore::check(cache);
   const auto start = std::chrono::steady_clock::now();
@@ -84,6 +83,8 @@ Runner load(const RunArguments& a) {
                 0,
                 std::move(store)};
   runner.load_seconds = seconds_since(start);
+  check_cache(runner.model, a.kv, runner.cache);
+  if (runner.store) check_coding(*runner.store, a.store, runner.model);
   runner.chat = chat_of(a, runner.model);
   runner.options.continues = !runner.chat;
   check_passages(a, runner);
@@ -96,13 +97,21 @@ void run_once(const RunArguments& a, Runner& runner) {
   const std::vector<int32_t> before = passages.all();
   run.ids.insert(run.ids.begin(), before.begin(), before.end());
   const uint64_t positions = fit_prompt(a, runner, run.ids);
+  if (!a.quiet) warn_of_budget(runner.cache, a.kv_budget, positions);
   model::Session session(runner.model, positions, a.threads, 0, runner.cache);
   join_passages(a, runner, passages, session);
   Speaker speaker(!a.json);
   const bool has_tokenizer = runner.model.tokenizer() != nullptr;
+  const auto start = std::chrono::steady_clock::now();
+  const uint64_t read = read_asked(run, session);
+  const double seconds = seconds_since(start);
   run.written = answer(runner, session, run.ids, [&](std::string_view text, int32_t id) {
     return speaker(text, id, has_tokenizer);
   });
+  if (read > 0) {
+    run.written.prompt_tokens += read;
+    run.written.prompt_seconds += seconds;
+  }
   speaker.finish();
   if (a.json) print_json(run_json(a, runner, run));
   if (a.timing) print_timing(runner, run.written);
@@ -137,7 +146,9 @@ Examples:
   pith run lm --ids 1,313,259 -n 10 --json                  token ids in, everything out
   pith run lm "The sea" -n 300 --kv 'uniform(4, group=32)'  keys and values at 4 bits
   pith run lm "The sea" -n 900 --kv S168 --kv-budget 256    256 tokens are kept (pith recipes)
+  pith run lm - --kv S168 --kv-question "So why" <book.txt  what stays is what the question looks for
   pith run lm "The sea" --kv-store lm.kv                    what was read before is not read again
+  pith run lm "The sea" --kv-store lm.kv --kv-coding 'stream(level=2)' --kv-coding 'stream(level=8)' --kv-deadline 0.5
   pith run lm "So" --passage a.txt --passage b.txt          each read by itself, and kept so with --kv-store
   pith run lm "The sea" -n 64 -T2 --timing                  how fast it is)";
 
@@ -157,16 +168,28 @@ void add_text(CLI::App* c, RunArguments& a) {
       ->check(not_negative());
   CLI::Option* kv =
       c->add_option("--kv", a.kv, "hold keys and values behind a window in this form (docs/kv.md)")
-          ->type_name("EXPR|NAME");
+          ->type_name("EXPR|NAME")
+          ->check(not_empty());
   c->add_option("--kv-budget", a.kv_budget,
                 "tokens that it keeps of each head, in the mean: 256, or a share as 25%")
       ->needs(kv)
-      ->type_name("TOKENS");
+      ->type_name("TOKENS")
+      ->check(not_empty());
   c->add_option("--kv-profile", a.kv_profile,
                 "the model's axes, where it lies along such (pith kv profile)")
       ->needs(kv)
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(not_empty());
+  c->add_option("--kv-question", a.kv_question,
+                "comes behind the prompt, and says what stays of it where the cache asks for that")
+      ->needs(kv)
+      ->type_name("TEXT");
   add_store(c, a.store);
+  c->add_option("--kv-deadline", a.store.deadline,
+                "within so many seconds the prompt is to be read: of several --kv-coding each part "
+                "is fetched in the finest that lets it be in time")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber.description(""));
   add_passages(c, a.passages);
   c->add_flag("--truncate", a.truncate, "drop the beginning of a prompt that is too long");
   c->add_flag("--chat", a.chat, "put the prompt to the model with its chat template");

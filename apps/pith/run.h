@@ -20,10 +20,17 @@ namespace pith::command {
 
 // Where keys and values are kept: of run and kv.
 struct StoreArguments {
-  std::string where, coding;
+  std::string where, coding_profile;
+  std::vector<std::string> codings;
+  std::optional<double> deadline;
   uint64_t chunk_tokens = model::PromptStoreOptions().chunk_tokens;
 };
 void add_store(CLI::App* command, StoreArguments& a);
+// Throws kUsage for options that do not go together, and what is wrong with a coding.
+model::PromptStoreOptions store_options(const StoreArguments& a, int threads);
+// Throws kUsage where the model's keys and values cannot be stored as `a` says.
+void check_coding(const model::PromptStore& store, const StoreArguments& a,
+                  const model::LanguageModel& model);
 // Null where no store is asked for. What goes wrong with it is a warning, unless `quiet`.
 std::unique_ptr<model::PromptStore> make_store(const StoreArguments& a, int threads, bool quiet);
 
@@ -36,7 +43,7 @@ struct PassageArguments {
 void add_passages(CLI::App* command, PassageArguments& a);
 
 struct RunArguments {
-  std::string model, prompt, ids, system, kv, kv_budget, kv_profile;
+  std::string model, prompt, ids, system, kv, kv_budget, kv_profile, kv_question;
   StoreArguments store;
   PassageArguments passages;
   std::vector<std::string> stops, biases;
@@ -63,11 +70,15 @@ struct Runner {
 struct Run {
   std::string prompt;  // as the model reads it; empty for ids
   std::vector<int32_t> ids;
+  uint64_t asked = 0;  // of the ids, the last so many are what is asked of those before
   model::Generated written;
 };
 
-// From the arguments or standard input. Throws kUsage where the model has no tokenizer.
+// From the arguments or standard input, and behind it what is asked of it. Throws kUsage where the
+// model has no tokenizer, and for questions that do not go with the cache or the prompt.
 Run read_prompt(const RunArguments& a, const Runner& runner);
+// The text before what is asked of it, where something is; returns how many tokens were read.
+uint64_t read_asked(const Run& run, model::Session& session);
 // Positions that a session needs, after --truncate has cut the prompt to them. Throws kLimit for a
 // prompt that does not fit.
 uint64_t fit_prompt(const RunArguments& a, const Runner& runner, std::vector<int32_t>& ids);

@@ -41,12 +41,24 @@ auto with_hint(ErrorKind kind, std::string_view hint, const Step& step) {
   }
 }
 
+void check_question(const RunArguments& a, const Runner& runner) {
+  if (a.kv_question.empty()) return;
+  if (runner.chat)
+    fail(ErrorKind::kUsage, "--kv-question is for texts that are continued: give --no-chat");
+  if (a.has_ids) fail(ErrorKind::kUsage, "--kv-question does not go with --ids");
+  if (!runner.cache || runner.cache->prompts != kv::Prompts::kAsked) {
+    fail(ErrorKind::kUsage,
+         "--kv-question: the cache does not look at what is asked (`prompts=asked` does)");
+  }
+}
+
 }  // namespace
 
 Run read_prompt(const RunArguments& a, const Runner& runner) {
+  check_question(a, runner);
   if (a.has_ids) {
     if (a.has_prompt) fail(ErrorKind::kUsage, "give a prompt or --ids, not both");
-    return {"", parse_ids(a.ids), {}};
+    return {"", parse_ids(a.ids), 0, {}};
   }
   // Before the prompt is waited for.
   with_hint(ErrorKind::kData, "--ids runs the model without its tokenizer",
@@ -58,6 +70,13 @@ Run read_prompt(const RunArguments& a, const Runner& runner) {
         model::text_ids(runner.model, run.prompt,
                         {.add_bos = a.passages.files.empty() ? std::nullopt : std::optional(false),
                          .parse_special = a.special});
+    if (!a.kv_question.empty()) {
+      const std::vector<int32_t> question =
+          model::text_ids(runner.model, a.kv_question, {.add_bos = false});
+      run.ids.insert(run.ids.end(), question.begin(), question.end());
+      run.prompt += a.kv_question;
+      run.asked = question.size();
+    }
     return run;
   }
   std::vector<model::ChatMessage> talk;
@@ -66,6 +85,13 @@ Run read_prompt(const RunArguments& a, const Runner& runner) {
   run.prompt = model::chat_text(runner.model, *runner.chat, talk);
   run.ids = model::chat_ids(runner.model, run.prompt);
   return run;
+}
+
+uint64_t read_asked(const Run& run, model::Session& session) {
+  if (run.asked == 0 || run.asked >= run.ids.size()) return 0;
+  const std::span<const int32_t> ids(run.ids);
+  session.feed_asked(ids.first(ids.size() - run.asked), ids.last(run.asked));
+  return session.position();
 }
 
 uint64_t fit_prompt(const RunArguments& a, const Runner& runner, std::vector<int32_t>& ids) {

@@ -1,3 +1,5 @@
+#include <fmt/ranges.h>
+
 #include "memory_use.h"
 #include "message.h"
 #include "run.h"
@@ -13,18 +15,22 @@ double per_second(uint64_t n, double seconds) {
 
 std::string store_text(const Runner& runner) {
   const model::StoreUse& use = runner.used;
-  return fmt::format("store   {}: {} fetched ({}), {} read meanwhile, {} pushed ({}, {:.3f} s)\n",
-                     runner.store->name(), count_text(use.fetched, "token"),
+  // Of several codings, what came in each.
+  const std::string in =
+      use.fetched_in.size() > 1 ? fmt::format(" as {}", fmt::join(use.fetched_in, " + ")) : "";
+  return fmt::format("store   {}: {} fetched{} ({}), {} read meanwhile, {} pushed ({}, {:.3f} s)\n",
+                     runner.store->name(), count_text(use.fetched, "token"), in,
                      size_text(use.fetched_bytes), use.recomputed, use.pushed,
                      size_text(use.pushed_bytes), use.push_seconds);
 }
 
 Json store_json(const Runner& runner) {
   const model::StoreUse& use = runner.used;
-  return {{"name", runner.store->name()},       {"fetched_tokens", use.fetched},
-          {"fetched_bytes", use.fetched_bytes}, {"recomputed_tokens", use.recomputed},
-          {"read_seconds", use.read_seconds},   {"pushed_tokens", use.pushed},
-          {"pushed_bytes", use.pushed_bytes},   {"push_seconds", use.push_seconds}};
+  return {{"name", runner.store->name()},        {"fetched_tokens", use.fetched},
+          {"fetched_bytes", use.fetched_bytes},  {"fetched_tokens_in", use.fetched_in},
+          {"recomputed_tokens", use.recomputed}, {"read_seconds", use.read_seconds},
+          {"pushed_tokens", use.pushed},         {"pushed_bytes", use.pushed_bytes},
+          {"push_seconds", use.push_seconds}};
 }
 
 }  // namespace

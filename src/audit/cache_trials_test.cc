@@ -1,5 +1,6 @@
 #include "pith/audit/cache_trials.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -96,6 +97,61 @@ TEST(CacheTrials, QuestionsComeWhenTokensHaveLeft) {
   const auto cache = CacheOptions::parse("cache(zeros, window=0, tile=16)");
   EXPECT_GT(trials.judge(cache, Reading::kWhole).divergence, 1e-3);
   EXPECT_LT(trials.bits(cache, Reading::kWhole), 8);
+}
+
+// 64 tokens: 16 + 16 + 16 leave behind a window of 10, before the last feed and after it.
+TEST(CacheTrials, ChunksGoThroughTheirCodingAsTheyLeave) {
+  const CacheTrials trials(reference_model(), {trial(40, 24)});
+  const auto chunks = [](const char* coding) {
+    return ChunkedCache{kv::ChunkCoding::parse(coding), 10, 16};
+  };
+  for (const Reading reading : {Reading::kPieces, Reading::kWhole}) {
+    const TrialOutcome same = trials.judge(chunks("dense(f32)"), reading);
+    EXPECT_LT(same.divergence, 1e-8);
+    EXPECT_NEAR(same.bits, (48 * 32 + 15 * 16) / 63.0, 0.6);  // what chunks say of themselves
+    const TrialOutcome none = trials.judge(chunks("zeros"), reading);
+    EXPECT_GT(none.divergence, 0.01);
+    EXPECT_DOUBLE_EQ(none.bits, trials.bits(chunks("zeros"), reading));
+    const TrialOutcome stream = trials.judge(chunks("stream(level=4)"), reading);
+    EXPECT_LT(stream.divergence, 0.1 * none.divergence);
+    EXPECT_LT(stream.bits, 12);
+  }
+  // What it reads is what a session of such tiles would hold.
+  const TrialOutcome tiles = trials.judge(
+      CacheOptions::parse("cache(uniform(4, group=32), keys_by=channel, window=10, tile=16)"),
+      Reading::kPieces);
+  const TrialOutcome coded = trials.judge(
+      chunks("cache(keys=uniform(4, group=32), values=uniform(4, group=32))"), Reading::kPieces);
+  EXPECT_NEAR(coded.divergence, tiles.divergence, 0.2 * tiles.divergence);
+  EXPECT_THROW(trials.judge(ChunkedCache{kv::ChunkCoding::parse("zeros"), 10, 0}, Reading::kPieces),
+               Error);
+}
+
+// What is known to be asked of it chooses what is left.
+TEST(CacheTrials, QuestionsAreKnownToCachesThatAskForThem) {
+  Trial asked = trial(48, 4);
+  asked.question.assign(asked.prompt.end() - 4, asked.prompt.end());
+  asked.prompt.resize(44);
+  const CacheTrials trials(reference_model(), {asked});
+  const auto judge = [&](std::string_view prompts, Reading reading) {
+    return trials.judge(CacheOptions::parse(fmt::format("cache(keep=top(attention), budget=40%, "
+                                                        "window=0, tile=16, prompts={})",
+                                                        prompts)),
+                        reading);
+  };
+  const double known = judge("asked", Reading::kWhole).divergence;
+  EXPECT_EQ(known, judge("asked", Reading::kPieces).divergence);
+  EXPECT_NE(known, judge("pieces", Reading::kWhole).divergence);
+  // Where nothing is asked it is as any other.
+  const CacheTrials none(reference_model(), {trial(48, 4)});
+  const auto cache = [](const char* text) { return CacheOptions::parse(text); };
+  EXPECT_EQ(none.judge(cache("cache(keep=top(attention), budget=40%, window=0, tile=16, "
+                             "prompts=asked)"),
+                       Reading::kPieces)
+                .divergence,
+            none.judge(cache("cache(keep=top(attention), budget=40%, window=0, tile=16)"),
+                       Reading::kPieces)
+                .divergence);
 }
 
 TEST(CacheTrials, AnAnswerIsExactWhereAllOfItIsThoughtMostProbable) {

@@ -5,7 +5,7 @@
 
 #include "pith/base/parallel.h"
 #include "series.h"
-#include "token_scores.h"
+#include "pith/audit/token_scores.h"
 
 namespace pith::audit {
 namespace {

@@ -172,7 +172,11 @@ double recall(const model::LanguageModel& model, std::span<const PlantedFacts> t
   for (const PlantedFacts& text : texts) {
     model::Session session(model, text.ids.size(), threads, 0, cache);
     const std::span<const int32_t> ids(text.ids);
-    session.feed(ids.first(ids.size() - 1), model::Logits::kNone);
+    if (cache && cache->prompts == kv::Prompts::kAsked) {
+      session.feed_asked(ids.first(ids.size() - 1), ids.last(1));
+    } else {
+      session.feed(ids.first(ids.size() - 1), model::Logits::kNone);
+    }
     const form::MatrixView logits = session.feed(ids.last(1));
     const std::span<const float> row(logits.data, logits.shape.cols);
     right += std::ranges::max_element(row) - row.begin() == text.answer;

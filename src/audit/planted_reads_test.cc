@@ -1,4 +1,5 @@
 // Facts that are asked for after the text was read, of caches that hold all of it and read a part.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "pith/audit/planted_facts.h"
@@ -19,6 +20,26 @@ TEST(PlantedReads, TilesThatPromiseMostHoldTheFact) {
   for (const char* other : {"cache(keep=sink(4) + top(recency), budget=25%, window=32, tile=16)",
                             "cache(window=32, tile=128, reads=25%, reads_by=mean)"})
     EXPECT_LE(asked(other), tiles - 0.25) << other;
+}
+
+// As many tokens stay as by what others asked for, or fewer.
+TEST(PlantedReads, AQuestionThatIsKnownFindsTheFact) {
+  const auto model = make_recall_model();
+  const auto texts = plant_facts(5, 900, 8, 3);
+  const auto told = [&](std::string_view cache) {
+    return recall(model, texts, kv::CacheOptions::parse(cache));
+  };
+  for (const char* positions : {"text", "cache"}) {
+    EXPECT_EQ(told(fmt::format("cache(keep=top(attention(latest=64)), budget=10%, window=32, "
+                               "tile=16, positions={}, prompts=asked)",
+                               positions)),
+              1)
+        << positions;
+  }
+  for (const char* other :
+       {"sink(4) + top(recency)", "top(attention)", "top(attention(latest=32))"})
+    EXPECT_LE(told(fmt::format("cache(keep={}, budget=12%, window=32, tile=16)", other)), 0.5)
+        << other;
 }
 
 }  // namespace

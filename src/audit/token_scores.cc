@@ -1,4 +1,4 @@
-#include "token_scores.h"
+#include "pith/audit/token_scores.h"
 
 #include <algorithm>
 #include <cmath>

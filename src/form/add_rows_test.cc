@@ -25,7 +25,7 @@ struct Sums {
 };
 
 // What is added is off by less than this share of the sum of its terms' sizes.
-void expect_sums(std::string_view expression, Shape shape, uint64_t batch, double share = 1e-4) {
+void expect_sums(std::string_view expression, Shape shape, uint64_t batch, double share) {
   SCOPED_TRACE(std::string(expression) + " " + std::to_string(shape.rows) + " x " +
                std::to_string(shape.cols));
   const Matrix m = noise(shape, 3, 1);
@@ -50,48 +50,52 @@ void expect_sums(std::string_view expression, Shape shape, uint64_t batch, doubl
   }
 }
 
-TEST(AddRows, IsTheTransposedProduct) {
-  for_each_target([](int64_t target) {
+void expect_products(std::initializer_list<const char*> forms, double share) {
+  for_each_target([&](int64_t target) {
     SCOPED_TRACE(hwy::TargetName(target));
-    for (const char* form : {"uniform(1, group=32)",
-                             "uniform(2, group=16)",
-                             "uniform(3, group=32)",
-                             "uniform(4)",
-                             "uniform(4, group=32, zero=true)",
-                             "uniform(5, group=row)",
-                             "uniform(6, group=48)",
-                             "uniform(7, group=tensor)",
-                             "uniform(8, group=32)",
-                             "uniform(4, group=20)",
-                             "uniform(4, group=32) > rans",
-                             "uniform(4, grid=nf4)",
-                             "uniform(3, group=16, scales=uniform(4))",
-                             "ggml(q4_0)",
-                             "ggml(q8_0)",
-                             "ggml(q4_1)",
-                             "dense(f16)",
-                             "dense(bf16)",
-                             "dense(f32)",
-                             "constant",
-                             "zeros",
-                             "sparse(50%)",
-                             "sparse(3%)",
-                             "lowrank(3)",
-                             "dct | uniform(6)",
-                             "dct * sparse(40%)",
-                             "pca(2) | dense",
-                             "uniform(2) + lowrank(2) + sparse(2%)",
-                             "hadamard(seed=3) | uniform(4)",
-                             "tiles(part(uniform(4), rows=0..3), part(dense, rows=3.., cols=0..4), "
-                             "part(uniform(3), rows=3.., cols=4..))"}) {
+    for (const char* form : forms) {
       const bool blocks = std::string_view(form).starts_with("ggml");
       for (const Shape shape : {Shape{1, 32}, {20, 32}, {64, 128}, {131, 64}, {37, 96}})
-        expect_sums(form, shape, 1 + shape.rows % 8);
+        expect_sums(form, shape, 1 + shape.rows % 8, share);
       for (const Shape shape : {Shape{6, 1}, {16, 6}, {5, 20}, {128, 80}, {80, 127}, {0, 5}}) {
-        if (!blocks) expect_sums(form, shape, 3);
+        if (!blocks) expect_sums(form, shape, 3, share);
       }
     }
   });
+}
+
+TEST(AddRows, IsTheTransposedProduct) {
+  expect_products(
+      {"uniform(5, group=row)", "uniform(6, group=48)", "uniform(7, group=tensor)",
+       "uniform(8, group=32)", "uniform(4, group=32) > rans", "uniform(4, grid=nf4)", "ggml(q8_0)",
+       "ggml(q4_1)", "dense(f16)", "dense(bf16)", "dense(f32)", "constant", "zeros", "sparse(50%)",
+       "sparse(3%)", "lowrank(3)", "dct | uniform(6)", "dct * sparse(40%)", "pca(2) | dense"},
+      1e-4);
+}
+
+// Weights have a byte beside codes of so few bits.
+TEST(AddRows, OfFewBitsIsNearTheTransposedProduct) {
+  expect_products(
+      {"uniform(1, group=32)", "uniform(2, group=16)", "uniform(3, group=32)", "uniform(4)",
+       "uniform(4, group=20)", "uniform(4, group=32, zero=true)",
+       "uniform(3, group=16, scales=uniform(4))", "ggml(q4_0)",
+       "uniform(2) + lowrank(2) + sparse(2%)", "hadamard(seed=3) | uniform(4)",
+       "tiles(part(uniform(4), rows=0..3), part(dense, rows=3.., cols=0..4), part(uniform(3), "
+       "rows=3.., cols=4..))"},
+      1e-2);
+}
+
+// As a softmax gives them where one token has nearly all attention.
+TEST(AddRows, ManySmallWeightsBesideALargeOneKeepTheirSum) {
+  Matrix m({128, 32});
+  std::ranges::fill(m.values, 1.0F);
+  for (const char* form : {"uniform(4, group=32)", "ggml(q4_0)"}) {
+    const FormPtr f = encoded(form, m);
+    std::vector<float> weights(128, 1e-3F), out(32);
+    weights[40] = 1;
+    f->add_rows({weights.data(), 128, 1, out.data(), 32});
+    EXPECT_NEAR(out[3], 1.127 * decode(*f).view().row(0)[3], 0.03) << form;
+  }
 }
 
 TEST(AddRows, OfAVectorDoNotDependOnTheOthers) {

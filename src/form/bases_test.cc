@@ -84,6 +84,26 @@ TEST(Bases, PermutationByNormPutsLikeBesideLike) {
             bits(*encoded("uniform(4)", m)) + 8 * 160);
 }
 
+TEST(Bases, ChannelsAreScaledByTheirSizesToAPower) {
+  Matrix m = noise({32, 64}, 9);
+  for (uint64_t r = 0; r < 32; ++r) {
+    for (uint64_t c = 0; c < 64; c += 8) m.row(r)[c] *= 30;
+  }
+  const auto lost = [&](std::string_view basis) {
+    return squared_error(fmt::format("{} | uniform(4, group=row, zero=true)", basis), m);
+  };
+  // In units of their sizes to no power they are what they are.
+  EXPECT_EQ(lost("scale(max, power=0%)"), squared_error("uniform(4, group=row, zero=true)", m));
+  EXPECT_EQ(lost("scale(by=rms)"), lost("scale"));
+  EXPECT_EQ(lost("scale(power=100%)"), lost("scale"));
+  // Large channels are worth more steps than small ones, not as many times more as they are larger.
+  EXPECT_LT(lost("scale(max, power=50%)"), 0.7 * lost("scale(max, power=0%)"));
+  EXPECT_LT(lost("scale(max, power=50%)"), lost("scale(max)"));
+  EXPECT_NE(lost("scale(max)"), lost("scale"));
+  EXPECT_EQ(encoded("scale(max, power=50%) | dense(f32)", m)->expression(),
+            parse("scale | dense(f32)"));
+}
+
 TEST(Bases, RefuseWithThePlace) {
   const Matrix m = noise({2, 8}, 5);
   EXPECT_EQ(refusal("wavelet(cdf53) | dense", m),
@@ -93,6 +113,10 @@ TEST(Bases, RefuseWithThePlace) {
   EXPECT_NE(refusal("dct(block=0) | dense", m).find("`block` must be an integer from 1"),
             std::string::npos);
   EXPECT_NE(refusal("permutation(seed=1, stride=2) | dense", m).find("left out beside `seed`"),
+            std::string::npos);
+  EXPECT_NE(refusal("scale(mean) | dense", m).find("`by` must be `rms` or `max`"),
+            std::string::npos);
+  EXPECT_NE(refusal("scale(max, power=200%) | dense", m).find("`power` must be"),
             std::string::npos);
   EXPECT_NE(refusal("fourier | dense", m)
                 .find("no basis is called `fourier`; there are hadamard, dct, wavelet, pca, "

@@ -56,6 +56,7 @@ class BasisForm final : public Form {
                 uint64_t stride) const override;
   void add_rows(const RowSums& sums) const override;
   Direct direct() const override { return inner_->direct(); }
+  void fetch_parts() const override { inner_->fetch_parts(); }
   void fetch() const override { inner_->fetch(); }
   std::string_view kind() const override { return "basis"; }
   void write_body(BodyWriter& to) const override;

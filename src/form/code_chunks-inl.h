@@ -59,8 +59,9 @@ HWY_INLINE V8 chunk_at(const uint8_t* block) {
   return v;
 }
 
-template <int kBits>
+template <int kOfCode>
 struct PanelChunks {
+  static constexpr int kBits = kOfCode;
   static constexpr bool kByte = kBits == 8;
   const std::array<const uint8_t*, kCodeRows / kPanelRows>* panels = nullptr;
   uint64_t offset = 0;
@@ -120,8 +121,9 @@ HWY_INLINE void interleave(const uint8_t* const* rows, V8 flip, uint8_t* out) {
 }
 
 // GGML's blocks: put in order a block of all rows at a time.
-template <int kBits>
+template <int kOfCode>
 struct BlockChunks {
+  static constexpr int kBits = kOfCode;
   static constexpr bool kByte = kBits == 8;
   static constexpr uint64_t kBytes = 2 + 4 * kBits;
   const uint8_t* staged = nullptr;

@@ -26,90 +26,111 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET != HWY_SCALAR
 
 constexpr uint64_t kMostVectors = 4, kHalfCols = kBlockCols / 2;
-// Weights use no more, so that 128 may be added before they are cut into bytes; scales all.
-constexpr float kWeightRange = 127 * 256, kScaleRange = 32767;
-// What a product of both is divided by.
-constexpr float kRound = 32768;
+// Added to a float of less than 2^22 and taken away again, it leaves the nearest integer; between
+// the two, the float's lowest bits are that integer's.
+constexpr float kMagic = 3 << 22;
 
 using F = hn::CappedTag<float, kPanelRows>;
 
-// What the loops over codes read: rows up to a multiple of 32.
+// Bytes that a weight is rounded to. With one, the rounding is less than a quarter of what codes
+// of so few bits are off by.
+template <class Codes>
+constexpr int kBytes = Codes::kBits <= 4 ? 1 : 2;
+// The largest weight: its rounding and what the one before left over stay within the bytes.
+template <class Codes>
+constexpr float kRange = kBytes<Codes> == 1 ? 126 : 126 * 256;
+
+// What the loops over codes read: rows up to a multiple of 16.
 struct Room {
-  alignas(64) std::array<float, kCodeRows> floats;
-  alignas(64) std::array<int16_t, kCodeRows> scales;
-  alignas(64) std::array<std::array<int16_t, kCodeRows>, kMostVectors> weights;
-  // Of each vector the low and the high bytes: those of four rows four times, as codes of four
-  // columns meet them.
+  alignas(64) std::array<std::array<float, kCodeRows>, kMostVectors> weights;
+  alignas(64) std::array<float, kCodeRows> scales;
+  alignas(64) std::array<std::array<float, kCodeRows>, kMostVectors> products;  // of both
+  // Of each vector's products the low and the high bytes: those of four rows four times, as codes
+  // of four columns meet them.
   alignas(64) std::array<std::array<std::array<int8_t, 4 * kCodeRows>, 2>, kMostVectors> bytes;
   alignas(64) std::array<std::array<std::array<int32_t, kPanelRows>, 2>, kMostVectors> bias;
-  std::array<float, kMostVectors> units;  // of weights
+  std::array<float, kMostVectors> units;  // of the products
   Staged staged;
 };
 
-// n floats, a multiple of 32, in units of the largest / range: the unit, NaN where one is not
-// finite.
-HWY_INLINE float rounded(const float* x, uint64_t n, float range, int16_t* out) {
-  const F d;
-  const DS16 ds;
-  auto most = hn::Zero(d), sum = hn::Zero(d);  // NaN where something is not finite
-  for (uint64_t i = 0; i < n; i += hn::Lanes(d)) {
-    const auto v = hn::Load(d, x + i);
-    most = hn::Max(most, hn::Abs(v));
-    sum = hn::MulAdd(v, hn::Zero(d), sum);
+// Calls f with every number below n as a constant: arrays that are indexed by these stay in
+// registers.
+template <int kCount, class F>
+HWY_INLINE void for_each_below(const F& f) {
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+    (f(std::integral_constant<int, kIndex>()), ...);
   }
-  const float largest = hn::GetLane(hn::MaxOfLanes(d, most));
-  const bool finite = hn::GetLane(hn::SumOfLanes(d, sum)) == 0;
-  float inverse = finite && largest > 0 ? range / largest : 0;
-  // A largest one so small that its inverse is infinite counts as zero.
-  if (!std::isfinite(inverse)) inverse = 0;
-  const auto quantized = [&](uint64_t i) {
-    const auto q = hn::NearestInt(hn::Mul(hn::Load(d, x + i), hn::Set(d, inverse)));
-    return hn::DemoteTo(hn::Rebind<int16_t, F>(), q);
-  };
-  // Whole vectors are stored: they will be read as such.
-  for (uint64_t i = 0; i < n; i += hn::Lanes(ds))
-    hn::Store(hn::Combine(ds, quantized(i + hn::Lanes(d)), quantized(i)), ds, out + i);
-  return finite ? largest / range : NAN;
+  (std::make_integer_sequence<int, kCount>());
 }
 
-// The dwords of half a vector, each pair of them twice.
-template <int kHalf>
-HWY_INLINE VI pairs_of(VI words) {
-  constexpr int32_t k = kHalf * static_cast<int32_t>(hn::MaxLanes(DI())) / 2;
-  alignas(64) static constexpr int32_t kPairs[16] = {k,     k + 1, k,     k + 1, k + 2, k + 3,
-                                                     k + 2, k + 3, k + 4, k + 5, k + 4, k + 5,
-                                                     k + 6, k + 7, k + 6, k + 7};
-  return hn::TableLookupLanes(words, hn::SetTableIndices(DI(), kPairs));
+// Weights times scales, and what one of a range is worth: NaN where something is not finite.
+template <int kCount>
+HWY_INLINE void multiply_scales(uint64_t rows, float range, Room& room) {
+  const F d;
+  hn::Vec<F> most[kCount], sum[kCount];  // NaN where something is not finite
+  for_each_below<kCount>([&](auto v) { most[v()] = sum[v()] = hn::Zero(d); });
+  for (uint64_t r = 0; r < rows; r += hn::Lanes(d)) {
+    const auto scale = hn::Load(d, room.scales.data() + r);
+    for_each_below<kCount>([&](auto v) {
+      const auto x = hn::Mul(hn::Load(d, room.weights[v()].data() + r), scale);
+      hn::Store(x, d, room.products[v()].data() + r);
+      most[v()] = hn::Max(most[v()], hn::Abs(x));
+      sum[v()] = hn::MulAdd(x, hn::Zero(d), sum[v()]);
+    });
+  }
+  for_each_below<kCount>([&](auto v) {
+    const float largest = hn::GetLane(hn::MaxOfLanes(d, most[v()]));
+    const bool finite = hn::GetLane(hn::SumOfLanes(d, sum[v()])) == 0;
+    room.units[v()] = finite ? largest / range : NAN;
+  });
 }
 
-// Bytes and biases of a vector's weights times the scales of a group.
-HWY_INLINE void multiply_scales(Room& room, uint64_t v, uint64_t rows, int32_t middle) {
+// Rounds the products to bytes. What is lost of one goes to the next 16 rows on: so many small
+// ones beside a large one keep their sum.
+template <int kCount, int kOfWeight>
+HWY_INLINE void round_products(uint64_t rows, int32_t middle, Room& room) {
+  const F d;
   const D8 d8;
   const DI di;
-  const DS16 ds;
-  alignas(16) static constexpr uint8_t kLow[16] = {0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6, 0, 2, 4, 6};
+  alignas(16) static constexpr uint8_t kLow[16] = {0, 4, 8, 12, 0, 4, 8, 12,
+                                                   0, 4, 8, 12, 0, 4, 8, 12};
   const V8 low = hn::LoadDup128(d8, kLow), high = hn::Add(low, hn::Set(d8, 1)),
            code = hn::Set(d8, static_cast<uint8_t>(middle));
-  VI low_bias = hn::Zero(di), high_bias = low_bias;
-  for (uint64_t i = 0; i < rows; i += hn::Lanes(ds)) {
-    const auto product = hn::MulFixedPoint15(hn::Load(ds, room.weights[v].data() + i),
-                                             hn::Load(ds, room.scales.data() + i));
-    // 256 * high + low, where low is signed as well: its highest bit, flipped.
-    const VI words = hn::BitCast(di, hn::Xor(hn::Add(product, hn::Set(ds, 128)), hn::Set(ds, 128)));
-    const auto store = [&](VI four_rows, uint64_t at) {
-      const V8 all = hn::BitCast(d8, four_rows);
-      const VI lows = hn::BitCast(di, hn::TableLookupBytes(all, low)),
-               highs = hn::BitCast(di, hn::TableLookupBytes(all, high));
-      hn::Store(lows, di, reinterpret_cast<int32_t*>(room.bytes[v][0].data() + at));
-      hn::Store(highs, di, reinterpret_cast<int32_t*>(room.bytes[v][1].data() + at));
-      low_bias = dot4<true>(low_bias, code, lows);
-      high_bias = dot4<true>(high_bias, code, highs);
-    };
-    store(pairs_of<0>(words), 4 * i);
-    store(pairs_of<1>(words), 4 * i + hn::Lanes(d8));
+  const auto magic = hn::Set(d, kMagic);
+  hn::Vec<F> inverse[kCount];
+  VI bias[kCount][kOfWeight];
+  for_each_below<kCount>([&](auto v) {
+    // A largest one so small that its inverse is infinite counts as zero.
+    const float i = 1 / room.units[v()];
+    inverse[v()] = hn::Set(d, std::isfinite(i) ? i : 0);
+    for_each_below<kOfWeight>([&](auto k) { bias[v()][k()] = hn::Zero(di); });
+  });
+  for (uint64_t part = 0; part < kPanelRows; part += hn::Lanes(d)) {
+    hn::Vec<F> left[kCount];
+    for_each_below<kCount>([&](auto v) { left[v()] = hn::Zero(d); });
+    for (uint64_t r = part; r < rows; r += kPanelRows) {
+      for_each_below<kCount>([&](auto v) {
+        const auto x =
+            hn::Add(hn::Mul(hn::Load(d, room.products[v()].data() + r), inverse[v()]), left[v()]);
+        const auto moved = hn::Add(x, magic);
+        left[v()] = hn::Sub(x, hn::Sub(moved, magic));
+        const auto store = [&](auto k, VI words, V8 which) {
+          const VI b = hn::BitCast(di, hn::TableLookupBytes(hn::BitCast(d8, words), which));
+          hn::Store(b, di, reinterpret_cast<int32_t*>(room.bytes[v()][k()].data() + 4 * r));
+          bias[v()][k()] = dot4<true>(bias[v()][k()], code, b);
+        };
+        const VI words = hn::BitCast(di, moved);
+        store(std::integral_constant<int, 0>(), words, low);
+        // 256 * high + low, where low is signed as well.
+        if constexpr (kOfWeight == 2)
+          store(std::integral_constant<int, 1>(), hn::Add(words, hn::Set(di, 128)), high);
+      });
+    }
   }
-  hn::Store(hn::Neg(low_bias), di, room.bias[v][0].data());
-  hn::Store(hn::Neg(high_bias), di, room.bias[v][1].data());
+  for_each_below<kCount>([&](auto v) {
+    for_each_below<kOfWeight>(
+        [&](auto k) { hn::Store(hn::Neg(bias[v()][k()]), di, room.bias[v()][k()].data()); });
+  });
 }
 
 // Of two chunks the sums of all lanes that are for one column.
@@ -161,29 +182,20 @@ HWY_INLINE void finish_chunks(D di, const Finish& f, const hn::Vec<D>* sums) {
   }
 }
 
-// Calls f with every number below n as a constant: arrays that are indexed by these stay in
-// registers.
-template <int kCount, class F>
-HWY_INLINE void for_each_below(const F& f) {
-  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
-    (f(std::integral_constant<int, kIndex>()), ...);
-  }
-  (std::make_integer_sequence<int, kCount>());
-}
-
 // The columns of half a block, kStep chunks at a time.
 template <class Codes, int kCount, int kHalf, int kStep, int kFirst = 0>
 HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
                          const Finish* finishes) {
   const DI di;
-  constexpr int kChunkIndex = 4 * kHalf + kFirst;
+  constexpr int kChunkIndex = 4 * kHalf + kFirst, kOfWeight = kBytes<Codes>;
   const auto load = [&](const auto* from) {
     return hn::Load(di, reinterpret_cast<const int32_t*>(from));
   };
-  VI low[kStep * kCount], high[kStep * kCount];
+  // Of each vector and chunk, with the low and the high bytes.
+  VI sums[kOfWeight][kStep * kCount];
   for_each_below<kCount * kStep>([&](auto i) {
-    low[i()] = load(room.bias[i() / kStep][0].data());
-    high[i()] = load(room.bias[i() / kStep][1].data());
+    for_each_below<kOfWeight>(
+        [&](auto k) { sums[k()][i()] = load(room.bias[i() / kStep][k()].data()); });
   });
   for (uint64_t panel = 0; panel < panels; ++panel) {
     for (size_t part = 0; part < kChunk; part += hn::Lanes(D8())) {
@@ -191,21 +203,23 @@ HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
       codes.template load<kChunkIndex, kStep>(panel, part, c);
       const size_t at = panel * kChunk + part;
       for_each_below<kCount>([&](auto v) {
-        const VI lows = load(room.bytes[v()][0].data() + at),
-                 highs = load(room.bytes[v()][1].data() + at);
-        for_each_below<kStep>([&](auto k) {
-          constexpr int kAt = v() * kStep + k();
-          low[kAt] = dot4<Codes::kByte>(low[kAt], c[k()], lows);
-          high[kAt] = dot4<Codes::kByte>(high[kAt], c[k()], highs);
+        for_each_below<kOfWeight>([&](auto k) {
+          const VI weights = load(room.bytes[v()][k()].data() + at);
+          for_each_below<kStep>([&](auto i) {
+            constexpr int kAt = v() * kStep + i();
+            sums[k()][kAt] = dot4<Codes::kByte>(sums[k()][kAt], c[i()], weights);
+          });
         });
       });
     }
   }
   for_each_below<kCount>([&](auto v) {
     VI whole[kStep];
-    for_each_below<kStep>([&](auto k) {
-      constexpr int kAt = v() * kStep + k();
-      whole[k()] = hn::Add(hn::ShiftLeft<8>(high[kAt]), low[kAt]);
+    for_each_below<kStep>([&](auto i) {
+      constexpr int kAt = v() * kStep + i();
+      whole[i()] = sums[0][kAt];
+      if constexpr (kOfWeight == 2)
+        whole[i()] = hn::Add(whole[i()], hn::ShiftLeft<8>(sums[1][kAt]));
     });
     finish_chunks<kFirst, kStep>(di, finishes[v()], whole);
   });
@@ -214,41 +228,45 @@ HWY_INLINE void sum_half(const Codes& codes, uint64_t panels, const Room& room,
   }
 }
 
-// Sums of weights times zero points of a group.
-HWY_INLINE float sum_zeros(const CodeRows& rows, const float* weights, uint64_t groups,
-                           uint64_t group) {
-  if (!rows.zeros) return 0;
+// The sum of weights times zero points of a group.
+HWY_INLINE float sum_zeros(const float* weights, const float* zeros, uint64_t panels,
+                           uint64_t stride) {
+  std::array<float, kPanelRows> sums{};
+  for (uint64_t p = 0; p < panels; ++p) {
+    for (uint64_t r = 0; r < kPanelRows; ++r)
+      sums[r] += weights[p * kPanelRows + r] * zeros[p * stride + r];
+  }
   float sum = 0;
-  for (uint64_t r = 0; r < rows.rows; ++r)
-    sum += weights[r] * rows.zeros[(r / kPanelRows * groups + group) * kPanelRows + r % kPanelRows];
+  for (const float s : sums) sum += s;
   return sum;
 }
 
 template <class Codes, int kCount>
-void add_vectors(const CodeRows& rows, Codes codes, RowSums sums) {
+void add_vectors(const CodeRows& rows, const Codes& given, RowSums sums) {
   // As many sums as registers hold beside codes and weights.
-  constexpr int kStep = kCount == 4 ? 2 : 4;
+  constexpr int kStep = kCount * kBytes<Codes> == 8 ? 2 : 4;
   Room room;
-  const uint64_t panels = panels_of(rows.rows), padded = (panels + 1) / 2 * 2 * kPanelRows;
+  Codes codes = given;
+  const uint64_t panels = panels_of(rows.rows), padded = panels * kPanelRows;
   for (uint64_t v = 0; v < kCount; ++v) {
-    const float* from = sums.weights + v * sums.weight_stride;
-    std::copy_n(from, rows.rows, room.floats.begin());
-    std::fill(room.floats.begin() + rows.rows, room.floats.begin() + padded, 0.0F);
-    room.units[v] = rounded(room.floats.data(), padded, kWeightRange, room.weights[v].data());
+    float* to = room.weights[v].data();
+    std::copy_n(sums.weights + v * sums.weight_stride, rows.rows, to);
+    std::fill(to + rows.rows, to + padded, 0.0F);
   }
   const uint64_t length = std::min(rows.group, panel_blocks(rows.cols) * kBlockCols),
                  groups = (rows.cols + length - 1) / length;
   for (uint64_t begin = 0, group = 0; begin < rows.cols; begin += length, ++group) {
     const uint64_t end = std::min(begin + length, rows.cols);
     codes.stage(rows, begin, panels, room.staged);
-    codes.scales(rows, groups, group, room.floats.data());
-    const float unit = rounded(room.floats.data(), padded, kScaleRange, room.scales.data());
+    codes.scales(rows, groups, group, room.scales.data());
+    multiply_scales<kCount>(padded, kRange<Codes>, room);
+    round_products<kCount, kBytes<Codes>>(padded, rows.middle, room);
     std::array<Finish, kCount> finishes;
     for (uint64_t v = 0; v < kCount; ++v) {
-      multiply_scales(room, v, padded, rows.middle);
-      const float* weights = sums.weights + v * sums.weight_stride;
-      finishes[v].unit = kRound * unit * room.units[v];
-      finishes[v].zero = sum_zeros(rows, weights, groups, group);
+      finishes[v].unit = room.units[v];
+      if (rows.zeros)
+        finishes[v].zero = sum_zeros(room.weights[v].data(), rows.zeros + group * kPanelRows,
+                                     panels, groups * kPanelRows);
     }
     for (uint64_t at = begin; at < end; at += kHalfCols) {
       codes.go_to(at / kBlockCols);

@@ -2,9 +2,9 @@
 // make of values, and queries of keys whose rows are channels (of a cache, pith/kv/attention.h).
 //
 // Scales differ from row to row, so they go into the weights: the products of both are rounded to
-// 15 bits of the largest, taken as two bytes each, and multiplied with the codes as bytes. Sums are
-// exact from there, so that all of it is the same on every instruction set, and a vector's result
-// does not depend on those beside it.
+// bytes, 7 bits of the largest for codes of up to 4 bits, 15 for others, each with what was lost of
+// the row 16 before it. Sums are exact from there, so that all of it is the same on every
+// instruction set, and a vector's result does not depend on those beside it.
 #pragma once
 
 #include <array>

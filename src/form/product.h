@@ -29,6 +29,9 @@ class ProductForm final : public Form {
                 uint64_t stride) const override;
   void add_rows(const RowSums& sums) const override;
   Direct direct() const override;
+  void fetch_parts() const override {
+    for (const FormPtr& f : factors_) f->fetch_parts();
+  }
   void fetch() const override {
     for (const FormPtr& f : factors_) f->fetch();
   }

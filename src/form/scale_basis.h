@@ -18,7 +18,8 @@ class ScaleBasis final : public Basis {
   void change(float* row) const override;
 
   static BasisPtr read(uint64_t size, BodyReader& in);
-  // The root mean square of each column.
+  // scale(by=rms, power=100%): the root mean square of each column, or its largest size (`max`), to
+  // this power. Only the scales are kept of it.
   static BasisPtr make(const Expression& call, MatrixView matrix);
 
  private:

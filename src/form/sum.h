@@ -19,6 +19,9 @@ class SumForm final : public Form {
                 uint64_t stride) const override;
   void add_rows(const RowSums& sums) const override;
   Direct direct() const override;
+  void fetch_parts() const override {
+    for (const FormPtr& f : terms_) f->fetch_parts();
+  }
   void fetch() const override {
     for (const FormPtr& f : terms_) f->fetch();
   }

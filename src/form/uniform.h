@@ -47,6 +47,7 @@ class UniformForm final : public Form {
                 uint64_t stride) const override;
   void add_rows(const RowSums& sums) const override;
   Direct direct() const override { return {matrix_->multiplies(), matrix_->adds_rows()}; }
+  void fetch_parts() const override { fetch_object(*matrix_); }
   void fetch() const override { matrix_->fetch(); }
   std::string_view kind() const override { return "uniform"; }
   void write_body(BodyWriter& to) const override;

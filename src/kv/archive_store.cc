@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <map>
 
 #include "pith/archive/reader.h"
@@ -44,11 +45,29 @@ class Lock {
 
 class ArchiveStore final : public Store {
  public:
-  explicit ArchiveStore(fs::path path) : path_(std::move(path)) { open(); }
+  explicit ArchiveStore(fs::path path) : path_(std::move(path)) {
+    try {
+      open();
+    } catch (const Error&) {
+      // A damaged one is told when it is used; any other file was meant for something else.
+      if (!fs::is_regular_file(path_) || !Archive::is_archive(read_beginning())) throw;
+    }
+  }
 
   std::string name() const override { return path_.string(); }
 
+  // What cannot be read is neither believed nor written anew.
+  void reach() override {
+    if (archive_) return;
+    try {
+      open();
+    } catch (const Error& e) {
+      fail(ErrorKind::kIo, "{}; it is left as it is", e.what());
+    }
+  }
+
   std::vector<std::optional<uint64_t>> sizes(std::span<const Hash128> ids) override {
+    reach();
     std::vector<std::optional<uint64_t>> out;
     for (const Hash128& id : ids) {
       const auto put = put_.find(id);
@@ -62,16 +81,21 @@ class ArchiveStore final : public Store {
     return out;
   }
 
-  std::optional<Bytes> get(const Hash128& id, const Arrived&) override {
+  std::optional<Bytes> get(const Hash128& id, const Arrived& arrived) override {
     if (const auto put = put_.find(id); put != put_.end()) return put->second;
+    reach();
     const auto file = files_.find(id);
     if (file == files_.end()) return std::nullopt;
     Bytes bytes(size(file->second));
     archive_->read(file->second, 0, bytes);
+    if (arrived) arrived(bytes);
     return bytes;
   }
 
-  void put(const Hash128& id, ByteView chunk) override { put_[id] = {chunk.begin(), chunk.end()}; }
+  void put(const Hash128& id, ByteView chunk) override {
+    reach();
+    put_[id] = {chunk.begin(), chunk.end()};
+  }
 
   void flush() override {
     if (put_.empty()) return;
@@ -94,6 +118,7 @@ class ArchiveStore final : public Store {
   }
 
   std::vector<StoredChunk> list() override {
+    reach();
     if (!archive_ && put_.empty()) fail(ErrorKind::kIo, "{}: there is no such archive", name());
     std::map<Hash128, uint64_t> all;
     for (const auto& [id, file] : files_) all[id] = size(file);
@@ -113,6 +138,14 @@ class ArchiveStore final : public Store {
     for (size_t i = 0; i < files.size(); ++i) {
       if (const auto id = chunk_of_file(files[i].path)) files_[*id] = i;
     }
+  }
+
+  Bytes read_beginning() const {
+    Bytes bytes(16);
+    std::ifstream in(path_, std::ios::binary);
+    in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    bytes.resize(static_cast<size_t>(in.gcount()));
+    return bytes;
   }
 
   uint64_t size(size_t file) const { return archive_->files()[file].size; }

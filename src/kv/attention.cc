@@ -290,14 +290,27 @@ struct Room {
   std::vector<float> promises;
 };
 
+// Tiles lie scattered: of the fourth from this the forms are asked for, of the third what these say
+// of themselves, and of the second the numbers.
+void look_ahead(const Past& past, uint64_t index) {
+  constexpr size_t kOfForm = 320;  // the largest of those that have products of their own
+  const auto both = [&](uint64_t ahead, const auto& f) {
+    if (index + ahead >= past.tiles()) return;
+    f(past.keys(index + ahead));
+    f(past.values(index + ahead));
+  };
+  both(4, [](const form::Form& form) {
+    form::fetch_bytes({reinterpret_cast<const uint8_t*>(&form), kOfForm});
+  });
+  both(3, [](const form::Form& form) { form.fetch_parts(); });
+  both(2, [](const form::Form& form) { form.fetch(); });
+}
+
 // A tile of past. What pads a row of values weighs in sums that nobody reads; but it must be
 // numbers.
 Tile of_past(const SharedHead& head, uint64_t index, Room& room) {
   const Past& past = *head.past;
-  if (index + 1 < past.tiles()) {
-    past.keys(index + 1).fetch();
-    past.values(index + 1).fetch();
-  }
+  look_ahead(past, index);
   Tile tile{past.first(index), past.count(index), nullptr, nullptr, kKeyBlock, kTileTokens, index};
   if (!scores_directly(past, index)) {
     room.keys.resize(head.head_size * kTileTokens);

@@ -36,6 +36,8 @@ constexpr const char* kForms[] = {
     "sparse(50%)",
     "sparse(30%)",
     "cache(keys=sparse(30%), values=sparse(30%), keys_by=token)",
+    "cache(keys=sparse(32:64), values=sparse(32:64), keys_by=token)",
+    "cache(keys=sparse(19:64), values=sparse(19:64), keys_by=token)",
     "uniform(2, group=32) + lowrank(4) + sparse(2%)",
     "hadamard | uniform(4, group=32)",
     "cache(keys=hadamard | uniform(4, group=32), values=hadamard | uniform(4, group=32), "

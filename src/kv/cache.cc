@@ -4,6 +4,7 @@
 
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/base/random.h"
 #include "pith/kv/head_axes.h"
 
 namespace pith::kv {
@@ -24,17 +25,12 @@ Cache::Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t ca
   const auto at = reinterpret_cast<uintptr_t>(memory_.get());
   begin_ = memory_.get() + (64 - at % 64) % 64 / sizeof(float);
   if (!options_) return;
+  options_->check(heads, head_size);
   if (options_->axes) {
-    options_->check(heads, head_size);
     auto axes = head_axes(*options_);
     for (auto& of : axes) past_.emplace_back(std::move(of));
   } else {
     past_.resize(first_.back());
-  }
-  const std::string labels = options_->budget ? options_->budget->heads : "";
-  if (!labels.empty() && labels.size() != past_.size()) {
-    fail(ErrorKind::kUsage, "cache: `heads` names {} heads, the model has {}", labels.size(),
-         past_.size());
   }
   if (!options_->needs_attention()) return;
   latest_ = options_->latest_queries();
@@ -49,6 +45,21 @@ uint64_t Cache::past_bits() const {
 
 uint64_t Cache::held_bits(uint64_t written) const {
   return past_bits() + (written - base_) * first_.back() * 2 * head_size_ * 16;
+}
+
+bool Cache::records(uint64_t position, uint64_t begin, uint64_t end) const {
+  if (latest_ > 0) return end - position <= latest_;
+  if (options_->probes >= 1) return true;
+  // Where few are read together, some of the times the latest of them.
+  constexpr uint64_t kLatestDrawn = 1, kOthersDrawn = 2;
+  const double half = options_->probes / 2;
+  const double latest = half * static_cast<double>(end - begin) + random_unit(kLatestDrawn, begin);
+  return end - position <= static_cast<uint64_t>(latest) ||
+         random_unit(kOthersDrawn, position) < half;
+}
+
+void Cache::see_queries(uint64_t layer, uint64_t head, std::span<const float> queries) {
+  past_[first_[layer] + head].see_queries(queries, head_size_);
 }
 
 void Cache::record(uint64_t layer, uint64_t head, std::span<const float> weights) {

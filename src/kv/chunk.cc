@@ -126,19 +126,50 @@ Chunk read_chunk(ByteView bytes) {
   return chunk;
 }
 
-Arrays read_arrays(ByteView bytes, const Hash128& id,
-                   const std::shared_ptr<const Profile>& profile) {
+void ChunkReader::decode(ByteView so_far) {
+  if (!payload_) {
+    ByteReader from(so_far, "a chunk of keys and values");
+    read_header(from);
+    from.varint();
+    from.bytes(2 * sizeof(uint64_t));
+    payload_ = from.offset();
+  }
+  const ByteView payload = so_far.subspan(*payload_);
+  if (!stream_ && stream_begins(payload)) stream_.emplace(profile_);
+  if (!stream_) return;
+  stream_->add(payload.subspan(decoded_));
+  decoded_ = payload.size();
+}
+
+void ChunkReader::arrived(ByteView so_far) {
+  if (later_) return;
+  try {
+    decode(so_far);
+  } catch (const Error&) {
+    later_ = true;
+  }
+  // Forms, and headers that are longer than the first piece.
+  later_ = later_ || !stream_;
+}
+
+Arrays ChunkReader::read(ByteView bytes) {
   const Chunk chunk = read_chunk(bytes);
   const ChunkHeader& h = chunk.header;
-  if (h.id != id) {
+  if (h.id != id_) {
     fail(ErrorKind::kData, "a chunk of another model or text: {} in place of {}", h.id.hex(),
-         id.hex());
+         id_.hex());
   }
-  Arrays arrays = decode_chunk(chunk.payload, profile);
+  const bool decoded = !later_ && stream_ && stream_->complete();
+  Arrays arrays = decoded ? stream_->take() : decode_chunk(chunk.payload, profile_);
   if (arrays.first != h.first || arrays.tokens != h.ids.size() || 2 * arrays.size() != h.numbers) {
-    fail(ErrorKind::kData, "chunk {}: keys and values of other tokens than it says", id.hex());
+    fail(ErrorKind::kData, "chunk {}: keys and values of other tokens than it says", id_.hex());
   }
   return arrays;
+}
+
+Arrays read_arrays(ByteView bytes, const Hash128& id,
+                   const std::shared_ptr<const Profile>& profile) {
+  return ChunkReader(id, profile).read(bytes);
 }
 
 }  // namespace pith::kv

@@ -1,10 +1,13 @@
 #include "pith/kv/chunk_coding.h"
 
 #include <algorithm>
+#include <array>
 
 #include "chunk_shape.h"
 #include "pith/base/bytes.h"
 #include "pith/base/error.h"
+#include "pith/base/random.h"
+#include "pith/form/arguments.h"
 #include "pith/form/form.h"
 #include "stream_header.h"
 
@@ -14,6 +17,9 @@ namespace {
 using form::Matrix;
 
 constexpr uint8_t kForms = 1;  // the byte that a chunk begins with
+// The arguments of a cache that say how numbers are held.
+constexpr std::array<std::string_view, 5> kOfForms = {"form", "keys", "values", "keys_by",
+                                                      "values_by"};
 
 Matrix turned(form::MatrixView m) {
   Matrix out({m.shape.cols, m.shape.rows});
@@ -75,23 +81,24 @@ Arrays decode_forms(ByteView bytes) {
   return a;
 }
 
-// What a stream says that it holds is believed only where there are bytes for it.
-void check_room(ByteView bytes) {
-  ByteReader from(bytes, "a stream of keys and values");
-  from.bytes(kStartBytes);
-  if (read_shape(from).size() / kNumbersPerByte >= bytes.size()) from.bad("truncated");
-}
-
 }  // namespace
 
 ChunkCoding ChunkCoding::parse(std::string_view text) {
   const form::Expression e = form::parse(text);
   if (e.is_call() && e.name() == "stream") return ChunkCoding(StreamOptions::parse(e));
+  if (e.is_call() && e.name() == "cache") form::Arguments(e, kOfForms);
   return ChunkCoding(CacheOptions::parse(text));
 }
 
 std::string ChunkCoding::text() const {
-  return std::visit([](const auto& how) { return how.text(); }, how_);
+  if (const auto* stream = std::get_if<StreamOptions>(&how_)) return stream->text();
+  // Of the rest of a cache a chunk has nothing.
+  const form::Expression all = form::parse(std::get<CacheOptions>(how_).text());
+  std::vector<form::Argument> args;
+  for (const form::Argument& a : all.arguments()) {
+    if (std::ranges::find(kOfForms, a.key) != kOfForms.end()) args.push_back(a);
+  }
+  return form::to_string(form::Expression::call(all.name(), std::move(args)));
 }
 
 std::string ChunkCoding::name() const {
@@ -99,9 +106,30 @@ std::string ChunkCoding::name() const {
   return stream ? stream->name() : text();
 }
 
+ChunkCoding ChunkCoding::with_rotation(const Rotation& of_model) const {
+  const auto* stream = std::get_if<StreamOptions>(&how_);
+  return stream ? ChunkCoding(stream->with_rotation(of_model)) : *this;
+}
+
 std::shared_ptr<const Profile> ChunkCoding::profile() const {
   const auto* stream = std::get_if<StreamOptions>(&how_);
   return stream ? stream->profile : nullptr;
+}
+
+void ChunkCoding::check(const std::vector<uint64_t>& heads, uint64_t head_size,
+                        uint64_t tokens) const {
+  if (const auto* stream = std::get_if<StreamOptions>(&how_))
+    return check_stream({.heads = heads, .tokens = tokens, .head_size = head_size}, *stream);
+  // Of one head, for each is by itself; what forms ask of many tokens is that groups and blocks
+  // divide their number.
+  constexpr uint64_t kTried = 4096;
+  Arrays trial{.heads = {1},
+               .tokens = tokens < 2 * kTried ? tokens : kTried + tokens % kTried,
+               .head_size = head_size};
+  for (uint64_t i = 0; i < trial.size(); ++i)
+    trial.keys.push_back(static_cast<float>(random_normal(1, i)));
+  trial.values = trial.keys;
+  encode(trial);
 }
 
 Bytes ChunkCoding::encode(const Arrays& arrays, int threads) const {
@@ -112,7 +140,7 @@ Bytes ChunkCoding::encode(const Arrays& arrays, int threads) const {
 
 Arrays decode_chunk(ByteView bytes, const std::shared_ptr<const Profile>& profile, int threads) {
   if (bytes.empty() || bytes[0] != kStream) return decode_forms(bytes);
-  check_room(bytes);
+  if (!stream_begins(bytes)) fail(ErrorKind::kData, "a stream of keys and values: truncated");
   StreamReader reader(profile);
   reader.add(bytes, threads);
   return reader.take();

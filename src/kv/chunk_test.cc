@@ -82,6 +82,35 @@ TEST(Chunk, WhatIsDamagedIsRefused) {
 }
 
 // One whose checksums are right, of keys and values that are not of its tokens.
+TEST(Chunk, IsReadWhileItArrives) {
+  const auto ids = some_ids(300);
+  const Arrays arrays = some_arrays(300);
+  for (const char* coding : {"stream(level=2)", "uniform(4, group=20)"}) {
+    ChunkMaker maker = some_maker();
+    maker.coding = coding;
+    const Bytes whole =
+        write_chunk(maker, ChunkCoding::parse(coding), chain_root(maker), ids, arrays);
+    const Hash128 id = chain(maker, ids, 300)[0];
+    const auto in_pieces = [&](const Bytes& bytes, size_t piece) {
+      ChunkReader reader(id);
+      for (size_t at = 0; at < bytes.size(); at += piece)
+        reader.arrived(ByteView(bytes).first(std::min(bytes.size(), at + piece)));
+      return reader.read(bytes);
+    };
+    const Arrays expected = read_arrays(whole, id);
+    for (const size_t piece : {7UL, 2000UL, 5000UL, whole.size()})
+      EXPECT_EQ(in_pieces(whole, piece), expected) << piece;
+    for (size_t at = 0; at < whole.size(); at += 97) {
+      Bytes damaged = whole;
+      damaged[at] ^= 4;
+      EXPECT_THROW(in_pieces(damaged, 2000), Error) << at;
+    }
+    Bytes cut = whole;
+    cut.resize(cut.size() - 100);
+    EXPECT_THROW(in_pieces(cut, 2000), Error);
+  }
+}
+
 TEST(Chunk, KeysOfOtherTokensAreRefused) {
   const auto ids = some_ids(10);
   const ChunkMaker maker = some_maker();

@@ -55,6 +55,7 @@ void Cache::label_heads() {
 }
 
 void Cache::select_all(uint64_t read, uint64_t leaving, uint64_t plain, int threads) {
+  for (size_t h = 0; h < records_.size(); ++h) records_[h].lengthen(past_[h].kept() + plain);
   label_heads();
   const std::vector<uint64_t> budgets = this->budgets(read, plain, threads);
   const std::vector<uint64_t> layers = layers_of_heads();
@@ -135,20 +136,22 @@ Matrix Cache::all_keys(uint64_t head, uint64_t plain) {
 void Cache::keep_selected(uint64_t head, uint64_t leaving, const Selection& s) {
   Past& past = past_[head];
   const uint64_t before = past.kept();
-  Past::Rows rest, stay;
-  if (!s.rest.empty()) {
-    const Past::Rows rows = past.kept_rows(head_size_);
-    for (const uint32_t i : s.rest) {
+  Past::Rows kept, stay;
+  if (!s.rests.empty()) kept = past.kept_rows(head_size_);
+  for (const Selection::Rest& r : s.rests) {
+    Past::Rows rest;
+    for (const uint32_t i : r.items) {
       if (i >= before) {
         copy_rows(head, i - before, 1, rest);
       } else {
         const auto at = static_cast<std::ptrdiff_t>(i * head_size_);
         const auto size = static_cast<std::ptrdiff_t>(head_size_);
-        rest.keys.insert(rest.keys.end(), rows.keys.begin() + at, rows.keys.begin() + at + size);
-        rest.values.insert(rest.values.end(), rows.values.begin() + at,
-                           rows.values.begin() + at + size);
+        rest.keys.insert(rest.keys.end(), kept.keys.begin() + at, kept.keys.begin() + at + size);
+        rest.values.insert(rest.values.end(), kept.values.begin() + at,
+                           kept.values.begin() + at + size);
       }
     }
+    past.add_rest(*options_, r.form, rest, head_size_);
   }
   const auto old = std::ranges::lower_bound(s.kept, static_cast<uint32_t>(before));
   for (auto i = old; i != s.kept.end() && *i < before + leaving; ++i)
@@ -156,7 +159,6 @@ void Cache::keep_selected(uint64_t head, uint64_t leaving, const Selection& s) {
   past.keep(*options_, {s.kept.begin(), old}, head_size_);
   past.add(*options_, stay.keys.data(), stay.values.data(), stay.keys.size() / head_size_,
            head_size_);
-  if (!s.rest.empty()) past.add_rest(*options_, *s.rest_form, rest, head_size_);
 }
 
 void Cache::merge(uint64_t head, uint64_t leaving, uint64_t plain, const Selection& s) {

@@ -117,6 +117,25 @@ TEST(Eviction, ARestStaysInAnotherForm) {
   for (const uint64_t p : w.kept(0)) EXPECT_EQ(p % 2, 1);
 }
 
+// What leaves together: a third of it one thing, the others the other.
+TEST(Eviction, ARestOfSeveralFormsIsTheDearerTheFiner) {
+  Written w(
+      "cache(dense(f32), keep=top(attention) | tiles(attention, part(dense(f16), 33%), "
+      "part(zeros)), budget=30%, window=16, tile=16, keys_by=token)");
+  const auto attention = [](uint64_t p) { return p % 3 == 1 ? 1.0F : 0.01F; };
+  for (int i = 0; i < 6; ++i) w.read(40, attention);
+  const Past& past = *w.cache.past(0, 0);
+  EXPECT_EQ(past.tokens() + w.position - w.cache.base(), w.position);
+  uint64_t fine = 0, coarse = 0;
+  for (uint64_t t = 0; t < past.tiles(); ++t) {
+    if (past.first(t) < past.kept()) continue;
+    const std::string text = form::to_string(past.keys(t).expression());
+    (text == "zeros" ? coarse : fine) += past.count(t);
+  }
+  EXPECT_NEAR(static_cast<double>(fine), 0.5 * static_cast<double>(coarse), 6);
+  EXPECT_GT(fine, 30U);
+}
+
 TEST(Eviction, MergedTokensAreMeans) {
   Written w("cache(dense(f32), keep=every(2) | merge(nearest), window=16, tile=16)");
   w.read(32);
@@ -243,6 +262,32 @@ TEST(Eviction, GoingBack) {
   EXPECT_EQ(w.cache.base(), 0);
 }
 
+TEST(Eviction, SomeQueriesSayWhatStays) {
+  Written w("cache(keep=top(attention(mean)), budget=50%, window=16, tile=16, probes=10%)");
+  const auto asked = [&](uint64_t count, uint64_t together) {
+    uint64_t sum = 0;
+    for (uint64_t p = 0; p < count; ++p) {
+      const uint64_t begin = p / together * together;
+      sum += w.cache.records(p, begin, begin + together);
+    }
+    return static_cast<double>(sum) / static_cast<double>(count);
+  };
+  for (const uint64_t together : {1, 7, 512}) EXPECT_NEAR(asked(7168, together), 0.1, 0.015);
+  for (uint64_t p = 512 - 25; p < 512; ++p) EXPECT_TRUE(w.cache.records(p, 0, 512)) << p;
+  // What none of them saw has got nothing, and is there.
+  for (; w.position < 200; ++w.position) {
+    for (uint64_t head = 0; head < 2; ++head) {
+      const std::vector<float> k = row(head, w.position);
+      w.cache.write(0, head, w.position, k.data(), k.data());
+      if (w.position < 100) w.note(head, [](uint64_t p) { return p < 20 ? 1.0f : 0.0f; });
+    }
+  }
+  w.cache.settle(w.position, 1);
+  const std::vector<float> got = w.cache.attention()[0].mean();
+  EXPECT_EQ(got.size(), w.cache.past(0, 0)->kept() + w.position - w.cache.base());
+  for (size_t i = 0; i < 20; ++i) EXPECT_EQ(got[i], 1) << i;
+}
+
 TEST(Eviction, WhatCannotBeIsRefusedBeforeAnyWork) {
   for (const char* text :
        {"cache(keep=top(attention), budget=40, window=32, tile=16)",
@@ -265,6 +310,11 @@ TEST(Eviction, WhatCannotBeIsRefusedBeforeAnyWork) {
         "cache(keep=all | rest(zeros), positions=cache)",
         "cache(keep=nothing)",
         "cache(keep=top(attention), budget=half)",
+        "cache(uniform(4), prompts=asked)",
+        "cache(uniform(4), probes=10%)",
+        "cache(keep=top(attention(latest=8)), budget=25%, probes=10%)",
+        "cache(keep=top(attention), budget=25%, probes=0%)",
+        "cache(keep=sink(4) + top(recency), budget=25%, prompts=asked)",
         "cache(keep=all)"}) {
     const bool fine = std::string_view(text) == "cache(keep=all)";
     if (fine) {
@@ -275,8 +325,11 @@ TEST(Eviction, WhatCannotBeIsRefusedBeforeAnyWork) {
   }
   const CacheOptions o = CacheOptions::parse(
       "cache(keys=uniform(4), values=zeros, keep=sink(4) + top(attention) | merge(similar), "
-      "budget=25%, shares=falling(3), window=64, tile=64, positions=cache, prompts=whole)");
+      "budget=25%, shares=falling(3), window=64, tile=64, positions=cache, prompts=asked)");
   EXPECT_EQ(CacheOptions::parse(o.text()).text(), o.text());
+  const CacheOptions some =
+      CacheOptions::parse("cache(keep=top(attention), budget=25%, probes=10%)");
+  EXPECT_EQ(CacheOptions::parse(some.text()).probes, 0.1);
   for (const char* more : {"part=25%", "heads=\"0101\""}) {
     const CacheOptions c = CacheOptions::parse(
         fmt::format("cache(keep=top(attention), budget=30%, shares=classes(1.5, "

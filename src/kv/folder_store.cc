@@ -22,10 +22,12 @@ class FolderStore final : public Store {
     return out;
   }
 
-  std::optional<Bytes> get(const Hash128& id, const Arrived&) override {
+  std::optional<Bytes> get(const Hash128& id, const Arrived& arrived) override {
     const fs::path path = folder_ / chunk_file(id);
     if (!size(path)) return std::nullopt;
-    return read_file(path);
+    Bytes bytes = read_file(path);
+    if (arrived) arrived(bytes);
+    return bytes;
   }
 
   void put(const Hash128& id, ByteView chunk) override {

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 
-#include "pith/base/file.h"
 #include "pith/base/random.h"
 #include "pith/form/arguments.h"
 #include "pith/kv/head_axes.h"
@@ -23,7 +23,7 @@ using form::Value;
 constexpr std::array<std::string_view, 2> kBy = {"channel", "token"};
 constexpr std::array<std::string_view, 2> kReadsBy = {"bound", "mean"};
 constexpr std::array<std::string_view, 2> kPositions = {"text", "cache"};
-constexpr std::array<std::string_view, 2> kPrompts = {"pieces", "whole"};
+constexpr std::array<std::string_view, 3> kPrompts = {"pieces", "whole", "asked"};
 constexpr std::array<std::string_view, 2> kRanks = {"searched", "equal"};
 constexpr std::array<std::string_view, 5> kShares = {"even", "falling", "entropy", "attention",
                                                      "classes"};
@@ -94,7 +94,7 @@ std::optional<AxesOptions> axes_of(const Arguments& args) {
     throw args.wrong("profile", "left out with `keep`: what stays is not known by its position");
   AxesOptions axes;
   axes.path = args.text("profile");
-  axes.profile = std::make_shared<const Profile>(read_profile(read_file(axes.path)));
+  axes.profile = load_profile(axes.path);
   if (!axes.profile->of_single_heads())
     throw args.wrong(
         "profile", "of heads by themselves (pith kv profile --joined head): a head is read alone");
@@ -117,6 +117,7 @@ Value amount(const Budget& b) {
 
 std::optional<Budget> budget_of(const Arguments& args) {
   std::optional<Budget> out = amount_of(args, "budget");
+  if (out && !out->tokens && !(out->share > 0)) throw args.wrong("budget", "more than 0%");
   if (out && args.has("shares")) read_shares(args.expression("shares"), *out);
   return out;
 }
@@ -147,8 +148,46 @@ void try_policy(const CacheOptions& o) {
   if (o.budget && o.budget->moving) o.budget->moving->select(items, budget, o.window);
 }
 
+// That the budget has room for what stays in any case.
+void check_budget(const CacheOptions& o) {
+  if (o.budget && o.budget->tokens && o.least(*o.budget->tokens) > *o.budget->tokens) {
+    fail(ErrorKind::kLimit,
+         "a budget of {} tokens is less than the {} that stay in any case: a window of {} with a "
+         "tile of {}, and what the policy never drops",
+         *o.budget->tokens, o.least(*o.budget->tokens), o.window, o.tile);
+  }
+  try_policy(o);
+}
+
+// "256", "25%"
+Budget amount_said(std::string_view wanted) {
+  const bool share = wanted.ends_with('%');
+  const std::string_view digits = wanted.substr(0, wanted.size() - (share ? 1 : 0));
+  double number = 0;
+  const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  const bool whole = read.ec == std::errc() && read.ptr == digits.data() + digits.size();
+  Budget out;
+  if (whole && share && number > 0 && number <= 100) {
+    out.share = number / 100;
+  } else if (whole && !share && number >= 1 && number <= kMostTokens &&
+             number == std::floor(number)) {
+    out.tokens = static_cast<uint64_t>(number);
+  } else {
+    fail(ErrorKind::kUsage, "`{}` is not a number of tokens or a share of them, as 256 or 25%",
+         wanted);
+  }
+  return out;
+}
+
 void check_policy(const CacheOptions& o, const Arguments& args) {
   if (o.tile % 16 != 0) throw args.wrong("tile", "a multiple of 16");
+  if (o.prompts == Prompts::kAsked && !o.needs_attention())
+    throw args.wrong("prompts", "asked only where attention says what stays");
+  if (args.has("probes") && (!o.needs_attention() || o.latest_queries() > 0))
+    throw args.wrong("probes", "left out, unless attention of all queries says what stays");
+  if (o.probes <= 0) throw args.wrong("probes", "above 0%");
+  if (o.balanced && (o.keys.by != By::kToken || o.axes))
+    throw args.wrong("balanced", "left out, unless keys are by token and not along axes");
   if (!o.keep) {
     for (const std::string_view other : {"budget", "shares"}) {
       if (args.has(other)) throw args.wrong(other, "left out, unless `keep` says what stays");
@@ -161,14 +200,7 @@ void check_policy(const CacheOptions& o, const Arguments& args) {
     throw args.wrong("keep", "a policy without `relevance`, which asks for queries");
   if (o.keep->has_rest() && o.positions == Positions::kCache)
     throw args.wrong("positions", "`text` where a rest stays");
-  if (o.budget && o.budget->tokens && o.least(*o.budget->tokens) > *o.budget->tokens) {
-    fail(ErrorKind::kLimit,
-         "cache: a budget of {} tokens is less than the {} that stay in any case: a window of {} "
-         "with a "
-         "tile of {}, and what the policy never drops",
-         *o.budget->tokens, o.least(*o.budget->tokens), o.window, o.tile);
-  }
-  try_policy(o);
+  check_budget(o);
 }
 
 }  // namespace
@@ -182,9 +214,10 @@ CacheOptions CacheOptions::parse(std::string_view text) {
   const Expression e = form::parse(text);
   if (!e.is_call() || e.name() != "cache")
     return {.keys = {e, By::kChannel}, .values = {e, By::kToken}};
-  const Arguments args(e, {"form", "keys", "values", "keys_by", "values_by", "window", "sink",
-                           "tile", "profile", "kept", "ranks", "rest", "keep", "budget", "shares",
-                           "positions", "prompts", "reads", "reads_by"});
+  const Arguments args(
+      e, {"form",   "keys",      "values",  "keys_by", "values_by", "window", "sink",
+          "tile",   "profile",   "kept",    "ranks",   "rest",      "keep",   "budget",
+          "shares", "positions", "prompts", "reads",   "reads_by",  "probes", "balanced"});
   const auto tokens = [&](std::string_view what, int64_t least, int64_t most, int64_t otherwise) {
     return static_cast<uint64_t>(args.integer(what, least, most, otherwise));
   };
@@ -206,8 +239,10 @@ CacheOptions CacheOptions::parse(std::string_view text) {
       .keep = keep,
       .budget = budget_of(args),
       .reads = reads_of(args),
+      .probes = args.fraction("probes", 1),
+      .balanced = args.flag("balanced", false),
       .positions = static_cast<Positions>(args.choice("positions", kPositions, 0)),
-      .whole_prompts = args.choice("prompts", kPrompts, 0) == 1};
+      .prompts = static_cast<Prompts>(args.choice("prompts", kPrompts, 0))};
   check_policy(out, args);
   return out;
 }
@@ -233,11 +268,13 @@ std::string CacheOptions::text() const {
     if (budget->shares == Budget::Shares::kClasses) shares = classes(*budget);
     args.push_back({"shares", Value(shares)});
   }
+  if (probes < 1) args.push_back({"probes", Value(Percent{100 * probes})});
+  if (balanced) args.push_back({"balanced", word("true")});
   if (reads) {
     args.push_back({"reads", amount(reads->of)});
     args.push_back({"reads_by", word(kReadsBy[static_cast<size_t>(reads->by)])});
   }
-  args.push_back({"prompts", word(kPrompts[whole_prompts ? 1 : 0])});
+  args.push_back({"prompts", word(kPrompts[static_cast<size_t>(prompts)])});
   return form::to_string(Expression::call("cache", std::move(args)));
 }
 
@@ -249,21 +286,29 @@ std::string CacheOptions::name() const {
 }
 
 void CacheOptions::check(const std::vector<uint64_t>& heads, uint64_t head_size) const {
-  if (axes) axes->profile->check(heads, head_size);
+  try {
+    if (axes) axes->profile->check(heads, head_size);
+  } catch (const Error& e) {
+    throw e.in(axes->path);
+  }
+  uint64_t all = 0;
+  for (const uint64_t h : heads) all += h;
+  if (budget && !budget->heads.empty() && budget->heads.size() != all) {
+    fail(ErrorKind::kUsage, "cache: `heads` names {} heads, the model has {}", budget->heads.size(),
+         all);
+  }
 }
 
 CacheOptions CacheOptions::with_budget(std::string_view wanted) const {
-  if (!keep) fail(ErrorKind::kUsage, "{}: a budget is of tokens, and this cache keeps all", text());
-  const Expression said = form::parse(fmt::format("budget({})", wanted));
-  if (said.arguments().size() != 1)
-    fail(ErrorKind::kUsage, "budget: `{}` is not a number of tokens or a share of them", wanted);
-  const Expression whole = form::parse(text());
-  std::vector<form::Argument> args;
-  for (const form::Argument& a : whole.arguments()) {
-    if (a.key != "budget") args.push_back(a);
-  }
-  args.push_back({"budget", said.arguments()[0].value});
-  return parse(form::to_string(Expression::call("cache", std::move(args))));
+  if (!keep)
+    fail(ErrorKind::kUsage, "a budget is of tokens, and this cache keeps all of them: {}", text());
+  const Budget said = amount_said(wanted);
+  CacheOptions out = *this;
+  if (!out.budget) out.budget.emplace();
+  out.budget->tokens = said.tokens;
+  out.budget->share = said.share;
+  check_budget(out);
+  return out;
 }
 
 uint64_t CacheOptions::tile_bits(uint64_t head_size) const {

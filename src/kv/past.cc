@@ -1,9 +1,12 @@
 #include "pith/kv/past.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "pith/base/error.h"
+#include "pith/base/half.h"
+#include "pith/form/compose.h"
 #include "pith/kv/head_axes.h"
 
 namespace pith::kv {
@@ -98,6 +101,20 @@ void summarize(Reads::By by, const float* keys, uint64_t count, uint64_t head_si
   }
 }
 
+// For each channel the root of its largest size over that of queries, as f16 has it; 1 where that
+// is nothing or too large.
+std::vector<float> balance(const float* keys, uint64_t count, std::span<const float> queries,
+                           uint64_t head_size) {
+  std::vector<float> most(head_size), units(head_size, 1);
+  for (uint64_t i = 0; i < count * head_size; ++i)
+    most[i % head_size] = std::max(most[i % head_size], std::fabs(keys[i]));
+  for (uint64_t c = 0; c < std::min<uint64_t>(head_size, queries.size()); ++c) {
+    const float unit = float_from_f16(f16_from_float(std::sqrt(most[c] / queries[c])));
+    if (std::isfinite(unit) && unit > 0) units[c] = unit;
+  }
+  return units;
+}
+
 }  // namespace
 
 void Past::summarize_last(const CacheOptions& options, const float* keys, uint64_t count,
@@ -106,12 +123,30 @@ void Past::summarize_last(const CacheOptions& options, const float* keys, uint64
     summarize(options.reads->by, keys, count, head_size, of.back().low, of.back().high);
 }
 
+void Past::see_queries(std::span<const float> queries, uint64_t head_size) {
+  query_sizes_.resize(head_size);
+  for (size_t i = 0; i < queries.size(); ++i) {
+    float& most = query_sizes_[i % head_size];
+    most = std::max(most, std::fabs(queries[i]));
+  }
+}
+
+form::FormPtr Past::encoded_keys(const CacheOptions& options, uint64_t exact, const float* keys,
+                                 uint64_t count, uint64_t head_size) const {
+  if (!options.balanced) return encoded(options.keys, exact, keys, count, head_size);
+  const std::vector<float> units = balance(keys, count, query_sizes_, head_size);
+  std::vector<float> rows(keys, keys + count * head_size);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] /= units[i % head_size];
+  return form::scaled_columns(units, encoded(options.keys, exact, rows.data(), count, head_size));
+}
+
 void Past::append(const CacheOptions& options, uint64_t exact, const float* keys,
-                  const float* values, uint64_t count, uint64_t head_size, std::vector<Tile>& to) {
+                  const float* values, uint64_t count, uint64_t head_size,
+                  std::vector<Tile>& to) const {
   const uint64_t first = tokens_of(to);
   to.push_back({first,
                 count,
-                encoded(options.keys, exact, keys, count, head_size),
+                encoded_keys(options, exact, keys, count, head_size),
                 encoded(options.values, exact, values, count, head_size),
                 options.keys.by,
                 options.values.by,
@@ -212,7 +247,7 @@ void Past::turn(const CacheOptions& options, std::span<const int64_t> by,
       if (of[t] != 0) turn(rows.data() + t * head_size, of[t]);
     }
     const uint64_t exact = options.sink > tile.first ? options.sink - tile.first : 0;
-    tile.keys = encoded(options.keys, exact, rows.data(), tile.count, head_size);
+    tile.keys = encoded_keys(options, exact, rows.data(), tile.count, head_size);
   }
 }
 
@@ -240,6 +275,7 @@ float Past::promise(uint64_t tile, const float* query) const {
 void Past::clear() {
   kept_.clear();
   rest_.clear();
+  query_sizes_.clear();
 }
 
 void Past::load_keys(uint64_t tile, float* keys) const {

@@ -102,6 +102,35 @@ TEST(Past, TheFirstTokensStayAlmostExact) {
   }
 }
 
+// What queries give is lost less where the keys' channels that they hardly look at have the fewer
+// steps.
+TEST(Past, ChannelsOfKeysAreBalancedWithThoseOfQueries) {
+  const std::vector<float> k = tokens(11), v = tokens(12);
+  std::vector<float> queries = tokens(13);
+  for (size_t i = 3; i < queries.size(); i += kSize) queries[i] /= 400;
+  const auto lost = [&](std::string_view more, std::span<const float> seen) {
+    const CacheOptions o = CacheOptions::parse(
+        fmt::format("cache(keys=uniform(2, group=row), values=zeros, keys_by=token{})", more));
+    Past past;
+    past.see_queries(seen, kSize);
+    past.add(o, k.data(), v.data(), kTileTokens, kSize);
+    const Loaded loaded(past, 0);
+    double sum = 0;
+    for (uint64_t t = 0; t < kTileTokens; ++t) {
+      double product = 0;
+      for (uint64_t c = 0; c < kSize; ++c)
+        product += (loaded.keys[c * kTileTokens + t] - k[t * kSize + c]) * queries[t * kSize + c];
+      sum += product * product;
+    }
+    return sum;
+  };
+  const double plain = lost("", queries);
+  EXPECT_LT(lost(", balanced=true", queries), 0.3 * plain);
+  // Before there are queries, and where they are nothing, keys are what they are.
+  EXPECT_EQ(lost(", balanced=true", {}), plain);
+  EXPECT_EQ(lost(", balanced=true", std::vector<float>(kSize)), plain);
+}
+
 TEST(CacheOptions, ReadAndWritten) {
   const CacheOptions o = CacheOptions::parse("uniform(4, group=32)");
   EXPECT_EQ(o.keys.by, By::kChannel);
@@ -111,17 +140,26 @@ TEST(CacheOptions, ReadAndWritten) {
             0);
   for (const char* wrong :
        {"cache(keys=uniform(4))", "cache(keys=uniform(4), values=uniform(4), window=-1)",
-        "cache(keys=uniform(4), values=uniform(4), keys_by=head)", "cache(",
-        "cache(uniform(4), 3)"})
+        "cache(keys=uniform(4), values=uniform(4), keys_by=head)", "cache(", "cache(uniform(4), 3)",
+        "cache(uniform(4), balanced=true)", "cache(uniform(4), keys_by=token, balanced=1)"})
     EXPECT_THROW(CacheOptions::parse(wrong), Error) << wrong;
   EXPECT_THROW(CacheOptions::parse("unform(4)").tile_bits(64), Error);
   const double bits = static_cast<double>(o.tile_bits(64)) / (2 * kTileTokens * 64);
   EXPECT_NEAR(bits, 4.5, 0.15);
+  const CacheOptions balanced =
+      CacheOptions::parse("cache(uniform(4, group=32), keys_by=token, balanced=true)");
+  EXPECT_EQ(CacheOptions::parse(balanced.text()).text(), balanced.text());
+  // A scale for each channel of keys.
+  EXPECT_NEAR(static_cast<double>(balanced.tile_bits(64)) / (2 * kTileTokens * 64),
+              bits + 8.0 / kTileTokens, 0.05);
   std::vector<float> k = tokens(9);
   k[5] = NAN;
-  Past past;
-  EXPECT_THROW(past.add(o, k.data(), k.data(), kTileTokens, kSize), Error);
-  EXPECT_EQ(past.tiles(), 0);
+  for (const CacheOptions& options : {o, balanced}) {
+    Past past;
+    past.see_queries(tokens(10), kSize);
+    EXPECT_THROW(past.add(options, k.data(), k.data(), kTileTokens, kSize), Error);
+    EXPECT_EQ(past.tiles(), 0);
+  }
 }
 
 }  // namespace

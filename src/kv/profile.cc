@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "pith/base/error.h"
+#include "pith/base/file.h"
 #include "pith/base/hash.h"
 
 namespace pith::kv {
@@ -145,6 +146,15 @@ Profile read_profile(ByteView bytes) {
   p.id = from.u64();
   from.expect_end();
   return p;
+}
+
+std::shared_ptr<const Profile> load_profile(const std::string& path) {
+  const Bytes bytes = read_file(path);
+  try {
+    return std::make_shared<const Profile>(read_profile(bytes));
+  } catch (const Error& e) {
+    throw e.in(path);
+  }
 }
 
 void Profile::check(const std::vector<uint64_t>& of, uint64_t size) const {

@@ -100,7 +100,7 @@ class RedisStore final : public Store {
       expect(*reply, REDIS_REPLY_STRING);
       const ByteView piece = bytes_of(*reply);
       out.insert(out.end(), piece.begin(), piece.end());
-      arrived(out.size());
+      arrived(out);
     });
     if (out.empty()) return std::nullopt;
     return out;

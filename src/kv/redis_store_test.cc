@@ -41,10 +41,12 @@ TEST(RedisStore, GivesBackWhatWasPut) {
   const auto sizes = a->sizes(ids);
   EXPECT_EQ(sizes, (std::vector<std::optional<uint64_t>>{chunk(3).size(), std::nullopt,
                                                          chunk(2000).size()}));
+  const Bytes whole = chunk(2000);
   uint64_t last = 0, calls = 0;
-  const auto arrived = [&](uint64_t bytes) {
-    EXPECT_GT(bytes, last);
-    last = bytes;
+  const auto arrived = [&](ByteView so_far) {
+    EXPECT_GT(so_far.size(), last);
+    EXPECT_TRUE(std::ranges::equal(so_far, ByteView(whole).first(so_far.size())));
+    last = so_far.size();
     ++calls;
   };
   EXPECT_EQ(a->get(id(2000), arrived), chunk(2000));

@@ -11,6 +11,7 @@
 
 #include "pith/archive/reader.h"
 #include "pith/base/error.h"
+#include "pith/base/file.h"
 #include "stores.h"
 #include "testing_chunks.h"
 
@@ -154,6 +155,49 @@ TEST(Stores, RefusesWhatIsNone) {
   EXPECT_EQ(open_store("redis://user:secret@[::1]:7000/3?ttl=5&timeout=0.5")->name(),
             "redis://[::1]:7000/3");
   EXPECT_EQ(open_store("redis://h")->name(), "redis://h:6379/0");
+}
+
+// They may be recovered: nothing is believed, nothing written over.
+TEST(Stores, DamagedArchivesAreLeftAsTheyAre) {
+  const fs::path file =
+      fs::path(::testing::TempDir()) / fmt::format("pith-damaged-{}.pith", ::getpid());
+  const Hash128 id = chain(some_maker(), some_ids(40), 40)[0], other = chain_root(some_maker());
+  const Bytes chunk = some_chunk(some_ids(40));
+  const auto fill = open_store(file.string());
+  fill->put(id, chunk);
+  fill->flush();
+  const Bytes whole = read_file(file);
+  const auto refuses = [](const auto& work) {
+    try {
+      work();
+    } catch (const Error& e) {
+      return e.kind() == ErrorKind::kIo &&
+             std::string_view(e.what()).find("left as it is") != std::string_view::npos;
+    }
+    return false;
+  };
+  for (const size_t size : {size_t{8}, size_t{100}, whole.size() / 2, whole.size() - 1}) {
+    const Bytes part(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+    write_file(file, part, true);
+    const auto s = open_store(file.string());
+    EXPECT_TRUE(refuses([&] { s->reach(); })) << size;
+    EXPECT_TRUE(refuses([&] { s->sizes(std::span(&id, 1)); })) << size;
+    EXPECT_TRUE(refuses([&] { s->get(id); })) << size;
+    EXPECT_TRUE(refuses([&] { s->put(other, chunk); })) << size;
+    EXPECT_TRUE(refuses([&] { s->list(); })) << size;
+    s->flush();
+    EXPECT_EQ(read_file(file), part) << size;
+    write_file(file, whole, true);  // and back
+    EXPECT_EQ(s->get(id), chunk);
+  }
+  // Damaged after something was put that waits.
+  const auto s = open_store(file.string());
+  s->put(other, chunk);
+  const Bytes part(whole.begin(), whole.end() - 1);
+  write_file(file, part, true);
+  EXPECT_THROW(s->flush(), Error);
+  EXPECT_EQ(read_file(file), part);
+  fs::remove(file);
 }
 
 TEST(Stores, NamesOfFilesAreIds) {

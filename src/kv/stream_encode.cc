@@ -42,6 +42,11 @@ constexpr double kFinest = -12, kCoarsest = 8;
 // Of the bits that are allowed, so large a share is used.
 constexpr double kNearEnough = 0.998;
 
+[[noreturn]] void too_few(double bits, double least) {
+  fail(ErrorKind::kLimit, "{} bits for a number are too few: {:.3f} at least are needed", bits,
+       least);
+}
+
 class Encoder {
  public:
   Encoder(const Arrays& arrays, const StreamOptions& options, int threads)
@@ -72,10 +77,7 @@ class Encoder {
     const auto bits_of = [&](const Bytes& b) {
       return 8 * static_cast<double>(b.size()) / numbers;
     };
-    if (static_cast<double>(best.size()) > room) {
-      fail(ErrorKind::kLimit, "{} bits for a number are too few: {:.3f} at least are needed",
-           *options_.bits, bits_of(best));
-    }
+    if (static_cast<double>(best.size()) > room) too_few(*options_.bits, bits_of(best));
     // The least step that fits, between two of which one does. Bits fall by about one where the
     // step doubles, so that a line between the two tells nearly where it is.
     double fine = kFinest, coarse = kCoarsest, above = bits_of(best) + kCoarsest - kFinest;
@@ -173,6 +175,28 @@ class Encoder {
 };
 
 }  // namespace
+
+void check_stream(const Arrays& shape, const StreamOptions& options) {
+  if (shape.size() > kMostStream)
+    fail(ErrorKind::kLimit, "{} keys are too many for a stream", shape.size());
+  try {
+    if (options.profile) options.profile->check(shape);
+  } catch (const Error& e) {
+    throw e.in(options.profile_path);
+  }
+  constexpr uint64_t kTried = 1024;  // more take fewer bits each
+  if (!options.bits || shape.tokens > kTried || shape.size() == 0) return;
+  // Of zeros there is nothing to say but what every stream says of itself.
+  Arrays zeros = shape;
+  zeros.keys.resize(zeros.size());
+  zeros.values.resize(zeros.size());
+  StreamOptions coarsest = options;
+  coarsest.bits.reset();
+  coarsest.step = std::exp2(kCoarsest);
+  const double bits = 8 * static_cast<double>(encode_stream(zeros, coarsest).size()) /
+                      (2 * static_cast<double>(shape.size()));
+  if (bits > *options.bits) too_few(*options.bits, bits);
+}
 
 Bytes encode_stream(const Arrays& arrays, const StreamOptions& options, int threads) {
   check(arrays, options);

@@ -3,7 +3,6 @@
 #include <array>
 #include <cmath>
 
-#include "pith/base/file.h"
 #include "pith/form/arguments.h"
 #include "pith/kv/stream.h"
 
@@ -37,7 +36,10 @@ void read_rotation(const Arguments& args, StreamOptions& o) {
   if (!undone && (args.has("base") || args.has("neighbours")))
     throw args.wrong(args.has("base") ? "base" : "neighbours", "left out where rope=kept");
   if (!undone) o.rotation.reset();
-  if (undone) o.rotation = {args.number("base", 1, 1e12, 10000), args.flag("neighbours", false)};
+  if (!undone) return;
+  o.rotation = {args.number("base", 1, 1e12, 10000), args.flag("neighbours", false)};
+  o.base_open = !args.has("base");
+  o.neighbours_open = !args.has("neighbours");
 }
 
 void read_profile(const Arguments& args, StreamOptions& o) {
@@ -49,8 +51,9 @@ void read_profile(const Arguments& args, StreamOptions& o) {
     if (args.has(not_of)) throw args.wrong(not_of, "left out with a profile");
   }
   o.profile_path = args.text("profile");
-  o.profile = std::make_shared<const Profile>(kv::read_profile(read_file(o.profile_path)));
+  o.profile = load_profile(o.profile_path);
   o.rotation = o.profile->rotation;
+  o.base_open = o.neighbours_open = false;
   o.deltas = Deltas::kNone;
   o.kept = args.fraction("kept", 1);
   o.ranks = static_cast<Ranks>(args.choice("ranks", kRanks, 0));
@@ -92,18 +95,24 @@ std::string StreamOptions::text() const {
   a.push_back({"deltas", word(kDeltas[static_cast<size_t>(deltas)])});
   if (deltas >= Deltas::kPrevious) a.push_back({"group", Value(group)});
   a.push_back({"rope", word(kRope[rotation ? 1 : 0])});
-  if (rotation) {
-    a.push_back({"base", Value(rotation->base)});
+  if (rotation && !base_open) a.push_back({"base", Value(rotation->base)});
+  if (rotation && !neighbours_open)
     a.push_back({"neighbours", word(rotation->neighbours ? "true" : "false")});
-  }
   return form::to_string(Expression::call("stream", a));
 }
 
 std::string StreamOptions::name() const {
-  if (!profile) return text();
   StreamOptions named = *this;
-  named.profile_path = fmt::format("{:016x}", profile->id);
+  named.base_open = named.neighbours_open = false;
+  if (profile) named.profile_path = fmt::format("{:016x}", profile->id);
   return named.text();
+}
+
+StreamOptions StreamOptions::with_rotation(const Rotation& of_model) const {
+  StreamOptions out = *this;
+  if (base_open) out.rotation->base = of_model.base;
+  if (neighbours_open) out.rotation->neighbours = of_model.neighbours;
+  return out;
 }
 
 }  // namespace pith::kv

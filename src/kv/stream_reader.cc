@@ -145,6 +145,14 @@ void StreamReader::add(ByteView bytes, int threads) {
   s.read_planes(threads);
 }
 
+bool stream_begins(ByteView bytes) {
+  if (bytes.size() < kStartBytes || bytes[0] != kStream) return false;
+  const uint64_t size = load_le<uint32_t>(bytes.data() + 1);
+  if (size > bytes.size() - kStartBytes) return false;
+  ByteReader from(bytes.subspan(kStartBytes), "a stream of keys and values");
+  return read_shape(from).size() / kNumbersPerByte < bytes.size();
+}
+
 uint64_t StreamReader::layers() const { return state_->layers; }
 bool StreamReader::complete() const {
   return state_->header && state_->next == state_->planes.size();

@@ -102,8 +102,8 @@ void RedisServer::stop() {
   child_ = -1;
 }
 
-std::string RedisServer::url(const std::string& rest) const {
-  return fmt::format("redis://:{}@127.0.0.1:{}{}", password_, port_, rest);
+std::string RedisServer::url(const std::string& rest, uint16_t port) const {
+  return fmt::format("redis://:{}@127.0.0.1:{}{}", password_, port == 0 ? port_ : port, rest);
 }
 
 std::string RedisServer::log() const {

@@ -20,8 +20,8 @@ class RedisServer {
 
   void stop();  // at once, as if the machine had failed
   uint16_t port() const { return port_; }
-  // "redis://:PASSWORD@127.0.0.1:PORT", and what follows.
-  std::string url(const std::string& rest = "") const;
+  // "redis://:PASSWORD@127.0.0.1:PORT", and what follows; port: of a link to it, 0 for its own.
+  std::string url(const std::string& rest = "", uint16_t port = 0) const;
   std::string log() const;
 
  private:

@@ -5,135 +5,125 @@
 #include "pith/base/error.h"
 
 namespace pith::model {
-namespace {
 
-double seconds(std::chrono::steady_clock::duration d) {
-  return std::chrono::duration<double>(d).count();
-}
-
-}  // namespace
-
-ChunkFetcher::ChunkFetcher(kv::Store& store, std::vector<Hash128> ids, size_t first, size_t last,
-                           std::shared_ptr<const kv::Profile> profile)
+ChunkFetcher::ChunkFetcher(kv::Store& store, std::vector<ChunkLevel> levels,
+                           std::vector<uint64_t> tokens, const kv::ControllerOptions& options)
     : store_(store),
-      profile_(std::move(profile)),
-      ids_(std::move(ids)),
-      first_(first),
-      last_(last),
-      states_(last - first, State::kComing),
-      fetched_(last - first),
-      bad_(ids_.size()),
+      levels_(std::move(levels)),
+      chunks_(tokens.size()),
+      controller_(std::move(tokens), options),
       thread_([this] { run(); }) {}
+
+double ChunkFetcher::now() const {
+  return std::chrono::duration<double>(Clock::now() - start_).count();
+}
 
 void ChunkFetcher::say(std::string_view what) {
   if (problem_.empty()) problem_ = what;
 }
 
-void ChunkFetcher::set(size_t chunk, State state) {
-  states_[chunk - first_] = state;
+void ChunkFetcher::run() {
+  std::string problem;
+  try {
+    ask();
+    while (const auto work = next()) fetch(*work);
+  } catch (const std::exception& e) {
+    problem = e.what();
+  }
+  const std::lock_guard lock(mutex_);
+  // What breaks off because it was ended is no problem.
+  if (!problem.empty() && !cut_) say(problem);
+  controller_.give_up();
+  finished_ = true;
   news_.notify_all();
 }
 
-void ChunkFetcher::run() {
-  try {
-    const Clock::time_point start = Clock::now();
-    auto sizes = store_.sizes(ids_);
+// Which chunks there are, at all levels in one go.
+void ChunkFetcher::ask() {
+  std::vector<Hash128> ids;
+  for (const ChunkLevel& level : levels_) ids.insert(ids.end(), level.ids.begin(), level.ids.end());
+  const auto sizes = store_.sizes(ids);
+  const size_t all = levels_.front().ids.size();
+  std::vector<std::vector<bool>> held(levels_.size(), std::vector<bool>(all));
+  std::vector<std::vector<uint64_t>> bytes(chunks_, std::vector<uint64_t>(levels_.size()));
+  for (size_t l = 0; l < levels_.size(); ++l) {
+    for (size_t c = 0; c < all; ++c) {
+      const auto& size = sizes[l * all + c];
+      held[l][c] = size.has_value();
+      if (c < chunks_) bytes[c][l] = size.value_or(0);
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  held_ = std::move(held);
+  controller_.stored(std::move(bytes), now());
+  news_.notify_all();
+}
+
+std::optional<kv::Work> ChunkFetcher::next() {
+  const std::lock_guard lock(mutex_);
+  return enough_ ? std::nullopt : controller_.fetch(now());
+}
+
+void ChunkFetcher::fetch(const kv::Work& work) {
+  const Hash128& id = levels_[work.level].ids[work.chunk];
+  kv::ChunkReader reader(id, levels_[work.level].profile);
+  uint64_t before = 0;
+  const auto bytes = store_.get(id, [&](ByteView so_far) {
     {
       const std::lock_guard lock(mutex_);
-      // Half of it may have gone into connecting.
-      round_trip_ = seconds(Clock::now() - start) / 2;
-      for (size_t c = first_; c < last_; ++c) {
-        if (!sizes[c]) set(c, State::kMissing);
-      }
-      sizes_ = std::move(sizes);
+      controller_.arrived(so_far.size() - before, now());
+      news_.notify_all();
     }
-    for (size_t c = last_; c-- > first_;) {
-      if (state(c) == State::kComing) fetch(c);
-    }
-    const std::lock_guard lock(mutex_);
-    finished_ = true;
-  } catch (const std::exception& e) {
-    const std::lock_guard lock(mutex_);
-    finished_ = true;
-    asked_.reset();
-    if (!stopping_) say(e.what());
-    for (size_t c = first_; c < last_; ++c) {
-      if (states_[c - first_] == State::kComing) set(c, State::kMissing);
-    }
-  }
-}
-
-void ChunkFetcher::fetch(size_t chunk) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) fail(ErrorKind::kIo, "stopped");
-    arrived_ = 0;
-    asked_ = Clock::now();
-  }
-  const auto bytes = store_.get(ids_[chunk], [&](uint64_t n) {
-    const std::lock_guard lock(mutex_);
-    arrived_ = n;
-    news_.notify_all();
+    before = so_far.size();
+    reader.arrived(so_far);
   });
-  const Clock::time_point came = Clock::now();
-  {
-    const std::lock_guard lock(mutex_);
-    transfer_ += seconds(came - *asked_);
-    asked_.reset();
-    arrived_ = 0;
-    done_ += (*sizes_)[chunk].value_or(0);
-    if (!bytes) return set(chunk, State::kMissing);
-  }
+  if (!bytes) return bad(work, "");
   try {
-    Fetched fetched{kv::read_arrays(*bytes, ids_[chunk], profile_), bytes->size()};
+    Fetched fetched{reader.read(*bytes), bytes->size(), work.level};
     const std::lock_guard lock(mutex_);
-    decoding_ += seconds(Clock::now() - came);
-    fetched_[chunk - first_] = std::move(fetched);
-    set(chunk, State::kThere);
+    fetched_[work.chunk] = std::move(fetched);
+    controller_.done(work, now());
+    news_.notify_all();
   } catch (const Error& e) {
-    const std::lock_guard lock(mutex_);
-    say(fmt::format("{}: chunk {}: {}", store_.name(), ids_[chunk].hex(), e.what()));
-    bad_[chunk] = true;
-    set(chunk, State::kMissing);
+    bad(work, fmt::format("{}: chunk {}: {}", store_.name(), id.hex(), e.what()));
   }
 }
 
-ChunkFetcher::State ChunkFetcher::state(size_t chunk) const {
+// why: empty where it is gone.
+void ChunkFetcher::bad(const kv::Work& work, std::string_view why) {
   const std::lock_guard lock(mutex_);
-  return states_[chunk - first_];
+  say(why);
+  (*held_)[work.level][work.chunk] = false;
+  controller_.failed(work);
+  news_.notify_all();
 }
 
-ChunkFetcher::Fetched ChunkFetcher::take(size_t chunk) {
+std::optional<ChunkFetcher::Fetched> ChunkFetcher::take(size_t chunk) {
   const std::lock_guard lock(mutex_);
-  states_[chunk - first_] = State::kMissing;
-  return std::move(fetched_[chunk - first_]);
+  auto found = fetched_.extract(chunk);
+  if (found.empty()) return {};
+  return std::move(found.mapped());
 }
 
-bool ChunkFetcher::any_from(size_t chunk) const {
+std::optional<kv::Work> ChunkFetcher::compute(size_t chunk) {
   const std::lock_guard lock(mutex_);
-  const auto from = states_.begin() + static_cast<ptrdiff_t>(chunk - first_);
-  return std::any_of(from, states_.end(), [](State s) { return s != State::kMissing; });
+  if (fetched_.contains(chunk)) return {};
+  return controller_.compute(now());
 }
 
-std::optional<double> ChunkFetcher::seconds_until(size_t chunk) const {
+void ChunkFetcher::computed(const kv::Work& work) {
   const std::lock_guard lock(mutex_);
-  const uint64_t came = done_ + arrived_;
-  if (!sizes_ || came == 0) return std::nullopt;
-  uint64_t left = 0;
-  for (size_t c = chunk; c < last_; ++c) {
-    if (states_[c - first_] == State::kComing) left += (*sizes_)[c].value_or(0);
-  }
-  left -= std::min(left, arrived_);
-  double took = transfer_ + (asked_ ? seconds(Clock::now() - *asked_) : 0);
-  // What the first bytes took is mostly the way there and back.
-  if (done_ == 0) took = std::max(took - round_trip_, took / 8);
-  const double decoding = done_ > 0 ? decoding_ / static_cast<double>(done_) : 0;
-  return static_cast<double>(left) * (took / static_cast<double>(came) + decoding);
+  controller_.done(work, now());
+}
+
+bool ChunkFetcher::more() const {
+  const std::lock_guard lock(mutex_);
+  return !fetched_.empty() || controller_.fetchable();
 }
 
 void ChunkFetcher::wait(std::chrono::microseconds longest) const {
   std::unique_lock lock(mutex_);
-  news_.wait_for(lock, longest);
+  if (!finished_) news_.wait_for(lock, longest);
 }
 
 bool ChunkFetcher::finished() const {
@@ -141,26 +131,29 @@ bool ChunkFetcher::finished() const {
   return finished_;
 }
 
-void ChunkFetcher::interrupt() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (finished_) return;
-    stopping_ = true;
-  }
+void ChunkFetcher::give_up() {
+  const std::lock_guard lock(mutex_);
+  if (finished_ || enough_) return;
+  enough_ = true;
+  if (controller_.stalled(now()))
+    say(fmt::format("{}: a chunk that was asked for does not come", store_.name()));
+  // Where it is not known yet what the store holds, the thread ends once it is.
+  if (held_) cut();
+}
+
+void ChunkFetcher::cut() {
+  cut_ = true;
   store_.interrupt();
 }
 
 void ChunkFetcher::stop() {
   if (!thread_.joinable()) return;
-  interrupt();
+  {
+    const std::lock_guard lock(mutex_);
+    enough_ = true;
+    if (!finished_) cut();
+  }
   thread_.join();
-}
-
-std::optional<std::vector<bool>> ChunkFetcher::held() const {
-  if (!sizes_) return std::nullopt;
-  std::vector<bool> out(ids_.size());
-  for (size_t c = 0; c < ids_.size(); ++c) out[c] = (*sizes_)[c] && !bad_[c];
-  return out;
 }
 
 }  // namespace pith::model

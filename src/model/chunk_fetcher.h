@@ -1,85 +1,93 @@
-// Chunks of a prompt, fetched by a thread of their own from the last one backwards.
+// Chunks of a prompt, fetched by a thread of their own as a kv::Controller says.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "pith/kv/chunk.h"
+#include "pith/kv/controller.h"
 #include "pith/kv/store.h"
 
 namespace pith::model {
 
+// A prompt's chunks in one coding.
+struct ChunkLevel {
+  std::vector<Hash128> ids;
+  std::shared_ptr<const kv::Profile> profile;  // that they are coded with, or null
+};
+
 class ChunkFetcher {
  public:
-  enum class State : uint8_t {
-    kComing,  // or not asked for yet
-    kThere,
-    kMissing,  // not in the store, damaged, or taken
-  };
   struct Fetched {
     kv::Arrays arrays;
     uint64_t bytes = 0;
+    size_t level = 0;
   };
 
-  // Asks at once which of the chunks there are, then for those from `first` to before `last`.
-  // profile: that they are coded with, or null.
-  ChunkFetcher(kv::Store& store, std::vector<Hash128> ids, size_t first, size_t last,
-               std::shared_ptr<const kv::Profile> profile = {});
+  // Asks at once which of the chunks there are, at each level, then for the first of them as the
+  // controller says, whose seconds are counted from now on. tokens: as kv::Controller takes them.
+  ChunkFetcher(kv::Store& store, std::vector<ChunkLevel> levels, std::vector<uint64_t> tokens,
+               const kv::ControllerOptions& options);
   ~ChunkFetcher() { stop(); }
   ChunkFetcher(const ChunkFetcher&) = delete;
   ChunkFetcher& operator=(const ChunkFetcher&) = delete;
 
-  State state(size_t chunk) const;
-  Fetched take(size_t chunk);
-  // Whether any chunk from this one on has come or may come.
-  bool any_from(size_t chunk) const;
-  // Until this chunk and all behind it are there, by what came so far; nothing where nothing did.
-  std::optional<double> seconds_until(size_t chunk) const;
+  // What has come of a chunk, if it has.
+  std::optional<Fetched> take(size_t chunk);
+  // Of the controller, where this chunk is the first that is not there.
+  std::optional<kv::Work> compute(size_t chunk);
+  void computed(const kv::Work& work);
+  // Whether anything is still to be taken or may come.
+  bool more() const;
   // Until something comes, or so long.
   void wait(std::chrono::microseconds longest) const;
 
-  // Whether it is known of all chunks what they are; stop() then does not wait.
+  // What is not there yet need not come. What the store holds is still waited for by finished().
+  void give_up();
+  // Whether the thread has done all that it will.
   bool finished() const;
-  // What is not there yet will not come. A server that does not answer is not waited for.
-  void interrupt();
-  // The same, and waits for the thread.
+  // Ends the thread, whatever the store does.
   void stop();
-  // After stop(). Of each id whether the store holds it whole; nothing where it did not say.
-  std::optional<std::vector<bool>> held() const;
+  // After stop(). Of each level and chunk whether the store holds it whole; nothing where it did
+  // not say.
+  const std::optional<std::vector<std::vector<bool>>>& held() const { return held_; }
   // After stop(). The first thing that went wrong, or nothing.
   const std::string& problem() const { return problem_; }
+  // After stop(). What was measured, 0 for what was not.
+  double bytes_per_second() const { return controller_.bytes_per_second(); }
+  double tokens_per_second() const { return controller_.tokens_per_second(); }
 
  private:
   using Clock = std::chrono::steady_clock;
 
+  double now() const;
   void run();
-  void fetch(size_t chunk);
+  void ask();
+  std::optional<kv::Work> next();
+  void fetch(const kv::Work& work);
+  void bad(const kv::Work& work, std::string_view why);
   void say(std::string_view what);
-  void set(size_t chunk, State state);
+  void cut();
 
   kv::Store& store_;
-  std::shared_ptr<const kv::Profile> profile_;
-  const std::vector<Hash128> ids_;
-  const size_t first_, last_;
+  const std::vector<ChunkLevel> levels_;
+  const size_t chunks_;  // that may be fetched
+  const Clock::time_point start_ = Clock::now();
 
   mutable std::mutex mutex_;  // of all below
   mutable std::condition_variable news_;
-  bool stopping_ = false, finished_ = false;
-  std::vector<State> states_;  // of first_ …
-  std::vector<Fetched> fetched_;
-  std::optional<std::vector<std::optional<uint64_t>>> sizes_;
-  std::vector<bool> bad_;
+  bool enough_ = false, cut_ = false, finished_ = false;  // enough_: fetched
+  kv::Controller controller_;
+  std::map<size_t, Fetched> fetched_;  // and not taken
+  std::optional<std::vector<std::vector<bool>>> held_;
   std::string problem_;
-  // Of what was asked for: bytes that came whole, of the chunk under way, and seconds.
-  uint64_t done_ = 0, arrived_ = 0;
-  double round_trip_ = 0, transfer_ = 0, decoding_ = 0;
-  std::optional<Clock::time_point> asked_;
 
   std::thread thread_;  // last: it uses all above
 };

@@ -8,26 +8,15 @@
 #include "pith/base/file.h"
 #include "pith/model/prompt.h"
 #include "pith/model/session.h"
+#include "testing_sessions.h"
 #include "tokenizer_testing.h"
 
 namespace pith::model {
 namespace {
 
+using testing::divergence;
 constexpr uint64_t kTexts = 3, kContexts = 14, kLength = 64, kPrefix = 32, kPredicted = 96;
 constexpr uint64_t kCapacity = kPrefix + kContexts * kLength + kPredicted;
-
-double divergence(std::span<const float> a, std::span<const float> b) {
-  const auto log_sum = [](std::span<const float> v) {
-    const float most = *std::ranges::max_element(v);
-    double sum = 0;
-    for (const float x : v) sum += std::exp(static_cast<double>(x) - most);
-    return most + std::log(sum);
-  };
-  const double za = log_sum(a), zb = log_sum(b);
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += std::exp(a[i] - za) * (a[i] - za - b[i] + zb);
-  return sum;
-}
 
 // A text that is cut into contexts, and what it goes on with.
 struct Text {

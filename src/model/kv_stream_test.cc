@@ -9,6 +9,7 @@
 #include "pith/kv/chunk_coding.h"
 #include "pith/model/prompt.h"
 #include "pith/model/session.h"
+#include "testing_sessions.h"
 #include "tokenizer_testing.h"
 
 namespace pith::model {
@@ -17,21 +18,9 @@ namespace {
 using kv::Arrays;
 using kv::Joined;
 using kv::StreamOptions;
+using testing::divergence;
 
 constexpr uint64_t kRead = 384, kPredicted = 192, kCaches = 8;
-
-double divergence(std::span<const float> a, std::span<const float> b) {
-  const auto log_sum = [](std::span<const float> v) {
-    const float most = *std::ranges::max_element(v);
-    double sum = 0;
-    for (const float x : v) sum += std::exp(static_cast<double>(x) - most);
-    return most + std::log(sum);
-  };
-  const double za = log_sum(a), zb = log_sum(b);
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += std::exp(a[i] - za) * (a[i] - za - b[i] + zb);
-  return sum;
-}
 
 // Caches of the beginning of a text, to which profiles are fitted, and one of its end.
 class Reference {

@@ -105,16 +105,27 @@ kv::SharedHead LayerPass::shared_head(const TextRows& rows, uint64_t head, uint3
 
 void LayerPass::record_weights(uint32_t index, TileRows tile, kv::Cache& cache, uint64_t slot) {
   const uint64_t heads = config_.sizes(index).kv_heads, end = rows_.first + rows_.count;
-  const uint64_t from = end - std::min(end, cache.recorded_queries());
   for (const TextRows& rows : texts_of(tile)) {
     for_rows(heads, tile.count * rows.position * config_.head_size, threads_, [&](uint64_t head) {
       thread_local std::vector<float> weights;
       const kv::SharedHead shared = shared_head(rows, head, index, tile, cache, slot);
       for (uint64_t at = 0; at < rows.count; ++at) {
-        if (rows.position + at < from) continue;
+        if (!cache.records(rows.position + at, rows_.first, end)) continue;
         kv::attention_weights(shared, at, weights);
         cache.record(slot, head, weights);
       }
+    });
+  }
+}
+
+void LayerPass::show_queries(uint32_t index, TileRows tile, kv::Cache& cache, uint64_t slot) {
+  const uint64_t heads = config_.sizes(index).kv_heads;
+  const uint64_t shared = config_.sizes(index).heads / heads * config_.head_size;
+  for (const TextRows& rows : texts_of(tile)) {
+    for_rows(heads, rows.count * shared, threads_, [&](uint64_t head) {
+      for (uint64_t at = 0; at < rows.count; ++at)
+        cache.see_queries(slot, rows.text * heads + head,
+                          q_.row(rows.row + at).subspan(head * shared, shared));
     });
   }
 }
@@ -160,6 +171,7 @@ void LayerPass::attend(const DecoderLayer& layer, uint32_t index, TileRows tile,
                std::min(t.begin + kAttendRows, t.rows.count * group));
   });
   if (cache.records()) record_weights(index, tile, cache, slot);
+  if (cache.sees_queries()) show_queries(index, tile, cache, slot);
 }
 
 void LayerPass::add_made(float* x) {

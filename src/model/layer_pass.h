@@ -103,6 +103,7 @@ class LayerPass {
               uint64_t slot);
   // What a cache needs to know to choose among its tokens.
   void record_weights(uint32_t index, TileRows tile, kv::Cache& cache, uint64_t slot);
+  void show_queries(uint32_t index, TileRows tile, kv::Cache& cache, uint64_t slot);
   kv::SharedHead shared_head(const TextRows& rows, uint64_t head, uint32_t index, TileRows tile,
                              const kv::Cache& cache, uint64_t slot);
   // x: of the last `count` rows of the tile whose heads were made.

@@ -2,23 +2,19 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "chunk_fetcher.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/model/axes_profile.h"
 #include "pith/model/model_hash.h"
 
 namespace pith::model {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using Fetch = ChunkFetcher::State;
-
-// Positions that are read between two looks at what has come.
-constexpr uint64_t kPiece = 64;
-// Of the time that reading all would take: so long nothing is done until the first byte comes.
-constexpr double kPatience = 0.05;
-constexpr auto kLook = std::chrono::microseconds(500);
+constexpr auto kLook = std::chrono::microseconds(500), kLongLook = kLook * 100;
 // Of a model that has read nothing yet, a second and a thread.
 constexpr double kOperations = 3e10;
 
@@ -51,6 +47,8 @@ StoreUse& StoreUse::operator+=(const StoreUse& other) {
   pushed += other.pushed;
   fetched_bytes += other.fetched_bytes;
   pushed_bytes += other.pushed_bytes;
+  fetched_in.resize(std::max(fetched_in.size(), other.fetched_in.size()));
+  for (size_t l = 0; l < other.fetched_in.size(); ++l) fetched_in[l] += other.fetched_in[l];
   read_seconds += other.read_seconds;
   push_seconds += other.push_seconds;
   return *this;
@@ -58,10 +56,16 @@ StoreUse& StoreUse::operator+=(const StoreUse& other) {
 
 struct PromptStore::State {
   State(std::unique_ptr<kv::Store> to, PromptStoreOptions o)
-      : store(std::move(to)),
-        options(std::move(o)),
-        coding(kv::ChunkCoding::parse(options.coding)) {
+      : store(std::move(to)), options(std::move(o)) {
     if (options.chunk_tokens == 0) fail(ErrorKind::kUsage, "chunks of 0 tokens");
+    if (options.codings.empty()) fail(ErrorKind::kUsage, "chunks in no coding");
+    if (!(options.deadline > 0)) fail(ErrorKind::kUsage, "a deadline that is not above 0");
+    std::set<std::string> names;
+    for (const std::string& text : options.codings) {
+      codings.push_back(kv::ChunkCoding::parse(text));
+      if (!names.insert(codings.back().name()).second)
+        fail(ErrorKind::kUsage, "the coding {} is there twice", text);
+    }
   }
 
   void say(const std::string& what) {
@@ -76,11 +80,15 @@ struct PromptStore::State {
     if (!hashed || &hashed->model.weights() != &model.weights() ||
         hashed->capacity != session.capacity()) {
       hashed = Hashed{model, session.capacity()};
-      maker.model = model_hash(model, session.capacity(), options.threads);
+      hash = model_hash(model, session.capacity(), options.threads);
     }
-    maker.coding = coding.name();
-    maker.cache = cache ? cache->name() : "";
-    ids = kv::chain(maker, prompt, options.chunk_tokens);
+    makers.clear();
+    levels.clear();
+    for (kv::ChunkCoding& coding : codings) {
+      coding = coding.with_rotation(rotation_of(model.config()));
+      makers.push_back({hash, coding.name(), cache ? cache->name() : ""});
+      levels.push_back({kv::chain(makers.back(), prompt, options.chunk_tokens), coding.profile()});
+    }
   }
 
   double token_seconds(const LanguageModel& model) const {
@@ -95,26 +103,8 @@ struct PromptStore::State {
     measured = measured ? (*measured + each) / 2 : each;
   }
 
-  void recompute(Session& session, std::span<const int32_t> prompt, uint64_t count) {
-    const Clock::time_point start = Clock::now();
-    session.feed(prompt.subspan(session.position(), count), Logits::kNone);
-    took(count, seconds_since(start));
-    use.recomputed += count;
-  }
-
-  // How many tokens of the chunk in front are worth reading now; 0: it is better to wait for it.
-  // reading: seconds that `rest` of its tokens take, and all that may be read; waited: so far.
-  uint64_t worth_reading(const ChunkFetcher& from, size_t chunk, uint64_t rest, double reading,
-                         double all, double waited) const {
-    if (!options.recompute) return 0;
-    const auto until = from.seconds_until(chunk);
-    if (until ? *until < reading : waited < kPatience * all) return 0;
-    // Long stretches are read faster, but only between them is there a look at what has come.
-    return until && *until > 2 * reading ? rest : std::min(rest, kPiece);
-  }
-
   // False: it is none of this model's, whatever it says of itself.
-  bool adopt(Session& session, ChunkFetcher::Fetched fetched) {
+  bool adopt(Session& session, const ChunkFetcher::Fetched& fetched, uint64_t chunk) {
     const uint64_t in = session.position() - fetched.arrays.first;
     try {
       session.adopt(in == 0 ? fetched.arrays : tail(fetched.arrays, in));
@@ -123,83 +113,115 @@ struct PromptStore::State {
       return false;
     }
     use.fetched += fetched.arrays.tokens - in;
+    use.fetched_in[fetched.level] += fetched.arrays.tokens - in;
     use.fetched_bytes += fetched.bytes;
+    read_in[chunk] = fetched.level;
+    coarsest = std::max(coarsest, fetched.level);
     return true;
   }
 
-  void meet(Session& session, std::span<const int32_t> prompt, uint64_t end, ChunkFetcher& from,
+  void meet(Session& session, std::span<const int32_t> prompt, uint64_t end,
             const Progress& progress) {
-    const Clock::time_point start = Clock::now();
-    const uint64_t size = options.chunk_tokens, begin = session.position();
-    while (session.position() < end) {
-      const uint64_t at = session.position(), chunk = at / size, rest = (chunk + 1) * size - at;
+    while (session.position() < end && fetcher->more()) {
+      const uint64_t at = session.position(), chunk = at / options.chunk_tokens;
       report(progress, at, prompt.size());
-      if (!from.any_from(chunk)) break;
-      const Fetch state = from.state(chunk);
-      const double token = token_seconds(session.model());
-      if (state == Fetch::kThere) {
-        if (!adopt(session, from.take(chunk))) break;
-      } else if (state == Fetch::kMissing) {
-        recompute(session, prompt, rest);
+      if (auto fetched = fetcher->take(chunk)) {
+        if (!adopt(session, *fetched, chunk)) return;
+      } else if (const auto work = fetcher->compute(chunk)) {
+        session.feed(prompt.subspan(at, work->tokens), Logits::kNone);
+        fetcher->computed(*work);
+        use.recomputed += work->tokens;
       } else {
-        const uint64_t count =
-            worth_reading(from, chunk, rest, token * static_cast<double>(rest),
-                          token * static_cast<double>(end - begin), seconds_since(start));
-        count == 0 ? from.wait(kLook) : recompute(session, prompt, count);
+        fetcher->wait(kLook);
       }
     }
   }
 
-  void read(Session& session, std::span<const int32_t> prompt, const Progress& progress) {
+  void read(Session& session, std::span<const int32_t> prompt, Clock::time_point start,
+            const Progress& progress) {
     held.reset();
-    if (ids.empty() || !options.fetch) return;
-    const uint64_t last = (prompt.size() - 1) / options.chunk_tokens;
-    const uint64_t first = std::min(session.position() / options.chunk_tokens, last);
-    fetcher = std::make_unique<ChunkFetcher>(*store, ids, first, last, coding.profile());
-    meet(session, prompt, last * options.chunk_tokens, *fetcher, progress);
-    fetcher->finished() ? settle() : fetcher->interrupt();
+    if (session.position() == 0) coarsest = 0;
+    read_in.assign(levels[0].ids.size(), coarsest);
+    if (levels[0].ids.empty() || !options.fetch) return;
+    const uint64_t size = options.chunk_tokens, last = (prompt.size() - 1) / size;
+    std::vector<uint64_t> tokens(last, size);
+    for (uint64_t c = 0; c < last; ++c)
+      tokens[c] -= std::min(size, std::max(c * size, session.position()) - c * size);
+    fetcher = std::make_unique<ChunkFetcher>(
+        *store, levels, std::move(tokens),
+        kv::ControllerOptions{.deadline = std::max(1e-9, options.deadline - seconds_since(start)),
+                              .behind = prompt.size() - last * size,
+                              .computes = options.recompute,
+                              .bytes_per_second = link,
+                              .tokens_per_second = 1 / token_seconds(session.model())});
+    meet(session, prompt, last * size, progress);
+    fetcher->give_up();
   }
 
-  // Nothing more is fetched; it is known then what the store holds.
-  void settle() {
+  // Nothing more is fetched; it is known then what the store holds. wait: for its answer, unless it
+  // is one that has not answered before.
+  void settle(bool wait, const Progress& progress = {}) {
     if (!fetcher) return;
+    while (wait && !said && !fetcher->finished()) {
+      report(progress, 0, 0);
+      fetcher->wait(kLongLook);
+    }
     fetcher->stop();
     held = fetcher->held();
-    say(fetcher->problem());
+    link = fetcher->bytes_per_second();
+    if (use.recomputed > 0) measured = 1 / fetcher->tokens_per_second();
+    const std::string problem = fetcher->problem();
     fetcher.reset();
+    say(problem);
   }
 
   void push(const Session& session, std::span<const int32_t> prompt, const Progress& progress) {
-    settle();
+    settle(true, progress);
     if (!held && options.fetch) return;  // nobody there
     const uint64_t size = options.chunk_tokens;
-    for (size_t c = 0; c < ids.size() && (c + 1) * size <= session.position(); ++c) {
-      if (held && (*held)[c]) continue;
+    size_t finest = 0;
+    for (size_t c = 0; c < read_in.size() && (c + 1) * size <= session.position(); ++c) {
       report(progress, c * size, prompt.size());
-      const Hash128 before = c == 0 ? kv::chain_root(maker) : ids[c - 1];
-      const Bytes chunk = kv::write_chunk(maker, coding, before, prompt.subspan(c * size, size),
-                                          session.keys_values(c * size, size));
-      store->put(ids[c], chunk);
-      use.pushed += size;
-      use.pushed_bytes += chunk.size();
+      // What was fetched, or read behind it, is no better than the coding that it came in.
+      finest = std::max(finest, read_in[c]);
+      push_chunk(session, prompt.subspan(c * size, size), c, finest);
     }
     store->flush();
   }
 
+  // In the codings, from this one on, that it is not there in.
+  void push_chunk(const Session& session, std::span<const int32_t> tokens, size_t c,
+                  size_t finest) {
+    std::optional<kv::Arrays> arrays;
+    for (size_t l = finest; l < levels.size(); ++l) {
+      if (held && (*held)[l][c]) continue;
+      if (!arrays) arrays = session.keys_values(c * tokens.size(), tokens.size());
+      const Hash128 before = c == 0 ? kv::chain_root(makers[l]) : levels[l].ids[c - 1];
+      const Bytes chunk = kv::write_chunk(makers[l], codings[l], before, tokens, *arrays);
+      store->put(levels[l].ids[c], chunk);
+      use.pushed_bytes += chunk.size();
+    }
+    if (arrays) use.pushed += tokens.size();
+  }
+
   std::unique_ptr<kv::Store> store;
   PromptStoreOptions options;
-  kv::ChunkCoding coding;
+  std::vector<kv::ChunkCoding> codings;
   bool said = false;
   struct Hashed {
     LanguageModel model;
     uint64_t capacity;
   };
-  std::optional<Hashed> hashed;    // what maker.model is the hash of
+  std::optional<Hashed> hashed;  // what `hash` is of
+  Hash128 hash;
   std::optional<double> measured;  // seconds for a token
-  // Of the prompt that was read last.
-  kv::ChunkMaker maker;
-  std::vector<Hash128> ids;
-  std::optional<std::vector<bool>> held;  // by the store
+  double link = 0;                 // bytes a second, as measured last
+  size_t coarsest = 0;             // coding of what the session that was read for has fetched
+  // Of the prompt that was read last, in each coding.
+  std::vector<kv::ChunkMaker> makers;
+  std::vector<ChunkLevel> levels;
+  std::vector<size_t> read_in;  // the coding that each chunk came in; 0 of what was read
+  std::optional<std::vector<std::vector<bool>>> held;  // by the store
   StoreUse use;
   std::unique_ptr<ChunkFetcher> fetcher;  // last: it uses the store
 };
@@ -214,17 +236,25 @@ void PromptStore::check(const std::optional<kv::CacheOptions>& cache) {
        "a store of keys and values does not go with a cache that leaves tokens out (`keep`)");
 }
 
+void PromptStore::check_coding(const LanguageModel& model) const {
+  const DecoderConfig& config = model.config();
+  std::vector<uint64_t> heads;
+  for (uint32_t l = 0; l < config.layers; ++l) heads.push_back(config.sizes(l).kv_heads);
+  for (const kv::ChunkCoding& coding : state_->codings)
+    coding.check(heads, config.head_size, state_->options.chunk_tokens);
+}
+
 void PromptStore::read(Session& session, std::span<const int32_t> prompt,
                        const std::optional<kv::CacheOptions>& cache, const Progress& progress) {
   State& s = *state_;
   check(cache);
-  s.settle();
-  s.use = {};
-  s.ids.clear();
-  if (prompt.empty()) return;
   const Clock::time_point start = Clock::now();
+  s.settle(false);
+  s.use = {.fetched_in = std::vector<uint64_t>(s.codings.size())};
+  s.read_in.clear();
+  if (prompt.empty()) return;
   s.make_chain(session, prompt, cache);
-  s.read(session, prompt, progress);
+  s.read(session, prompt, start, progress);
   s.use.read_seconds = seconds_since(start);
 }
 

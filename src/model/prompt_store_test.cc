@@ -15,6 +15,7 @@ namespace {
 using namespace testing;
 
 constexpr uint64_t kTokens = 32;  // of a chunk
+const std::string kPlain = PromptStoreOptions().codings[0];
 
 // What all stores of a test hold, and what goes wrong with them.
 struct Shelf {
@@ -43,7 +44,7 @@ class MemoryStore final : public kv::Store {
     reach();
     const auto found = shelf_.chunks.find(id);
     if (found == shelf_.chunks.end()) return std::nullopt;
-    if (arrived) arrived(found->second.size());
+    if (arrived) arrived(found->second);
     return found->second;
   }
   void put(const Hash128& id, ByteView chunk) override {
@@ -79,9 +80,9 @@ class PromptStoreTest : public ::testing::Test {
   }
 
   // Waits for the store whatever the model could do meanwhile, so that tests do not depend on time.
-  PromptStore store(const std::string& coding = PromptStoreOptions().coding) {
+  PromptStore store(const std::string& coding = kPlain) {
     return PromptStore(std::make_unique<MemoryStore>(shelf_),
-                       {.coding = coding,
+                       {.codings = {coding},
                         .chunk_tokens = kTokens,
                         .recompute = false,
                         .problem = [this](const std::string& what) { problems_.push_back(what); }});
@@ -178,7 +179,7 @@ TEST_F(PromptStoreTest, ChunksThatAreMissingAreReadAndPut) {
   PromptStore s = store();
   read(s, ids);
   const auto chain = [&] {
-    kv::ChunkMaker maker{model_hash(model_, 1000), PromptStoreOptions().coding};
+    kv::ChunkMaker maker{model_hash(model_, 1000), kPlain};
     maker.coding = kv::ChunkCoding::parse(maker.coding).text();
     return kv::chain(maker, ids, kTokens);
   }();
@@ -214,7 +215,7 @@ TEST_F(PromptStoreTest, DamagedAndForeignChunksAreSaidOnceAndReplaced) {
 // Under the right id and with the right checksums.
 TEST_F(PromptStoreTest, KeysOfAnotherShapeAreSaidAndNotTaken) {
   const auto ids = prompt(100);
-  const auto coding = kv::ChunkCoding::parse(PromptStoreOptions().coding);
+  const auto coding = kv::ChunkCoding::parse(kPlain);
   kv::ChunkMaker maker{model_hash(model_, 1000), coding.text()};
   Hash128 before = kv::chain_root(maker);
   for (uint64_t at = 0; at < 96; at += kTokens) {
@@ -274,6 +275,77 @@ TEST_F(PromptStoreTest, ReadingAndFetchingMeet) {
   }
 }
 
+TEST_F(PromptStoreTest, OfSeveralCodingsTheFinestIsFetchedWhereThereIsNoDeadline) {
+  const auto ids = prompt(200);
+  PromptStoreOptions o{.codings = {kPlain, "uniform(8)", "uniform(2, group=40)"},
+                       .chunk_tokens = kTokens,
+                       .recompute = false};
+  PromptStore s(std::make_unique<MemoryStore>(shelf_), o);
+  read(s, ids);
+  EXPECT_EQ(s.use().pushed, 192);
+  EXPECT_EQ(shelf_.chunks.size(), 18);
+  expect_near(read(s, ids), plain(ids), 1e-5);
+  EXPECT_EQ(s.use().fetched_in, (std::vector<uint64_t>{192, 0, 0}));
+  // Others have put, or will want, one of them alone.
+  PromptStore coarse = store(o.codings[2]);
+  const auto far = read(coarse, ids);
+  EXPECT_EQ(coarse.use().fetched, 192);
+  EXPECT_EQ(coarse.use().fetched_in, std::vector<uint64_t>{192});
+  o.codings.erase(o.codings.begin());
+  o.deadline = 1e-9;
+  PromptStore late(std::make_unique<MemoryStore>(shelf_), o);
+  EXPECT_EQ(read(late, ids), far);
+  EXPECT_EQ(late.use().fetched_in[1], 192);
+}
+
+// What was read behind coarse chunks is no better than they are.
+TEST_F(PromptStoreTest, BehindCoarseChunksNothingIsPutAsFine) {
+  const auto ids = prompt(200);
+  const std::string coarsest = "uniform(2, group=40)";
+  PromptStore first = store(coarsest);
+  read(first, {ids.begin(), ids.begin() + 100});  // three chunks
+  PromptStoreOptions o{.codings = {kPlain, coarsest}, .chunk_tokens = kTokens, .recompute = false};
+  PromptStore s(std::make_unique<MemoryStore>(shelf_), o);
+  Session session(model_, 1000);
+  // In two prompts of one session, as conversations go on.
+  for (const size_t n : {150U, 200U}) {
+    const auto part = std::span(ids).first(n);
+    s.read(session, part);
+    EXPECT_EQ(s.use().fetched_in, (std::vector<uint64_t>{0, n == 150 ? 96U : 0U}));
+    session.feed(part.subspan(session.position()));
+    s.push(session, part);
+    EXPECT_EQ(s.use().pushed, n == 150 ? 32 : 64);
+  }
+  EXPECT_EQ(shelf_.chunks.size(), 6);  // all of them coarse
+  // Another session reads anew what it does not find.
+  PromptStore fine = store();
+  expect_near(read(fine, ids), plain(ids), 0);
+  EXPECT_EQ(fine.use().pushed, 192);
+  EXPECT_EQ(shelf_.chunks.size(), 12);
+}
+
+TEST_F(PromptStoreTest, StreamsUndoTheRotationOfTheModelUnlessTheySayAnother) {
+  DecoderConfig config = small_config();
+  config.rope_base = 5e5F;
+  config.rope_layout = RopeLayout::kPairs;
+  check(config);
+  const LanguageModel model = make_model(MemoryWeights(config, random_tensors(config)));
+  const auto coding_of = [&](const std::string& coding) {
+    shelf_.chunks.clear();
+    PromptStore s = store(coding);
+    read(s, model, prompt(33));
+    return kv::read_chunk(shelf_.chunks.begin()->second).header.maker.coding;
+  };
+  const auto says = [](const std::string& text, const char* what) {
+    EXPECT_NE(text.find(what), std::string::npos) << text;
+  };
+  says(coding_of("stream(level=4)"), "base=500000");
+  says(coding_of("stream(level=4)"), "neighbours=true");
+  says(coding_of("stream(level=4, base=777)"), "base=777");
+  says(coding_of("stream(level=4, neighbours=false)"), "base=500000, neighbours=false");
+  says(coding_of("stream(level=4, rope=kept)"), "rope=kept");
+}
+
 TEST_F(PromptStoreTest, ASessionGoesOnFromWhereItIs) {
   const auto ids = prompt(200);
   PromptStore s = store();
@@ -285,6 +357,15 @@ TEST_F(PromptStoreTest, ASessionGoesOnFromWhereItIs) {
   EXPECT_EQ(s.use().fetched, 192 - 50);
   const auto logits = session.feed(std::span(ids).subspan(192));
   expect_near({logits.data, logits.data + logits.shape.size()}, plain(ids), 1e-5);
+}
+
+TEST_F(PromptStoreTest, CodingsThatTheModelCannotHaveAreToldBeforeItReads) {
+  store().check_coding(model_);
+  store("cache(ggml(q4_0), values_by=channel)").check_coding(model_);  // rows of 32 tokens
+  EXPECT_THROW(store("ggml(q4_0)").check_coding(model_), Error);       // heads of 20
+  EXPECT_THROW(store("nonesuch").check_coding(model_), Error);
+  EXPECT_THROW(store("cache(uniform(4), window=0)"), Error);
+  EXPECT_TRUE(problems_.empty());
 }
 
 TEST_F(PromptStoreTest, CachesThatLeaveTokensOutAreRefused) {
@@ -303,7 +384,10 @@ TEST_F(PromptStoreTest, AnInterruptionGoesThrough) {
   Session session(model_, 1000);
   EXPECT_THROW(s.read(session, ids, {}, [](uint64_t, uint64_t) { return false; }), Error);
   EXPECT_THROW(PromptStore(std::make_unique<MemoryStore>(shelf_), {.chunk_tokens = 0}), Error);
-  EXPECT_THROW(PromptStore(std::make_unique<MemoryStore>(shelf_), {.coding = "no form"}), Error);
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{}, {"no form"}, {"uniform(4)", "uniform(4)"}})
+    EXPECT_THROW(PromptStore(std::make_unique<MemoryStore>(shelf_), {.codings = wrong}), Error);
+  EXPECT_THROW(PromptStore(std::make_unique<MemoryStore>(shelf_), {.deadline = 0}), Error);
 }
 
 TEST(ModelHash, TellsModelsApart) {

@@ -21,6 +21,8 @@ namespace {
 // Positions that go through the layers together: enough for the matrices to be read seldom, few
 // enough for their vectors to stay small.
 constexpr uint64_t kChunk = 512;
+// Of which a question takes at most so many.
+constexpr uint64_t kMostAsked = kChunk / 2;
 
 // What a session that has read nothing will take.
 MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity,
@@ -51,7 +53,7 @@ kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
   };
 }
 
-void check(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
+void check_cache(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
   if (!cache) return;
   cache->check(heads_of(c), c.head_size);
   if (!cache->keep) return;
@@ -68,7 +70,7 @@ void check(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache)
 MemoryNeeds checked_needs(const LanguageModel& model, uint64_t capacity, uint64_t others,
                           const std::optional<kv::CacheOptions>& cache) {
   if (capacity == 0) fail(ErrorKind::kUsage, "a session has room for at least 1 position");
-  check(model.config(), cache);
+  check_cache(model.config(), cache);
   MemoryNeeds needs = needs_of(model, capacity, cache);
   needs.others = others;
   require(needs, memory_left(), model.where());
@@ -85,12 +87,14 @@ struct Session::State {
         weights(model.weights()),
         needs(checked_needs(model, positions, others, options)),
         capacity(positions),
-        whole_prompts(options && options->whole_prompts),
+        prompts(options ? options->prompts : kv::Prompts::kPieces),
         cache(heads_of(config), config.head_size, capacity, std::move(options), kChunk,
               turn_of(config, capacity)),
         threads(thread_count(requested)),
         pass(config, capacity, thread_count(requested)) {}
 
+  // Throws ErrorKind::kLimit where so many more tokens do not fit.
+  void check_room(uint64_t tokens) const;
   // Tokens leave the cache's window.
   void settle();
   // Whether they can be taken as the next positions.
@@ -104,7 +108,7 @@ struct Session::State {
   const DecoderWeights& weights;
   MemoryNeeds needs;  // before anything was read
   uint64_t capacity;
-  bool whole_prompts;
+  kv::Prompts prompts;
   kv::Cache cache;
   int threads;
   LayerPass pass;
@@ -114,6 +118,13 @@ struct Session::State {
   // Room for one chunk: the residual stream, and logits of part of the rows.
   Matrix x, some_logits, logits;
 };
+
+void Session::State::check_room(uint64_t tokens) const {
+  if (tokens > capacity - position) {
+    fail(ErrorKind::kLimit, "{} tokens after {} are more than the context of {} holds", tokens,
+         position, capacity);
+  }
+}
 
 void Session::State::settle() {
   try {
@@ -150,16 +161,19 @@ Session::Session(const LanguageModel& model, uint64_t capacity, int threads, uin
                  std::optional<kv::CacheOptions> cache)
     : state_(std::make_unique<State>(model, capacity, threads, others, std::move(cache))) {}
 Session::~Session() = default;
+
+void Session::check(const LanguageModel& model, const kv::CacheOptions& cache) {
+  check_cache(model.config(), cache);
+  cache.tile_bits(model.config().head_size);
+}
+
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
 MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
   State& s = *state_;
   s.model.begin_to_prepare();
-  if (ids.size() > s.capacity - s.position) {
-    fail(ErrorKind::kLimit, "{} tokens after {} are more than the context of {} holds", ids.size(),
-         s.position, s.capacity);
-  }
+  s.check_room(ids.size());
   check_ids(ids, s.config.vocabulary);
   const uint64_t wanted = ids.empty() || which == Logits::kNone ? 0
                           : which == Logits::kLast              ? 1
@@ -170,9 +184,30 @@ MatrixView Session::feed(std::span<const int32_t> ids, Logits which) {
     const bool last = at + n == ids.size();
     const uint64_t rows = which == Logits::kAll ? n : last ? wanted : 0;
     s.run(ids.subspan(at, n), rows, which == Logits::kAll ? at : 0);
-    if (last || !s.whole_prompts) s.settle();
+    if (last || s.prompts != kv::Prompts::kWhole) s.settle();
   }
   return s.logits.view();
+}
+
+void Session::feed_asked(std::span<const int32_t> ids, std::span<const int32_t> question) {
+  State& s = *state_;
+  if (s.prompts != kv::Prompts::kAsked)
+    fail(ErrorKind::kUsage, "a question: the cache looks at none (`prompts=asked` does)");
+  if (question.empty() || question.size() > kMostAsked)
+    fail(ErrorKind::kUsage, "a question of {} tokens: 1 to {}", question.size(), kMostAsked);
+  check_ids(ids, s.config.vocabulary);
+  check_ids(question, s.config.vocabulary);
+  s.check_room(ids.size() + question.size());
+  s.model.begin_to_prepare();
+  const uint64_t piece = kChunk - question.size();
+  for (uint64_t at = 0; at < ids.size(); at += piece) {
+    s.run(ids.subspan(at, std::min<uint64_t>(piece, ids.size() - at)), 0, 0);
+    const uint64_t before = s.position;
+    s.cache.restart_records();
+    s.run(question, 0, 0);
+    rewind(before);
+    s.settle();
+  }
 }
 
 kv::Arrays Session::keys_values(uint64_t first, uint64_t count) const {
@@ -303,6 +338,9 @@ uint64_t Session::read_numbers() const {
   return 2 * heads * state_->config.head_size * state_->position;
 }
 
+std::span<const select::AttentionRecord> Session::attention() const {
+  return state_->cache.attention();
+}
 std::vector<double> Session::attention_variances() const { return state_->cache.variances(); }
 
 uint64_t Session::needed_bytes() const {

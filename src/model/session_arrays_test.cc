@@ -2,41 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 
 #include "pith/base/error.h"
 #include "pith/model/session.h"
-#include "testing_model.h"
+#include "testing_sessions.h"
 
 namespace pith::model {
 namespace {
 
 using namespace testing;
-using kv::CacheOptions;
-
-struct Small {
-  explicit Small(DecoderConfig c = small_config())
-      : config((check(c), std::move(c))),
-        source(config, random_tensors(config)),
-        model(make_model(source)) {}
-  DecoderConfig config;
-  MemoryWeights source;
-  LanguageModel model;
-
-  std::vector<int32_t> ids(size_t n) const {
-    std::mt19937 random(5);
-    std::vector<int32_t> out(n);
-    for (int32_t& id : out) id = static_cast<int32_t>(random() % config.vocabulary);
-    return out;
-  }
-  Session session(const char* cache = nullptr) const {
-    return Session(model, 800, 2, 0,
-                   cache ? std::optional(CacheOptions::parse(cache)) : std::nullopt);
-  }
-};
-
-std::vector<float> floats(form::MatrixView m) { return {m.data, m.data + m.shape.size()}; }
-
 TEST(SessionArrays, ASessionGoesOnWhereAnotherWas) {
   DecoderConfig sliding = small_config();
   sliding.windows = {200, 0, 90};

@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include "pith/base/error.h"
 #include "pith/kv/chunk_coding.h"
 #include "pith/model/axes_profile.h"
 #include "pith/model/session.h"
-#include "testing_model.h"
+#include "testing_sessions.h"
 
 namespace pith::model {
 namespace {
@@ -19,8 +18,9 @@ using kv::CacheOptions;
 
 constexpr uint64_t kRead = 700;
 
-struct Small {
-  Small() : source(config, random_tensors(config)), model(make_model(source)) {
+// With a profile of what it gives.
+struct Profiled : Small {
+  Profiled() {
     std::vector<kv::Arrays> caches;
     for (uint32_t seed = 1; seed <= 3; ++seed) {
       Session s(model, 300);
@@ -29,12 +29,6 @@ struct Small {
     }
     profile = kv::fit_profile(
         caches, {.joined = kv::Joined::kHead, .rotation = rotation_of(config), .skipped = 0});
-  }
-  std::vector<int32_t> ids(size_t n, uint32_t seed = 9) const {
-    std::mt19937 random(seed);
-    std::vector<int32_t> out(n);
-    for (int32_t& id : out) id = static_cast<int32_t>(random() % config.vocabulary);
-    return out;
   }
   CacheOptions along(const char* cache, double kept) const {
     CacheOptions o = CacheOptions::parse(cache);
@@ -46,40 +40,19 @@ struct Small {
     return o;
   }
 
-  DecoderConfig config = small_config();
-  MemoryWeights source;
-  LanguageModel model;
   kv::Profile profile;
 };
 
-std::vector<float> logits_of(Session session, std::span<const int32_t> ids) {
-  std::vector<float> all;
-  for (uint64_t at = 0; at < ids.size(); at += 50) {
-    const auto rows = session.feed(ids.subspan(at, 50), Logits::kAll);
-    all.insert(all.end(), rows.data, rows.data + rows.shape.size());
-  }
-  return all;
-}
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    sum += std::pow(a[i] - b[i], 2);
-    size += std::pow(b[i], 2);
-  }
-  return std::sqrt(sum / size);
-}
-
 TEST(SessionAxes, AllOfThemAreThePlainCacheAndFewerLoseMore) {
-  const Small m;
-  const auto ids = m.ids(kRead);
-  const auto plain = logits_of(Session(m.model, kRead), ids);
+  const Profiled m;
+  const auto ids = m.ids(kRead, 9);
+  const auto plain = logits_of(Session(m.model, kRead), ids, 50);
   double before = 1e-7;
   for (const double kept : {1.0, 0.75, 0.25}) {
     const CacheOptions o = m.along("cache(dense(f32), window=32)", kept);
     Session s(m.model, kRead, 1, 0, o);
-    const auto one = logits_of(std::move(s), ids);
-    EXPECT_EQ(logits_of(Session(m.model, kRead, 3, 0, o), ids), one) << kept;
+    const auto one = logits_of(std::move(s), ids, 50);
+    EXPECT_EQ(logits_of(Session(m.model, kRead, 3, 0, o), ids, 50), one) << kept;
     const double lost = distance(one, plain);
     EXPECT_GT(lost, 1.5 * before) << kept;
     if (kept == 1) {
@@ -91,8 +64,8 @@ TEST(SessionAxes, AllOfThemAreThePlainCacheAndFewerLoseMore) {
 }
 
 TEST(SessionAxes, HeldBitsFallWithThem) {
-  const Small m;
-  const auto ids = m.ids(kRead);
+  const Profiled m;
+  const auto ids = m.ids(kRead, 9);
   const auto held = [&](double kept) {
     Session s(m.model, kRead, 1, 0, m.along("cache(dense(f16), window=0)", kept));
     s.feed(ids, Logits::kNone);
@@ -105,8 +78,8 @@ TEST(SessionAxes, HeldBitsFallWithThem) {
 }
 
 TEST(SessionAxes, GoBackAndTravelAsOtherForms) {
-  const Small m;
-  const auto ids = m.ids(400);
+  const Profiled m;
+  const auto ids = m.ids(400, 9);
   const CacheOptions o = m.along("cache(dense(f32), window=32)", 1);
   Session s(m.model, 500, 1, 0, o);
   s.feed(std::span(ids).first(300), Logits::kNone);
@@ -129,18 +102,18 @@ TEST(SessionAxes, GoBackAndTravelAsOtherForms) {
 }
 
 TEST(SessionAxes, OfAnotherModelAreRefusedBeforeAnyWork) {
-  const Small m;
+  const Profiled m;
   CacheOptions o = m.along("dense(f16)", 1);
   kv::Profile other = m.profile;
   other.heads.pop_back();
   o.axes->profile = std::make_shared<const kv::Profile>(other);
   EXPECT_THROW(Session(m.model, 500, 1, 0, o), Error);
-  EXPECT_THROW(ordered_by_harm(m.model, other, m.ids(kRead)), Error);
-  EXPECT_THROW(ordered_by_harm(m.model, m.profile, m.ids(100)), Error);
+  EXPECT_THROW(ordered_by_harm(m.model, other, m.ids(kRead, 9)), Error);
+  EXPECT_THROW(ordered_by_harm(m.model, m.profile, m.ids(100, 9)), Error);
 }
 
 TEST(SessionAxes, OfWeightsSpanWhatWeightsMake) {
-  const Small m;
+  const Profiled m;
   const kv::Profile p = weight_profile(m.model);
   EXPECT_EQ(p.heads, m.profile.heads);
   EXPECT_EQ(kv::read_profile(p.bytes()), p);
@@ -154,14 +127,14 @@ TEST(SessionAxes, OfWeightsSpanWhatWeightsMake) {
   }
   CacheOptions o = m.along("cache(dense(f32), window=32)", 1);
   o.axes->profile = std::make_shared<const kv::Profile>(p);
-  const auto ids = m.ids(kRead);
-  EXPECT_LT(distance(logits_of(Session(m.model, kRead, 1, 0, o), ids),
-                     logits_of(Session(m.model, kRead), ids)),
+  const auto ids = m.ids(kRead, 9);
+  EXPECT_LT(distance(logits_of(Session(m.model, kRead, 1, 0, o), ids, 50),
+                     logits_of(Session(m.model, kRead), ids, 50)),
             1e-4);
 }
 
 TEST(SessionAxes, OfLeastLossGiveAllBackWhereAllAreKept) {
-  const Small m;
+  const Profiled m;
   const HarmOptions options{.context = 96, .queries = 16, .near = 8, .first = 2, .texts = 3};
   const kv::Profile p = attention_profile(m.model, m.ids(300, 4), options);
   EXPECT_EQ(attention_profile(m.model, m.ids(300, 4), options, 3), p);
@@ -177,12 +150,12 @@ TEST(SessionAxes, OfLeastLossGiveAllBackWhereAllAreKept) {
       }
     }
   }
-  const auto ids = m.ids(kRead);
-  const auto plain = logits_of(Session(m.model, kRead), ids);
+  const auto ids = m.ids(kRead, 9);
+  const auto plain = logits_of(Session(m.model, kRead), ids, 50);
   const auto lost = [&](const kv::Profile& profile, double kept) {
     CacheOptions o = m.along("cache(dense(f32), window=32)", kept);
     o.axes->profile = std::make_shared<const kv::Profile>(profile);
-    return distance(logits_of(Session(m.model, kRead, 1, 0, o), ids), plain);
+    return distance(logits_of(Session(m.model, kRead, 1, 0, o), ids, 50), plain);
   };
   EXPECT_LT(lost(p, 1), 1e-3);
   EXPECT_LT(lost(p, 0.5), 1.05 * lost(m.profile, 0.5));
@@ -198,8 +171,8 @@ TEST(SessionAxes, OfLeastLossGiveAllBackWhereAllAreKept) {
   const kv::Arrays back = kv::decode_chunk(kv::encode_stream(wanted, stream), stream.profile);
   EXPECT_LT(distance(back.keys, wanted.keys), 0.01);
   EXPECT_LT(distance(back.values, wanted.values), 0.01);
-  EXPECT_THROW(attention_profile(m.model, m.ids(90), options), Error);
-  EXPECT_THROW(attention_profile(m.model, m.ids(300), {.context = 50, .queries = 40, .near = 8}),
+  EXPECT_THROW(attention_profile(m.model, m.ids(90, 9), options), Error);
+  EXPECT_THROW(attention_profile(m.model, m.ids(300, 9), {.context = 50, .queries = 40, .near = 8}),
                Error);
 }
 
@@ -215,11 +188,11 @@ TEST(SessionAxes, AreOrderedByWhatIsLostWithoutThem) {
   }
   const MemoryWeights source(config, tensors);
   const LanguageModel model = make_model(source);
-  const Small m;
+  const Profiled m;
   const kv::Profile channels = kv::along_channels(m.profile);
   const HarmOptions options{.context = 96, .queries = 8, .near = 16, .first = 2, .texts = 2};
-  const kv::Profile ordered = ordered_by_harm(model, channels, m.ids(200), options);
-  EXPECT_EQ(ordered_by_harm(model, channels, m.ids(200), options, 3), ordered);
+  const kv::Profile ordered = ordered_by_harm(model, channels, m.ids(200, 9), options);
+  EXPECT_EQ(ordered_by_harm(model, channels, m.ids(200, 9), options, 3), ordered);
   const kv::Span& values = ordered.spans[ordered.spans.size() / 2 + config.kv_heads];
   ASSERT_TRUE(values.values);
   EXPECT_EQ(values.axes[(values.count() - 1) * values.channels() + 5], 1);

@@ -2,53 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 
 #include "pith/base/error.h"
 #include "pith/model/session.h"
-#include "testing_model.h"
+#include "testing_sessions.h"
 
 namespace pith::model {
 namespace {
 
 using namespace testing;
 using kv::CacheOptions;
-
-struct Small {
-  explicit Small(DecoderConfig c = small_config())
-      : config((check(c), std::move(c))),
-        source(config, random_tensors(config)),
-        model(make_model(source)) {}
-  DecoderConfig config;
-  MemoryWeights source;
-  LanguageModel model;
-
-  std::vector<int32_t> ids(size_t n) const {
-    std::mt19937 random(5);
-    std::vector<int32_t> out(n);
-    for (int32_t& id : out) id = static_cast<int32_t>(random() % config.vocabulary);
-    return out;
-  }
-};
-
-std::vector<float> logits_of(Session session, std::span<const int32_t> ids, uint64_t piece) {
-  std::vector<float> all;
-  for (uint64_t at = 0; at < ids.size(); at += piece) {
-    const auto rows =
-        session.feed(ids.subspan(at, std::min<uint64_t>(piece, ids.size() - at)), Logits::kAll);
-    all.insert(all.end(), rows.data, rows.data + rows.shape.size());
-  }
-  return all;
-}
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    sum += std::pow(a[i] - b[i], 2);
-    size += std::pow(b[i], 2);
-  }
-  return std::sqrt(sum / size);
-}
 
 // What lies in a form that loses nothing is worked off in the same order.
 TEST(SessionCache, FormsThatLoseNothingChangeNothing) {

@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <random>
 
 #include "pith/base/error.h"
 #include "pith/model/session.h"
-#include "testing_model.h"
+#include "testing_sessions.h"
 
 namespace pith::model {
 namespace {
@@ -15,48 +14,18 @@ namespace {
 using namespace testing;
 using kv::CacheOptions;
 
-struct Small {
-  explicit Small(DecoderConfig c = small_config())
-      : config((check(c), std::move(c))),
-        source(config, random_tensors(config)),
-        model(make_model(source)) {}
-  DecoderConfig config;
-  MemoryWeights source;
-  LanguageModel model;
-
-  std::vector<int32_t> ids(size_t n, uint32_t seed) const {
-    std::mt19937 random(seed);
-    std::vector<int32_t> out(n);
-    for (int32_t& id : out) id = static_cast<int32_t>(random() % config.vocabulary);
-    return out;
+// Contexts of these sizes, each read behind the prefix.
+std::vector<kv::Arrays> contexts_of(const Small& m, uint64_t before,
+                                    std::initializer_list<size_t> sizes) {
+  std::vector<kv::Arrays> out;
+  Session s = m.session();
+  s.feed(m.ids(before, 1), Logits::kNone);
+  for (const size_t n : sizes) {
+    s.rewind(before);
+    s.feed(m.ids(n, static_cast<uint32_t>(n)), Logits::kNone);
+    out.push_back(s.keys_values(before, n));
   }
-  Session session(const char* cache = nullptr) const {
-    return Session(model, 800, 2, 0,
-                   cache ? std::optional(CacheOptions::parse(cache)) : std::nullopt);
-  }
-  // Each read behind the prefix.
-  std::vector<kv::Arrays> contexts(uint64_t before, std::initializer_list<size_t> sizes) const {
-    std::vector<kv::Arrays> out;
-    Session s = session();
-    s.feed(ids(before, 1), Logits::kNone);
-    for (const size_t n : sizes) {
-      s.rewind(before);
-      s.feed(ids(n, static_cast<uint32_t>(n)), Logits::kNone);
-      out.push_back(s.keys_values(before, n));
-    }
-    return out;
-  }
-};
-
-std::vector<float> floats(form::MatrixView m) { return {m.data, m.data + m.shape.size()}; }
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double sum = 0, size = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    sum += std::pow(a[i] - b[i], 2);
-    size += std::pow(b[i], 2);
-  }
-  return std::sqrt(sum / size);
+  return out;
 }
 
 std::vector<float> after(Session session, const Small& m, uint64_t before,
@@ -68,7 +37,7 @@ std::vector<float> after(Session session, const Small& m, uint64_t before,
 
 TEST(SessionContexts, OneIsATextAsAnyOther) {
   const Small m;
-  const auto one = m.contexts(30, {201});
+  const auto one = contexts_of(m, 30, {201});
   Session plain = m.session();
   plain.feed(m.ids(30, 1), Logits::kNone);
   plain.feed(m.ids(201, 201), Logits::kNone);
@@ -80,7 +49,7 @@ TEST(SessionContexts, OneIsATextAsAnyOther) {
 
 TEST(SessionContexts, StandInAnyOrderAtTheSamePlace) {
   const Small m;
-  auto contexts = m.contexts(17, {50, 201, 133});
+  auto contexts = contexts_of(m, 17, {50, 201, 133});
   const ContextOptions options{.temperature = 0.9, .scale = 0.8};
   const auto wanted = after(m.session(), m, 17, contexts, options);
   std::ranges::reverse(contexts);
@@ -96,7 +65,7 @@ TEST(SessionContexts, StandInAnyOrderAtTheSamePlace) {
 // would: softmax cannot tell.
 TEST(SessionContexts, WhatIsSaidThriceCountsByTheScale) {
   const Small m;
-  const auto once = m.contexts(20, {90});
+  const auto once = contexts_of(m, 20, {90});
   const std::vector<kv::Arrays> thrice(3, once[0]);
   const auto wanted = after(m.session(), m, 20, once);
   const double more = distance(after(m.session(), m, 20, thrice), wanted);
@@ -106,7 +75,7 @@ TEST(SessionContexts, WhatIsSaidThriceCountsByTheScale) {
 
 TEST(SessionContexts, GoesBackBeforeThemOrBehind) {
   const Small m;
-  const auto contexts = m.contexts(30, {60, 70});
+  const auto contexts = contexts_of(m, 30, {60, 70});
   Session s = m.session();
   s.feed(m.ids(30, 1), Logits::kNone);
   s.join(contexts, {.scale = 0.5});
@@ -130,7 +99,7 @@ TEST(SessionContexts, GoesBackBeforeThemOrBehind) {
 
 TEST(SessionContexts, RefusesWhatDoesNotFit) {
   const Small m;
-  const auto good = m.contexts(30, {60, 70});
+  const auto good = contexts_of(m, 30, {60, 70});
   const auto refused = [&](Session s, std::vector<kv::Arrays> contexts,
                            const ContextOptions& options = {}) {
     s.feed(m.ids(30, 1), Logits::kNone);
@@ -157,7 +126,7 @@ TEST(SessionContexts, RefusesWhatDoesNotFit) {
   sliding.windows = {200, 0, 90};
   const Small slides(sliding);
   Session s = slides.session();
-  EXPECT_THROW(s.join(slides.contexts(0, {5})), Error);
+  EXPECT_THROW(s.join(contexts_of(slides, 0, {5})), Error);
 }
 
 }  // namespace

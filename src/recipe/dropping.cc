@@ -47,8 +47,8 @@ Layers least(const std::vector<double>& scores, uint64_t count) {
 }
 
 void require_count(uint64_t count, uint64_t layers) {
-  if (count <= layers) return;
-  fail(ErrorKind::kUsage, "count: {} parts cannot be left out of {}", count, layers);
+  if (count < layers) return;
+  fail(ErrorKind::kUsage, "count: {} of the model's {} layers leave none", count, layers);
 }
 
 std::vector<double> random_scores(uint64_t seed, uint64_t layers) {
@@ -178,6 +178,8 @@ Recipe late_attention() {
              .moment = Moment::kOneShot,
              .data = Data::kNone,
              .adapts = Adapts::kNothing};
+  r.sizes = {{"count", {"1", "2", "3"}}};
+  r.needs = {.safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_late;
   return r;
 }
@@ -221,6 +223,8 @@ Recipe entrodrop() {
              .moment = Moment::kOneShot,
              .data = Data::kText,
              .adapts = Adapts::kNothing};
+  r.sizes = {{"count", {"1", "2", "3"}}};
+  r.needs = {.safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_entropy;
   return r;
 }

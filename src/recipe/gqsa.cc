@@ -23,7 +23,8 @@ void use_gqsa(const Values& values, Plan& plan) {
                                      : fit::mask_fitter(e, fit::Score::kRemoval),
                                0,
                                {},
-                               true});
+                               true,
+                               rows_of(group, "groups")});
   }
   leave_vocabulary(plan);
 }

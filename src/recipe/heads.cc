@@ -68,6 +68,7 @@ Recipe comcat() {
              .moment = Moment::kOneShot,
              .data = Data::kGradients,
              .adapts = Adapts::kNothing};
+  r.needs = {.dense = true, .nearest = "fwsvd"};
   r.apply = use_comcat;
   return r;
 }

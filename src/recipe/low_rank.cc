@@ -27,7 +27,7 @@ void use_fwsvd(const Values& values, Plan& plan) {
   for (const std::string_view kept : list(values, "keep")) {
     plan.candidates.push_back(
         {fmt::format("fwsvd {}", kept),
-         fit::low_rank_of_share(share("keep", kept, 2), factors_of(values), options),
+         fit::low_rank_of_share(share("keep", kept, 1), factors_of(values), options),
          0,
          {},
          true});

@@ -72,7 +72,7 @@ TEST(LowRankQuality, RanksAreSharedOut) {
 
 TEST(LowRankRecipes, RefuseWhatTheyCannotDo) {
   Plan plan;
-  for (const char* keep : {"", "60", "x%", "-1%", "60%+", "nan%", "300%"}) {
+  for (const char* keep : {"", "60", "x%", "-1%", "60%+", "nan%", "101%"}) {
     EXPECT_THROW(apply(find_recipe("fwsvd"), {{"keep", keep}}, plan), Error) << keep;
   }
   EXPECT_THROW(apply(find_recipe("fwsvd"), {{"importance", "rows"}}, plan), Error);

@@ -211,7 +211,7 @@ Recipe mc_moe() {
       "and 1.25 a token 0.018. Contradicted on this mixture: tokens that keep all experts do not "
       "lose less at as many experts a token; 0.0058 without any, 0.0062 with 2% of them (0.0061 "
       "by the attention that later ones pay, and 0.0061 with tokens at random).";
-  r.example = "pith compress lm --recipe mc-moe";
+  r.example = "pith compress mixture --recipe mc-moe";
   r.parts = {"weights/routing.h", "weights/allocation.h", "budget/solve.h", "fit/feedback.h",
              "model/config.h"};
   r.options = {{"levels", "1+2+3", "bits of experts, with + between them, rising"},
@@ -234,6 +234,7 @@ Recipe mc_moe() {
              .data = Data::kText,
              .adapts = Adapts::kGraph};
   r.sizes = {{"mean", {"1.5", "2", "2.5", "3"}}};
+  r.needs = {.experts = true, .nearest = "hawq-v3"};
   r.apply = use_mc_moe;
   return r;
 }

@@ -217,6 +217,7 @@ void use_mope(const Values& values, Plan& plan) {
                   .width_first = word(values, "order", {"width", "depth"}) == "width",
                   .fold = word(values, "fold", {"yes", "no"}) == "yes",
                   .by = std::string(word(values, "by", {"error", "magnitude", "gradients"}))};
+  if (o.keep <= 0) fail(ErrorKind::kUsage, "keep must be above 0%");
   plan.reduce = [o](const Reducing& r) { return Pruner(r, o).run(); };
 }
 
@@ -268,6 +269,8 @@ Recipe mope_clip() {
              .moment = Moment::kOneShot,
              .data = Data::kGradients,
              .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"60%", "75%", "90%"}}};
+  r.needs = {.dense = true, .safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_mope;
   return r;
 }

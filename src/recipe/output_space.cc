@@ -58,7 +58,7 @@ void use_llm_rom(const Values& values, Plan& plan) {
   const std::string& leave = values.find("leave")->second;
   const std::vector<std::string_view> keeps = list(values, "keep");
   std::vector<fit::RankOf> ranks;
-  for (const std::string_view keep : keeps) ranks.push_back(rank_of(share("keep", keep, 2)));
+  for (const std::string_view keep : keeps) ranks.push_back(rank_of(share("keep", keep, 1)));
   std::vector<fit::Fitter> fitters =
       fit::nested_low_ranks(std::move(ranks), factors_of(values), of_outputs(values));
   for (size_t i = 0; i < keeps.size(); ++i) {

@@ -24,7 +24,8 @@ void use_lr2vq(const Values& values, Plan& plan) {
                                         : fit::lifted_codebook_fitter(shape, options),
                                0,
                                {},
-                               true});
+                               true,
+                               rows_of(length, "runs")});
   }
   leave_vocabulary(plan);
 }

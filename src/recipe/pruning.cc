@@ -111,6 +111,7 @@ void use_obert(const Values& values, Plan& plan) {
     if (!level.sparse()) fail(ErrorKind::kUsage, "keep must be a share, not 'all'");
     const auto e = expression_of(level, group, block == 1 ? "" : fmt::format(", block={}", block));
     add(level.name("obert"), fit::curvature_fitter(e), plan, {}, true);
+    plan.candidates.back().check = rows_of(block, "blocks");
   }
   leave_vocabulary(plan);
 }
@@ -136,7 +137,8 @@ void use_llm_surgeon(const Values& values, Plan& plan) {
 }  // namespace
 
 void leave_vocabulary(Plan& plan) {
-  plan.write.forms.push_back(archive::lossless_rule("embed_tokens|lm_head"));
+  plan.write.forms.push_back(
+      archive::lossless_rule("embed_tokens|lm_head|token_embd|^output\\.weight$"));
 }
 
 Recipe wanda() {

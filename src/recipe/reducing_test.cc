@@ -124,6 +124,9 @@ TEST(Reducing, WrongOptionsAreRefused) {
     }
   };
   refused("late-attention", {{"count", "5"}}, "count");
+  refused("late-attention", {{"of", "layers"}, {"count", "4"}}, "leave none");
+  refused("stat-prune", {{"units", "100%"}}, "units");
+  refused("upop", {{"keep", "0%"}}, "keep");
   refused("late-attention", {{"of", "norms"}}, "of");
   refused("entrodrop", {{"bins", "1"}}, "bins");
   refused("stat-prune", {{"units", "25"}}, "units");

@@ -3,7 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
 
+#include "pith/recipe/cache_recipes.h"
 #include "pith/recipe/studies.h"
 #include "recipes.h"
 
@@ -56,18 +59,71 @@ std::span<const Recipe> all_recipes() {
   return recipes;
 }
 
+namespace {
+
+// Letters that are put in, left out or replaced to make one of the other.
+size_t edits(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t before = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = before + (a[i] == b[j] ? 0 : 1);
+      before = std::exchange(row[j + 1], std::min({row[j] + 1, row[j + 1] + 1, replaced}));
+    }
+  }
+  return row.back();
+}
+
+// Names that may have been meant; none where nothing is like it.
+std::vector<std::string_view> nearest_names(std::string_view name,
+                                            const std::vector<std::string_view>& names) {
+  std::vector<std::string_view> out;
+  size_t least = std::max<size_t>(2, name.size() / 3);
+  for (const std::string_view other : names) {
+    const size_t n = edits(name, other);
+    if (n < least) out.clear();
+    least = std::min(least, n);
+    if (n == least) out.push_back(other);
+  }
+  return out;
+}
+
+}  // namespace
+
 const Recipe& find_recipe(std::string_view name_or_id) {
   std::vector<std::string_view> names;
   for (const Recipe& recipe : all_recipes()) {
     if (recipe.name == name_or_id || recipe.id == name_or_id) return recipe;
     names.push_back(recipe.name);
   }
+  if (const CacheRecipe* cache = find_cache_recipe(name_or_id)) {
+    fail(ErrorKind::kUsage, "{} is for caches of keys and values, not for files: {} (see: {})",
+         name_or_id, cache->of_chunks ? "it goes with --kv-coding" : "it goes with --kv",
+         cache->example());
+  }
   if (const Study* study = find_study(name_or_id)) {
     fail(ErrorKind::kUsage, "{} is a study and writes no archive (see: {})", name_or_id,
          study->command);
   }
-  fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id,
-       fmt::join(names, ", "));
+  const std::vector<std::string_view> near = nearest_names(name_or_id, names);
+  if (near.empty()) {
+    fail(ErrorKind::kUsage, "there is no recipe '{}' (there are: {})", name_or_id,
+         fmt::join(names, ", "));
+  }
+  fail(ErrorKind::kUsage, "there is no recipe '{}'; nearest by name: {} (all: pith recipes)",
+       name_or_id, fmt::join(near, ", "));
+}
+
+std::vector<std::string_view> reducing_recipes() {
+  std::vector<std::string_view> out;
+  for (const Recipe& recipe : all_recipes()) {
+    if (recipe.needs_base) continue;
+    Plan plan;
+    apply(recipe, {}, plan);
+    if (plan.reduce) out.push_back(recipe.name);
+  }
+  return out;
 }
 
 void add_value(Values& values, std::string_view text) {

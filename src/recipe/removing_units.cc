@@ -26,7 +26,9 @@ double share(const Values& values, std::string_view key) {
   if (!text.ends_with('%')) {
     fail(ErrorKind::kUsage, "{} must be a share as 25%, not '{}'", key, text);
   }
-  return real({{std::string(key), text.substr(0, text.size() - 1)}}, key, 0, 100) / 100;
+  const double percent = real({{std::string(key), text.substr(0, text.size() - 1)}}, key, 0, 100);
+  if (percent >= 100) fail(ErrorKind::kUsage, "{} must be below 100%, which leaves nothing", key);
+  return percent / 100;
 }
 
 uint64_t units_of(const HiddenUnits& u) { return u.weights.shape.cols / u.group; }
@@ -206,6 +208,8 @@ Recipe stat_prune() {
              .moment = Moment::kOneShot,
              .data = Data::kText,
              .adapts = Adapts::kNothing};
+  r.sizes = {{"units", {"5%", "15%", "30%"}}};
+  r.needs = {.dense = true, .safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_stat;
   return r;
 }
@@ -244,6 +248,8 @@ Recipe modegpt() {
              .moment = Moment::kOneShot,
              .data = Data::kText,
              .adapts = Adapts::kNothing};
+  r.sizes = {{"units", {"5%", "15%", "30%"}}};
+  r.needs = {.dense = true, .safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_modegpt;
   return r;
 }

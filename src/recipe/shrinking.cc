@@ -352,6 +352,7 @@ Recipe ziplm() {
              .data = Data::kText,
              .adapts = Adapts::kNothing,
              .knows_hardware = true};
+  r.needs = {.dense = true, .safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_ziplm;
   return r;
 }

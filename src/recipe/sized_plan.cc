@@ -15,19 +15,26 @@ using weights::Choosing;
 using weights::FormCandidate;
 using Chosen = std::vector<size_t>;
 
-double room(const Choosing& c) {
+double most_of(const Choosing& c, std::string_view what) {
   double most = std::numeric_limits<double>::infinity();
   for (const budget::Limit& limit : c.goal.within) {
-    if (limit.of == "bytes") most = std::min(most, limit.most);
+    if (limit.of == what) most = std::min(most, limit.most);
   }
   return most;
 }
+
+double room(const Choosing& c) { return most_of(c, "bytes"); }
 
 double bytes_of(const Choosing& c, const Chosen& chosen) {
   return budget::totals(c.problem, chosen).of(c.problem, "bytes");
 }
 
 [[noreturn]] void refuse(const Choosing& c, double smallest) {
+  if (smallest <= room(c)) {
+    fail(ErrorKind::kLimit,
+         "none of its settings is expected to lose as little as {:g} nats a token",
+         most_of(c, budget::kLoss));
+  }
   fail(ErrorKind::kLimit,
        "the smallest of its settings takes {:.0f} bytes for the matrices, {:.0f} are left for them",
        smallest, room(c));
@@ -67,7 +74,9 @@ std::optional<Chosen> everywhere(const budget::Problem& problem, std::string_vie
 weights::Choose one_for_all(std::vector<Setting> settings, std::shared_ptr<Setting> setting) {
   return [settings = std::move(settings), setting = std::move(setting)](const Choosing& c) {
     std::optional<Chosen> best;
-    double least = 0, best_bytes = 0, smallest = std::numeric_limits<double>::infinity();
+    const bool by_bytes = c.goal.least == "bytes";
+    std::pair<double, double> least;
+    double smallest = std::numeric_limits<double>::infinity();
     for (const Setting& one : settings) {
       std::optional<Chosen> chosen = everywhere(c.problem, one.text);
       if (!chosen) continue;
@@ -75,13 +84,16 @@ weights::Choose one_for_all(std::vector<Setting> settings, std::shared_ptr<Setti
       smallest = std::min(smallest, bytes);
       if (bytes > room(c)) continue;
       const double loss = budget::totals(c.problem, *chosen).loss;
-      if (best && std::pair(loss, bytes) >= std::pair(least, best_bytes)) continue;
+      if (loss > most_of(c, budget::kLoss)) continue;
+      const auto worth = by_bytes ? std::pair(bytes, loss) : std::pair(loss, bytes);
+      if (best && worth >= least) continue;
       best = std::move(chosen);
-      least = loss;
-      best_bytes = bytes;
+      least = worth;
       *setting = one;
     }
     if (!best) refuse(c, smallest);
+    if (settings.size() > 1)
+      c.note(fmt::format("of {} settings: {}", settings.size(), setting->text));
     return std::move(*best);
   };
 }

@@ -34,12 +34,20 @@ TEST(SizedPlan, EveryRecipeForMatricesHasSizes) {
     if (r.needs_base) continue;
     Plan plan;
     apply(r, {}, plan);
-    EXPECT_EQ(!plan.candidates.empty(), std::ranges::find(sized, r.name) != sized.end()) << r.name;
+    const bool has_sizes = std::ranges::find(sized, r.name) != sized.end();
+    // How fast a model becomes is no size.
+    EXPECT_EQ(!plan.candidates.empty() || (plan.reduce && r.name != "ziplm"), has_sizes) << r.name;
   }
   for (const std::string_view name : sized) {
     const Recipe& r = find_recipe(name);
     for (const SizeOption& size : r.sizes) {
       EXPECT_NE(std::ranges::find(r.options, size.key, &Option::key), r.options.end()) << name;
+    }
+    Plan alone;
+    apply(r, {}, alone);
+    if (alone.reduce) {
+      for (const Setting& s : settings_of(r)) apply(r, s.values, alone);
+      continue;
     }
     const SizedPlan plan = at_sizes(r);
     EXPECT_GE(plan.plan.candidates.size(), 3u) << name;
@@ -95,6 +103,31 @@ TEST(SizedPlan, OneFormForAllWithinTheLimit) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::kLimit) << e.what();
   }
+}
+
+// Where all of its size is said there is nothing to turn: what it comes to is within the limit, or
+// it is refused.
+TEST(SizedPlan, OneSettingIsHeldAgainstTheLimit) {
+  const SizedPlan sized = at_sizes(find_recipe("rtn"), {{"bits", "4"}, {"group", "32"}});
+  EXPECT_EQ(sized.settings, 1u);
+  const auto compressor = compressor_of(sized);
+  EXPECT_LE(bits(compressor->compress({.bits = 10})), 10);
+  EXPECT_THROW(compressor->compress({.bits = 8}), Error);
+}
+
+// Of a limit on quality the smallest that is expected to meet it.
+TEST(SizedPlan, TheSmallestThatLosesNoMore) {
+  const SizedPlan sized = at_sizes(find_recipe("gptq"), {{"group", "32"}});
+  const auto compressor = compressor_of(sized);
+  const weights::ModelPlan fine = compressor->plan({.divergence = 0.02});
+  const std::string of_fine = sized.setting->text;
+  const weights::ModelPlan rough = compressor->plan({.divergence = 0.5});
+  EXPECT_LE(fine.divergence, 0.02);
+  EXPECT_GT(rough.divergence, fine.divergence);
+  EXPECT_LT(rough.bytes, fine.bytes);
+  EXPECT_NE(sized.setting->text, of_fine);
+  EXPECT_NE(rough.note.find(sized.setting->text), std::string::npos) << rough.note;
+  EXPECT_THROW(compressor->plan({.divergence = 1e-9}), Error);
 }
 
 TEST(SizedPlan, SettingsOfOneChoiceComeNearTheLimit) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pith/base/error.h"
 #include "pith/fit/unit_removal.h"
 #include "pith/weights/units_left.h"
 #include "recipes.h"
@@ -167,6 +168,7 @@ void use_upop(const Values& values, Plan& plan) {
                   .unified = word(values, "ratios", {"unified", "equal"}) == "unified",
                   .fold = word(values, "fold", {"yes", "no"}) == "yes",
                   .scale = std::string(word(values, "scale", {"mean", "spread", "none"}))};
+  if (o.keep <= 0) fail(ErrorKind::kUsage, "keep must be above 0%");
   plan.reduce = [o](const Reducing& r) { return remove_in_rounds(r, o); };
 }
 
@@ -215,6 +217,8 @@ Recipe upop() {
              .moment = Moment::kIterative,
              .data = Data::kGradients,
              .adapts = Adapts::kNothing};
+  r.sizes = {{"keep", {"60%", "75%", "90%"}}};
+  r.needs = {.dense = true, .safetensors = true, .nearest = "llm-surgeon"};
   r.apply = use_upop;
   return r;
 }

@@ -49,6 +49,13 @@ std::string_view word(const Values& values, std::string_view key,
   return *found;
 }
 
+std::function<void(form::Shape)> rows_of(uint64_t elements, std::string_view what) {
+  return [elements, what = std::string(what)](form::Shape shape) {
+    if (shape.cols % elements == 0) return;
+    fail(ErrorKind::kUsage, "{} of {} do not divide rows of {}", what, elements, shape.cols);
+  };
+}
+
 std::vector<std::string_view> list(const Values& values, std::string_view key) {
   const std::string_view text = values.find(key)->second;
   std::vector<std::string_view> out;

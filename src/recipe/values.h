@@ -18,6 +18,8 @@ double share(std::string_view key, std::string_view text, double most);
 // One of these words.
 std::string_view word(const Values& values, std::string_view key,
                       std::initializer_list<std::string_view> words);
+// For FormCandidate::check: refuses rows that so many elements at a time, "blocks", do not divide.
+std::function<void(form::Shape)> rows_of(uint64_t elements, std::string_view what);
 // "2+3+4"; at least one.
 std::vector<std::string_view> list(const Values& values, std::string_view key);
 

@@ -63,6 +63,19 @@ double AttentionRecord::variance() const {
   return sum;
 }
 
+void AttentionRecord::lengthen(uint64_t items) {
+  if (items <= this->items()) return;
+  total_.resize(items);
+  seen_.resize(items);
+}
+
+void AttentionRecord::restart() {
+  std::ranges::fill(total_, 0.0f);
+  std::ranges::fill(seen_, uint64_t{0});
+  rows_.clear();
+  queries_ = 0;
+}
+
 void AttentionRecord::shorten(uint64_t items) {
   if (items >= this->items()) return;
   total_.resize(items);

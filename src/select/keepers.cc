@@ -20,15 +20,6 @@ using form::Expression;
 
 constexpr int64_t kMostItems = (int64_t{1} << 32) - 1;
 
-Amount amount_of(const Arguments& args, std::string_view name) {
-  const form::Value* v = args.find(name);
-  if (v == nullptr) return {};
-  if (v->get_if<int64_t>() != nullptr)
-    return {.items = static_cast<uint64_t>(args.integer(name, 0, kMostItems))};
-  if (v->get_if<form::Percent>() != nullptr) return {.share = args.fraction(name)};
-  throw args.wrong(name, "a number of items or a share of them, as 64 or 20%");
-}
-
 Expression score_of(const Arguments& args) {
   const Expression score = args.expression("score");
   check_score(score);
@@ -207,6 +198,15 @@ void take_ladder(const Keeper& k, const Items& items, Taking& to) {
 }
 
 }  // namespace
+
+Amount amount_of(const Arguments& args, std::string_view name) {
+  const form::Value* v = args.find(name);
+  if (v == nullptr) return {};
+  if (v->get_if<int64_t>() != nullptr)
+    return {.items = static_cast<uint64_t>(args.integer(name, 0, kMostItems))};
+  if (v->get_if<form::Percent>() != nullptr) return {.share = args.fraction(name)};
+  throw args.wrong(name, "a number of items or a share of them, as 64 or 20%");
+}
 
 uint64_t Amount::of(uint64_t count) const {
   if (items) return *items;

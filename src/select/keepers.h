@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "pith/form/arguments.h"
 #include "pith/form/expression.h"
 #include "pith/select/scores.h"
 
@@ -19,6 +20,10 @@ struct Amount {
   // Of so many items; not for open ones.
   uint64_t of(uint64_t count) const;
 };
+
+// Of a call: "64", "20%", or open where it is not given. Throws ErrorKind::kUsage with the place
+// for anything else.
+Amount amount_of(const form::Arguments& args, std::string_view name);
 
 struct Keeper {
   enum class Kind : uint8_t {

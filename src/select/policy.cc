@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "keepers.h"
+#include "levels.h"
 #include "mergers.h"
 #include "pith/base/error.h"
 #include "score_names.h"
@@ -14,7 +15,7 @@ using form::Expression;
 struct Step {
   std::vector<Keeper> keepers = {};  // one of the three
   std::optional<Merger> merger = {};
-  std::optional<Expression> rest_form = {};
+  std::optional<Levels> levels = {};
 };
 
 namespace {
@@ -53,13 +54,10 @@ std::vector<Step> steps_of(const Expression& whole) {
     const Expression& first = terms[0];
     if (terms.size() == 1 && is_call(first, "merge")) {
       step.merger = merger_of(first);
-    } else if (terms.size() == 1 && is_call(first, "rest")) {
-      if (after) throw first.place().error(ErrorKind::kUsage, "rest(…) is the last step");
-      const auto args = first.arguments();
-      const Expression* form = args.size() == 1 ? args[0].value.get_if<Expression>() : nullptr;
-      if (form == nullptr)
-        throw first.place().error(ErrorKind::kUsage, "rest takes one form: rest(uniform(2))");
-      step.rest_form = *form;
+    } else if (terms.size() == 1 && (is_call(first, "rest") || is_call(first, "tiles"))) {
+      if (after)
+        throw first.place().error(ErrorKind::kUsage, first.name() + "(…) is the last step");
+      step.levels = levels_of(first);
     } else {
       for (const Expression& term : terms) step.keepers.push_back(keeper_of(term));
     }
@@ -141,6 +139,7 @@ void for_scores(const std::vector<Step>& steps, const See& see) {
       if (k.score) see(*k.score);
     }
     if (step.merger && step.merger->weight) see(*step.merger->weight);
+    if (step.levels && step.levels->score) see(*step.levels->score);
   }
 }
 
@@ -162,15 +161,7 @@ Selection Policy::select(const Items& items, std::optional<uint64_t> budget,
     Selection s = kept_by(steps[i].keepers, among, i == last ? budget : std::nullopt, window);
     for (++i; i < steps.size() && steps[i].keepers.empty(); ++i) {
       if (steps[i].merger) merge(*steps[i].merger, among, s);
-      if (!steps[i].rest_form) continue;
-      s.rest_form = steps[i].rest_form;
-      for (uint32_t k = 0, next = 0; k < s.count; ++k) {
-        if (next < s.kept.size() && s.kept[next] == k) {
-          ++next;
-        } else {
-          s.rest.push_back(k);
-        }
-      }
+      if (steps[i].levels) keep_rests(*steps[i].levels, among, s);
     }
     so_far = in_sequence(so_far, s);
   }
@@ -221,7 +212,7 @@ uint64_t Policy::latest() const {
   return most;
 }
 
-bool Policy::has_rest() const { return steps_->back().rest_form.has_value(); }
+bool Policy::has_rest() const { return steps_->back().levels.has_value(); }
 
 std::string Policy::text() const { return form::to_string(expression_); }
 

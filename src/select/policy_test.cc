@@ -82,13 +82,42 @@ TEST(Policy, StepsComeOneAfterTheOther) {
   EXPECT_EQ(kept("top(attention, 50%) | top(recency)", s.items, 3), (Places{4, 6, 8}));
   const Selection low = Policy("window(7) | top(attention, 2) | rest(uniform(2))").select(s.items);
   EXPECT_EQ(low.kept, (Places{4, 6}));
-  EXPECT_EQ(low.rest, (Places{3, 5, 7, 8, 9}));
-  EXPECT_EQ(form::to_string(*low.rest_form), "uniform(2)");
+  ASSERT_EQ(low.rests.size(), 1U);
+  EXPECT_EQ(low.rests[0].items, (Places{3, 5, 7, 8, 9}));
+  EXPECT_EQ(form::to_string(low.rests[0].form), "uniform(2)");
   const Policy p("sink(4) + top(attention(latest=32), 20%) | merge(nearest, weight=attention)");
   EXPECT_TRUE(p.needs_attention());
   EXPECT_EQ(p.latest(), 32);
   EXPECT_EQ(Policy(p.text()).text(), p.text());
   EXPECT_FALSE(Policy("top(norm, 3)").needs_attention());
+}
+
+// Ten items, of which two stay as they are; of eight, three in four bits and two in two.
+TEST(Policy, TheDearerTheFiner) {
+  const Scored s({5, 1, 7, 3, 9, 2, 8, 4, 6, 0});
+  const auto forms = [](const Selection& of) {
+    std::vector<std::pair<std::string, Places>> out;
+    for (const Selection::Rest& r : of.rests) out.emplace_back(form::to_string(r.form), r.items);
+    return out;
+  };
+  using Forms = std::vector<std::pair<std::string, Places>>;
+  const Policy p(
+      "top(attention, 2) | tiles(attention, part(uniform(4), 3), part(uniform(2), 25%))");
+  const Selection of = p.select(s.items);
+  EXPECT_EQ(of.kept, (Places{4, 6}));
+  EXPECT_EQ(forms(of), (Forms{{"uniform(4)", {0, 2, 8}}, {"uniform(2)", {3, 7}}}));
+  EXPECT_TRUE(p.has_rest());
+  EXPECT_EQ(Policy(p.text()).select(s.items), of);
+  // By another score than what is kept; the last part takes what is left; nothing is dropped twice.
+  const Selection other =
+      Policy(
+          "top(attention, 5) | top(recency, 2) | tiles(recency, part(uniform(4), 1), part(zeros))")
+          .select(s.items);
+  EXPECT_EQ(other.kept, (Places{6, 8}));
+  EXPECT_EQ(forms(other), (Forms{{"uniform(4)", {4}}, {"zeros", {0, 2}}}));
+  EXPECT_TRUE(Policy("all | tiles(recency, part(zeros))").select(s.items).rests.empty());
+  EXPECT_TRUE(Policy("top(norm, 2) | tiles(attention(latest=7), part(zeros))").needs_attention());
+  EXPECT_EQ(Policy("top(norm, 2) | tiles(attention(latest=7), part(zeros))").latest(), 7U);
 }
 
 // docs/select.md says so.
@@ -101,6 +130,7 @@ TEST(Policy, PublishedOnesCanBeSaid) {
        {"sink(4) + window(1020)", "window(50%) + top(attention, 50%)",
         "window(32) + top(attention(latest=32))",
         "top(attention, 20%) | rest(uniform(2, group=32))",
+        "top(attention, 10%) | tiles(attention, part(uniform(4), 30%), part(uniform(2)))",
         "top(attention(mean), 40%) | rest(uniform(2))",
         "top(attention + attention(latest=32), 10%) | merge(similar, threshold=0.6, "
         "weight=attention)",
@@ -123,6 +153,12 @@ TEST(Policy, WhatIsNoneIsRefusedWithThePlace) {
            {"merge(nearest)", "stands after keepers"},
            {"sink(1) | rest(uniform(2)) | top(norm, 2)", "is the last step"},
            {"sink(1) | rest(3)", "rest takes one form"},
+           {"sink(1) | tiles(recency)", "tiles takes a score and parts"},
+           {"sink(1) | tiles(part(zeros))", "no score is called `part`"},
+           {"sink(1) | tiles(recency, uniform(2))", "tiles takes a score and parts"},
+           {"sink(1) | tiles(recency, part(zeros), part(zeros))", "the part before takes all"},
+           {"sink(1) | tiles(recency, part(zeros, 0.5))", "as 64 or 20%"},
+           {"sink(1) | tiles(recency, part(zeros)) | top(norm, 2)", "is the last step"},
            {"sink(1) | merge(nearest) + window(2)", "`|` stands after the last of the terms"},
            {"sink(1) | merge(nearest, threshold=0.5)", "left out but for merge(similar)"},
            {"sink(1) | merge(smooth, width=4)", "odd"},

@@ -42,12 +42,14 @@ Selection everything(uint64_t count) {
 }
 
 Selection in_sequence(const Selection& first, const Selection& second) {
-  if (second.count != first.kept.size() || !first.rest.empty())
+  if (second.count != first.kept.size() || !first.rests.empty())
     fail(ErrorKind::kUsage, "a selection among {} items after one that keeps {}", second.count,
          first.kept.size());
-  Selection out{.count = first.count, .rest_form = second.rest_form};
+  Selection out{.count = first.count, .rests = second.rests};
   for (const uint32_t k : second.kept) out.kept.push_back(first.kept[k]);
-  for (const uint32_t k : second.rest) out.rest.push_back(first.kept[k]);
+  for (Selection::Rest& r : out.rests) {
+    for (uint32_t& k : r.items) k = first.kept[k];
+  }
   if (first.shares.empty() && second.shares.empty()) return out;
   const std::vector<Share> inner = shares_of(first);
   for (const Share& s : shares_of(second)) {

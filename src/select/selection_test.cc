@@ -62,6 +62,29 @@ TEST(AttentionRecord, ForgetsNothingOfWhatStays) {
   EXPECT_THROW(r.add(std::vector<float>{1, 0, NAN}), Error);
 }
 
+TEST(AttentionRecord, BeginsAnewWithTheItemsThatThereAre) {
+  AttentionRecord r(2);
+  r.add(std::vector<float>{0.5f, 0.5f});
+  r.restart();
+  EXPECT_EQ(r.items(), 2U);
+  EXPECT_EQ(r.queries(), 0U);
+  for (const auto& nothing : {r.total(), r.mean(), r.latest(2)})
+    EXPECT_EQ(nothing, (std::vector<float>{0, 0}));
+  r.add(std::vector<float>{0.25f, 0.5f, 0.25f});
+  EXPECT_EQ(r.latest(2), (std::vector<float>{0.25f, 0.5f, 0.25f}));
+  EXPECT_EQ(r.mean(), r.total());
+  r.shorten(2);
+  r.keep({.count = 2, .kept = {1}});
+  EXPECT_EQ(r.total(), (std::vector<float>{0.5f}));
+  // There may be items that nobody has seen.
+  r.lengthen(3);
+  r.lengthen(1);
+  EXPECT_EQ(r.total(), (std::vector<float>{0.5f, 0, 0}));
+  EXPECT_EQ(r.latest(1), (std::vector<float>{0.5f, 0, 0}));
+  r.keep({.count = 3, .kept = {0, 2}});
+  EXPECT_EQ(r.mean(), (std::vector<float>{0.5f, 0}));
+}
+
 TEST(AttentionRecord, VarianceIsOfWhatMoves) {
   AttentionRecord same(8), moves(8), none;
   for (uint64_t q = 0; q < 8; ++q) {

@@ -36,17 +36,16 @@ ModelPlan ModelCompressor::State::plan_of(const FormChoice& choice) const {
   return plan;
 }
 
-FormChoice ModelCompressor::State::choose(const Limits& limits) const {
+FormChoice ModelCompressor::State::choose(const Limits& limits, std::optional<double> bytes) const {
   const uint64_t most = limit_of_bytes(limits);
-  std::optional<double> bytes;
-  if (most != UINT64_MAX) {
-    const double smallest = static_cast<double>(tensors.overhead()) + candidates.smallest();
-    if (static_cast<double>(most) < smallest) refuse(most, smallest);
-    bytes = static_cast<double>(most) - static_cast<double>(tensors.overhead());
-  }
+  const double smallest = static_cast<double>(tensors.overhead()) + candidates.smallest();
+  if (static_cast<double>(most) < smallest) refuse(most, smallest);
+  if (!bytes) bytes = room(limits);
+  const double loss = expected_loss(limits);
   Choice choice =
       weights::choose(candidates, options.allocation,
-                      CandidateTable::goal(bytes, limits.milliseconds, limits.divergence),
+                      CandidateTable::goal(bytes, limits.milliseconds,
+                                           std::isinf(loss) ? std::nullopt : std::optional(loss)),
                       {.model = model,
                        .text = text,
                        .statistics = statistics ? &*statistics : nullptr,
@@ -63,6 +62,12 @@ uint64_t ModelCompressor::State::limit_of_bytes(const Limits& limits) const {
   if (limits.ratio)
     most = std::min(most, static_cast<double>(tensors.input_bytes()) / *limits.ratio);
   return most >= static_cast<double>(UINT64_MAX) ? UINT64_MAX : static_cast<uint64_t>(most);
+}
+
+std::optional<double> ModelCompressor::State::room(const Limits& limits) const {
+  const uint64_t most = limit_of_bytes(limits);
+  if (most == UINT64_MAX) return {};
+  return static_cast<double>(most) - static_cast<double>(tensors.overhead());
 }
 
 void ModelCompressor::State::refuse(uint64_t most, double smallest) const {

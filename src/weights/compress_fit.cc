@@ -132,6 +132,44 @@ CompressedModel ModelCompressor::State::fit_within(const Limits& limits) {
   return std::move(*best);
 }
 
+// What matrices take is known of some rows of them only: where it was more than that, less is
+// allowed.
+CompressedModel ModelCompressor::State::fit_chosen(const Limits& limits) {
+  constexpr int kTries = 6;
+  const uint64_t most = limit_of_bytes(limits);
+  std::optional<double> allowed;
+  for (int i = 1;; ++i) {
+    FormChoice choice = choose(limits, allowed);
+    const double expected = plan_of(choice).bytes;
+    CompressedModel made = fit(choice);
+    const double beyond = made.plan.bytes - static_cast<double>(most);
+    if (beyond <= 0) return made;
+    const double matrices = expected - static_cast<double>(tensors.overhead());
+    if (i == kTries || matrices <= candidates.smallest()) refuse(most, made.plan.bytes);
+    // Less, and another choice than this.
+    allowed = std::max(std::min(allowed.value_or(*room(limits)) - beyond, matrices - 1),
+                       candidates.smallest());
+  }
+}
+
+void ModelCompressor::State::require_met(const Limits& limits, CompressedModel& made) const {
+  const uint64_t most = limit_of_bytes(limits);
+  if (made.plan.bytes > static_cast<double>(most)) refuse(most, made.plan.bytes);
+  if (!limits.divergence && !limits.perplexity) return;
+  made.measured = measure(made);
+  if (!made.measured) return;
+  const HeldOut& m = *made.measured;
+  if (limits.divergence && m.divergence > *limits.divergence) {
+    fail(ErrorKind::kLimit, "one form alone diverges by {:.5f} nats a token, {:g} are allowed",
+         m.divergence, *limits.divergence);
+  }
+  const double grown = m.perplexity / m.perplexity_before - 1;
+  if (limits.perplexity && grown > *limits.perplexity) {
+    fail(ErrorKind::kLimit, "with one form alone perplexity grows by {:.3g}%, {:.3g}% are allowed",
+         100 * grown, 100 * *limits.perplexity);
+  }
+}
+
 // In the order in which they are computed with.
 std::vector<std::string> ModelCompressor::State::matrices() const {
   std::vector<std::string> all;

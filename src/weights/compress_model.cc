@@ -144,10 +144,11 @@ CompressedModel ModelCompressor::compress(const Limits& limits) {
     out.plan = s.empty_plan();
   } else if (!s.is_choice()) {
     out = s.fit(FormChoice());
+    s.require_met(limits, out);
   } else if (s.options.candidates.empty()) {
     out = s.fit_within(limits);
   } else {
-    out = s.fit(s.choose(limits));
+    out = s.fit_chosen(limits);
   }
   if (s.options.refine) s.refine(limits, out);
   if (s.leaves_out()) s.leave_out(out);

@@ -234,6 +234,73 @@ TEST(ModelCompressor, ChoosesOfFormsWithinLimitsAndLeavesToRulesWhatTheyDecide) 
   EXPECT_NE(said.find("milliseconds"), std::string::npos) << said;
 }
 
+FormCandidate candidate(const char* text) {
+  return {text, fit::expression_fitter(form::parse(text))};
+}
+
+// One form has one size: a limit below it is not passed over.
+TEST(ModelCompressor, OneFormBeyondTheLimitIsRefused) {
+  CompressModelOptions options = testing::tiny_options();
+  options.rules = {archive::lossless_rule("embed")};
+  options.candidates = {candidate("uniform(4, group=32)")};
+  ModelCompressor compressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
+  const double bytes = compressor.compress({}).plan.bytes;
+  const auto most = static_cast<uint64_t>(bytes);
+  EXPECT_EQ(compressor.compress({.bytes = most}).plan.bytes, bytes);
+  const std::string said =
+      message_of([&] { compressor.compress({.bytes = most - 1}); }, ErrorKind::kLimit);
+  EXPECT_NE(said.find(fmt::format("{} bytes are asked for", most - 1)), std::string::npos) << said;
+  EXPECT_NE(said.find(fmt::format("has about {}", most)), std::string::npos) << said;
+  message_of([&] { compressor.compress({.divergence = 1e-6}); }, ErrorKind::kLimit);
+}
+
+// Trials that promise less than fits then take: another choice, until it is within the limit.
+TEST(ModelCompressor, WhatWasChosenIsWithinTheLimitWhateverTrialsSay) {
+  CompressModelOptions options = testing::tiny_options();
+  options.rules = {archive::lossless_rule("embed")};
+  for (const char* text : {"uniform(3, group=32)", "uniform(4, group=32)", "uniform(5, group=32)"})
+    options.candidates.push_back(candidate(text));
+  options.candidates[2].trial = [](const fit::Task& task) {
+    return fit::Fitted{fit::expression_fitter(form::parse("uniform(4, group=64)"))(task).form, 0};
+  };
+  ModelCompressor compressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
+  double least = INFINITY;
+  for (const double bits : {9.0, 8.8}) {
+    const CompressedModel made = compressor.compress({.bits = bits});
+    const double came = 8 * made.plan.bytes / static_cast<double>(made.plan.weights);
+    EXPECT_LE(came, bits);
+    EXPECT_LT(came, least);
+    least = came;
+  }
+}
+
+TEST(ModelCompressor, RefusesBeforeItReadsAText) {
+  CompressModelOptions options = testing::tiny_options();
+  options.rules = {archive::lossless_rule("embed")};
+  options.candidates = {candidate("uniform(4, group=32)"), candidate("uniform(6, group=32)")};
+  options.within = Limits{.bits = 2};
+  options.progress = [](const char* stage) -> Progress {
+    ADD_FAILURE() << stage;
+    return {};
+  };
+  const auto make = [&] {
+    ModelCompressor(*tiny().model, tiny().inputs, default_calibration_text(), options);
+  };
+  const std::string said = message_of(make, ErrorKind::kUsage);
+  EXPECT_NE(said.find("(2.000 bits a weight)"), std::string::npos) << said;
+  EXPECT_NE(said.find("the smallest archive that this can make"), std::string::npos) << said;
+  options.within = {};
+  options.candidates.erase(options.candidates.begin());
+  options.candidates[0].check = [](form::Shape shape) {
+    if (shape.cols == 96) fail(ErrorKind::kUsage, "not of 96");
+  };
+  EXPECT_EQ(message_of(make, ErrorKind::kUsage), "model.layers.0.mlp.down_proj.weight: not of 96");
+  options.candidates.push_back(candidate("uniform(6, group=32)"));  // which takes it
+  options.within = Limits{.bits = 12};
+  options.progress = {};
+  EXPECT_NO_THROW(make());
+}
+
 TEST(ModelCompressor, SaysTheSmallestThatCanBe) {
   CompressModelOptions options = testing::tiny_options();
   options.calibrated = false;

@@ -56,6 +56,8 @@ struct ModelCompressor::State {
       tensors.count_as(options.input_size->weights, options.input_size->bytes);
     // Known now: no reason to find out after the fit.
     if (leaves_out()) with_thresholds(tensors.inputs(), {});
+    check_shapes();
+    if (options.within) check_within(*options.within);
     if (options.calibrated) {
       text = calibration_text(model, calibration, options.size);
       calibrate_model();
@@ -69,7 +71,7 @@ struct ModelCompressor::State {
   bool is_choice() const {
     if (is_together()) return false;
     const bool several = options.candidates.size() != 1 || options.allocation.keep;
-    return several && options.forms.empty();
+    return (several || options.allocation.choose) && options.forms.empty();
   }
   // Whether nothing is fitted by itself.
   bool is_together() const { return options.refine && options.candidates.empty(); }
@@ -80,7 +82,13 @@ struct ModelCompressor::State {
   void measure_rates();
   void measure_candidates(const fit::Task& task);
 
+  // Before anything is calibrated: whether candidates fit, and what the smallest of them take.
+  void check_shapes() const;
+  void check_within(const Limits& limits) const;
+
   uint64_t limit_of_bytes(const Limits& limits) const;
+  // The bytes of matrices that are left to choose within.
+  std::optional<double> room(const Limits& limits) const;
   [[noreturn]] void refuse(uint64_t most, double smallest) const;
   static double expected_loss(const Limits& limits);
   double step_of(const Limits& limits) const;
@@ -89,17 +97,22 @@ struct ModelCompressor::State {
             .overhead = tensors.overhead(),
             .weights = tensors.weights(),
             .bytes = static_cast<double>(tensors.overhead()),
-            .divergence = 0};
+            .divergence = 0,
+            .estimated = options.calibrated && !is_together()};
   }
   ModelPlan plan_of(double step) const;
   ModelPlan plan_of(const FormChoice& choice) const;
-  FormChoice choose(const Limits& limits) const;
+  // bytes: of matrices, where that is less than what limits leave.
+  FormChoice choose(const Limits& limits, std::optional<double> bytes = {}) const;
 
   using FitOne = std::function<fit::Fitted(const fit::Task&, FittedInOrder&)>;
   CompressedModel fit_all(const FitOne& fit_one);
   CompressedModel fit(std::optional<double> room, double step);
   CompressedModel fit(const FormChoice& choice);
   CompressedModel fit_within(const Limits& limits);
+  CompressedModel fit_chosen(const Limits& limits);
+  // Throws ErrorKind::kLimit for what one form came to beyond them.
+  void require_met(const Limits& limits, CompressedModel& made) const;
   std::vector<std::string> matrices() const;
   void refine(const Limits& limits, CompressedModel& made) const;
   std::optional<HeldOut> measure(const CompressedModel& compressed) const {

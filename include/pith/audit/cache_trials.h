@@ -3,21 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <variant>
 #include <vector>
 
 #include "pith/form/matrix.h"
+#include "pith/kv/chunk_coding.h"
 #include "pith/kv/options.h"
 #include "pith/model/language_model.h"
-
-namespace pith::model {
-class Session;
-}
 
 namespace pith::audit {
 
 struct Trial {
   std::vector<int32_t> prompt, follows;  // at least one token each; what follows is predicted
-  // Between them: read when tokens have left after the prompt, and not predicted.
+  // Between them: read when tokens have left after the prompt, and not predicted. Caches with
+  // `prompts=asked` know it before, and read the prompt as Session::feed_asked() does.
   std::vector<int32_t> question = {};
 };
 
@@ -26,6 +25,14 @@ enum class Reading : uint8_t {
   kPieces,  // likewise: tokens leave the window while it is read (prefill)
   kWhole,   // in one piece, which sees itself as it is; then tokens leave (decode)
 };
+
+// A cache that lies as it is, but for the tokens behind its window, which have been through a
+// coding `chunk` tokens together, all heads of them: what is stored, and read again.
+struct ChunkedCache {
+  kv::ChunkCoding coding;
+  uint64_t window = 32, chunk = 64;
+};
+using TrialCache = std::variant<kv::CacheOptions, ChunkedCache>;
 
 struct TrialOutcome {
   uint64_t tokens = 0;    // that follow, of all trials; what comes next are means over them
@@ -45,15 +52,16 @@ class CacheTrials {
 
   // With the full cache: no divergence, 16 bits.
   const TrialOutcome& full() const { return full_; }
-  // Throws as Session does for caches that the model cannot have, ErrorKind::kData where a logit is
-  // not finite.
-  TrialOutcome judge(const kv::CacheOptions& cache, Reading reading) const;
+  // Throws as Session and ChunkCoding do for caches that the model cannot have, ErrorKind::kData
+  // where a logit is not finite.
+  TrialOutcome judge(const TrialCache& cache, Reading reading) const;
   // Bits held at the first trial's end; nothing is predicted.
-  double bits(const kv::CacheOptions& cache, Reading reading) const;
+  double bits(const TrialCache& cache, Reading reading) const;
 
  private:
+  class Reader;
   // The logits that predict what follows.
-  form::Matrix read(model::Session& session, const Trial& trial, Reading reading) const;
+  form::Matrix read(Reader& reader, const Trial& trial, Reading reading) const;
   TrialOutcome compare(const Trial& trial, form::MatrixView logits, form::MatrixView full) const;
 
   const model::LanguageModel& model_;

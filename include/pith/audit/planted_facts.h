@@ -33,7 +33,7 @@ std::vector<PlantedFacts> plant_facts(uint64_t texts, uint64_t length, uint64_t 
                                       uint64_t seed);
 
 // The share of texts whose answer is the most probable token, each read by a session of its own,
-// the question when tokens have left after the rest.
+// the question when tokens have left after the rest; caches with `prompts=asked` know it before.
 // Throws what Session does.
 double recall(const model::LanguageModel& model, std::span<const PlantedFacts> texts,
               const std::optional<kv::CacheOptions>& cache = {}, int threads = 1);

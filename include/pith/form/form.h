@@ -52,10 +52,16 @@ struct Direct {
   bool multiply = false, add_rows = false;
 };
 
-// Into the second cache.
+// Asks memory for these bytes, and does not wait for them: into the second cache, for which more
+// can be under way than for the first.
 inline void fetch_bytes(ByteView bytes) {
   constexpr size_t kLine = 64;
   for (size_t i = 0; i < bytes.size(); i += kLine) __builtin_prefetch(bytes.data() + i, 0, 2);
+}
+// The members of an object.
+template <class T>
+void fetch_object(const T& object) {
+  fetch_bytes({reinterpret_cast<const uint8_t*>(&object), sizeof(T)});
 }
 
 class Form {
@@ -89,7 +95,9 @@ class Form {
   // Of few vectors and a small matrix, of which there are many: a tile of a cache.
   virtual Direct direct() const { return {}; }
 
-  // Asks memory for what the next product will read, and does not wait for it.
+  // Asks memory for what the next product will read, and does not wait for it: first for what
+  // says where the numbers lie, later for these.
+  virtual void fetch_parts() const {}
   virtual void fetch() const {}
 
   // The name under which the form is registered, and its parameters and numbers.

@@ -47,7 +47,7 @@ class Cache {
   static uint64_t room(uint64_t capacity, const std::optional<CacheOptions>& options,
                        uint64_t at_a_time) {
     if (!options || options->window >= capacity) return capacity;
-    if (options->whole_prompts) return capacity;
+    if (options->prompts == Prompts::kWhole) return capacity;
     return std::min(capacity, options->window + kTileTokens + at_a_time);
   }
   // Of so many heads in all layers.
@@ -88,14 +88,26 @@ class Cache {
     for (uint64_t i = 0; i < head_size_; ++i) v[i] = value[i];
   }
 
-  // Whether attention weights are to be recorded: of the latest so many queries between two calls
-  // of settle(), or of all.
+  // Whether attention weights are to be recorded; and whether those of the queries of a position,
+  // where begin … end - 1 are read together.
   bool records() const { return !records_.empty(); }
-  uint64_t recorded_queries() const { return latest_ > 0 ? latest_ : UINT64_MAX; }
+  bool records(uint64_t position, uint64_t begin, uint64_t end) const;
   // What the queries of a position, of all heads that share this one, gave to the tokens of
   // past() and those from base() on to the position.
   void record(uint64_t layer, uint64_t head, std::span<const float> weights);
 
+  // Whether queries of so many heads that share one are to be shown: of one position, head after
+  // head.
+  bool sees_queries() const { return options_ && options_->balanced; }
+  void see_queries(uint64_t layer, uint64_t head, std::span<const float> queries);
+
+  // What queries gave so far is forgotten.
+  void restart_records() {
+    for (select::AttentionRecord& r : records_) r.restart();
+  }
+
+  // Of every head of every layer; empty where nothing is recorded.
+  std::span<const select::AttentionRecord> attention() const { return records_; }
   // How much what the queries of each head give changes from one to the next (AttentionRecord), of
   // all layers; empty where nothing is recorded.
   std::vector<double> variances() const;

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,8 +53,32 @@ Bytes write_chunk(const ChunkMaker& maker, const ChunkCoding& coding, const Hash
 // Header and checksums; the id follows from the rest. Throws ErrorKind::kData with the reason and
 // offset for what is damaged, or no chunk.
 Chunk read_chunk(ByteView bytes);
-// Its keys and values. Throws what read_chunk() throws, and ErrorKind::kData where the chunk is not
-// `id`: one of another model, another coding or other tokens. profile: as decode_chunk() takes it.
+
+// Reads a chunk while it arrives: of a stream, what is there is decoded while the rest comes.
+class ChunkReader {
+ public:
+  // profile: as decode_chunk() takes it.
+  explicit ChunkReader(const Hash128& id, std::shared_ptr<const Profile> profile = {})
+      : id_(id), profile_(std::move(profile)) {}
+
+  // What has come so far, from the first byte on. Throws nothing for what is damaged: read() does.
+  void arrived(ByteView so_far);
+  // The keys and values of all of it. Throws what read_chunk() throws, and ErrorKind::kData where
+  // the chunk is not `id`: one of another model, another coding or other tokens.
+  Arrays read(ByteView bytes);
+
+ private:
+  void decode(ByteView so_far);
+
+  Hash128 id_;
+  std::shared_ptr<const Profile> profile_;
+  std::optional<uint64_t> payload_;  // where it begins
+  std::optional<StreamReader> stream_;
+  uint64_t decoded_ = 0;  // of the payload
+  bool later_ = false;    // all at once, in the end
+};
+
+// The same of a chunk that is there.
 Arrays read_arrays(ByteView bytes, const Hash128& id,
                    const std::shared_ptr<const Profile>& profile = {});
 

@@ -1,6 +1,7 @@
 // How the keys and values of a stretch of tokens are written where they are stored or sent:
 //
-//   uniform(4, group=32)      forms, of each head by itself; `cache(…)` for keys and values apart
+//   uniform(4, group=32)      forms, of each head by itself
+//   cache(keys=uniform(4), values=uniform(2), keys_by=token)      keys and values apart
 //   stream(level=4)           codes of steps, entropy-coded layer by layer (stream.h)
 #pragma once
 
@@ -18,16 +19,22 @@ namespace pith::kv {
 
 class ChunkCoding {
  public:
-  // Throws ErrorKind::kUsage with the place for anything that is no coding; kIo and kData for a
-  // profile that it names and that cannot be read.
+  // Throws ErrorKind::kUsage with the place for anything that is no coding, and for arguments of
+  // `cache(…)` that say what a session does with tokens: a chunk has all of its own, in one tile.
+  // kIo and kData for a profile that it names and that cannot be read.
   static ChunkCoding parse(std::string_view text);
   std::string text() const;
   // What chunks are named by: the text, with a profile's id in place of its path.
   std::string name() const;
 
-  // Throws ErrorKind::kUsage for heads that the coding cannot hold, kData for numbers that are not
-  // finite.
+  // Throws ErrorKind::kUsage where heads of this size, so many in each layer, cannot be coded so in
+  // chunks of so many tokens; kLimit for chunks that are too large, or bits that are too few for
+  // anything.
+  void check(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t tokens) const;
+  // Throws what check() throws, kData for numbers that are not finite.
   Bytes encode(const Arrays& arrays, int threads = 1) const;
+  // With a model's rotation where the expression left it open.
+  ChunkCoding with_rotation(const Rotation& of_model) const;
   // What it needs beside the bytes; null for none.
   std::shared_ptr<const Profile> profile() const;
 

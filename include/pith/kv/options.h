@@ -83,6 +83,13 @@ enum class Positions : uint8_t {
            // latest tokens (StreamingLLM: Xiao et al. 2023)
 };
 
+// When tokens leave while a prompt is read.
+enum class Prompts : uint8_t {
+  kPieces,  // after every 512 tokens
+  kWhole,   // after whole calls of feed()
+  kAsked,   // likewise after pieces; where it is known what will be asked, by what that gives
+};
+
 // The axes of a profile, of each head by itself, along which tiles lie.
 struct AxesOptions {
   std::string path;
@@ -102,8 +109,14 @@ struct CacheOptions {
   std::optional<select::Policy> keep = {};  // which of those stay; unset: all
   std::optional<Budget> budget = {};
   std::optional<Reads> reads = {};  // unset: all that is held
+  // Of the queries, so many say what tokens get: half of them the latest that are read together,
+  // half drawn at random (ZipCache: He et al. 2024).
+  double probes = 1;
+  // Channels of keys are in units of the root of their largest size in a tile over the largest that
+  // queries had there (MiKV: Yang et al. 2024).
+  bool balanced = false;
   Positions positions = Positions::kText;
-  bool whole_prompts = false;  // tokens leave after whole calls of feed(), not after 512
+  Prompts prompts = Prompts::kPieces;
 
   // Reads the profile. Throws ErrorKind::kUsage with the place for anything that is no cache,
   // kLimit for a budget that is less than what must stay, kIo and kData for a profile that cannot
@@ -112,10 +125,11 @@ struct CacheOptions {
   std::string text() const;
   // The same with the profile's id in place of its path: the same wherever the file lies.
   std::string name() const;
-  // Throws ErrorKind::kUsage where a profile is of heads of another number or size.
+  // Throws ErrorKind::kUsage where a profile, or the labels of classes, are of heads of another
+  // number or size.
   void check(const std::vector<uint64_t>& heads, uint64_t head_size) const;
-  // The same with another budget: "256" or "25%". Throws ErrorKind::kUsage where `keep` says
-  // nothing that could be budgeted.
+  // The same with another budget: "256" or "25%". Throws ErrorKind::kUsage for anything else and
+  // where `keep` says nothing that could be budgeted, kLimit as parse() does.
   CacheOptions with_budget(std::string_view wanted) const;
   // What a tile of one head takes, in the mean, of numbers drawn at random. Throws what
   // form::encode() throws for forms that heads of this size cannot have.

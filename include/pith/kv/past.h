@@ -33,6 +33,8 @@ class Past {
   // Tokens of which a rest is kept in this form.
   void add_rest(const CacheOptions& options, const form::Expression& form, const Rows& rows,
                 uint64_t head_size);
+  // With CacheOptions::balanced: queries of head_size numbers, one after the other.
+  void see_queries(std::span<const float> queries, uint64_t head_size);
   // Of the kept tokens only these stay, rising; what stays of a tile is put into a form again.
   void keep(const CacheOptions& options, std::span<const uint32_t> stay, uint64_t head_size);
   // The keys of kept tokens are turned on by so many positions each.
@@ -86,14 +88,17 @@ class Past {
   // What the last of these tiles promises.
   static void summarize_last(const CacheOptions& options, const float* keys, uint64_t count,
                              uint64_t head_size, std::vector<Tile>& of);
-  static void append(const CacheOptions& options, uint64_t exact, const float* keys,
-                     const float* values, uint64_t count, uint64_t head_size,
-                     std::vector<Tile>& to);
+  void append(const CacheOptions& options, uint64_t exact, const float* keys, const float* values,
+              uint64_t count, uint64_t head_size, std::vector<Tile>& to) const;
+  // `count` keys in a form.
+  form::FormPtr encoded_keys(const CacheOptions& options, uint64_t exact, const float* keys,
+                             uint64_t count, uint64_t head_size) const;
 
   void add_along_axes(const CacheOptions& options, const float* keys, const float* values,
                       uint64_t count, uint64_t head_size);
 
   std::vector<Tile> kept_, rest_;
+  std::vector<float> query_sizes_;  // the largest of each channel
   std::shared_ptr<const HeadAxes> axes_;
 };
 

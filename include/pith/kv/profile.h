@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "pith/base/bytes.h"
@@ -61,6 +62,8 @@ struct Profile {
 
 // Throws ErrorKind::kData with the offset for anything that bytes() did not make.
 Profile read_profile(ByteView bytes);
+// That of a file, which errors name.
+std::shared_ptr<const Profile> load_profile(const std::string& path);
 
 inline constexpr uint64_t kMostSpan = 8192;  // channels that are joined
 

@@ -30,12 +30,14 @@ struct StoredChunk {
 
 class Store {
  public:
-  // How many bytes of a chunk have come so far; of stores that send it piece by piece.
-  using Arrived = std::function<void(uint64_t bytes)>;
+  // What has come of a chunk so far, from its first byte on, each time that there is more of it.
+  using Arrived = std::function<void(ByteView so_far)>;
 
   virtual ~Store() = default;
   // For messages; without a password.
   virtual std::string name() const = 0;
+  // Connects, where there is something to connect to.
+  virtual void reach() { sizes({}); }
   // Bytes of each chunk, nothing for those that are not there; asked for at once.
   virtual std::vector<std::optional<uint64_t>> sizes(std::span<const Hash128> ids) = 0;
   virtual std::optional<Bytes> get(const Hash128& id, const Arrived& arrived = {}) = 0;
@@ -54,8 +56,9 @@ class Store {
 //   NAME.pith       an archive, which flush() writes anew
 //   anything else   a folder with a file for each chunk
 // Folders and archives that are not there are made when something is put. Several processes may
-// write to one. Nobody is connected to before the first call. Throws ErrorKind::kUsage for a URL
-// that cannot be, kIo for a file that is no archive.
+// write to one. Nobody is connected to before the first call, which may be reach(); what is wrong
+// with an archive that is damaged it says, too, and leaves it as it is. Throws ErrorKind::kUsage
+// for a URL that cannot be, kData for a file that is no archive.
 std::unique_ptr<Store> open_store(std::string_view where);
 
 }  // namespace pith::kv

@@ -39,7 +39,8 @@ struct StreamOptions {
   Deltas deltas = Deltas::kMean;
   uint64_t group = 10;
   Models models = Models::kChannel;
-  std::optional<Rotation> rotation = Rotation{};  // undone, if there
+  std::optional<Rotation> rotation = Rotation{};    // undone, if there
+  bool base_open = false, neighbours_open = false;  // the expression did not say them
   // Instead of layers, the spans of a profile; it then says the rotation.
   std::string profile_path;
   std::shared_ptr<const Profile> profile = {};
@@ -50,11 +51,17 @@ struct StreamOptions {
   // Reads the profile. Throws ErrorKind::kUsage with the place for anything that is none of the
   // above, kIo and kData for a profile that cannot be read.
   static StreamOptions parse(const form::Expression& call);
+  // What parse() took, without what it left open.
   std::string text() const;
-  // The same with the profile's id in place of its path: the same wherever the file lies.
+  // All of it, with the profile's id in place of its path: the same wherever the file lies.
   std::string name() const;
+  // With a model's rotation where the expression left it open.
+  StreamOptions with_rotation(const Rotation& of_model) const;
 };
 
+// Throws, before there are arrays of this shape, what encode_stream() would throw whatever they
+// hold.
+void check_stream(const Arrays& shape, const StreamOptions& options);
 // Throws ErrorKind::kUsage for arrays of another shape than the profile's, kData for numbers that
 // are not finite, kLimit for bits that are too few for anything.
 Bytes encode_stream(const Arrays& arrays, const StreamOptions& options, int threads = 1);
@@ -84,6 +91,10 @@ class StreamReader {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// Whether these are the first bytes of a stream, and enough of them that what it says it holds may
+// be believed. Throws ErrorKind::kData for what is damaged.
+bool stream_begins(ByteView bytes);
 
 // The profile's name in a stream, 0 for none: which one is needed. Throws as add() does.
 uint64_t stream_profile(ByteView bytes);

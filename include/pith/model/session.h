@@ -48,6 +48,8 @@ class Session {
   Session(const LanguageModel& model, uint64_t capacity, int threads = 1, uint64_t others = 0,
           std::optional<kv::CacheOptions> cache = {});
   ~Session();
+  // Throws what the constructor would of a cache that the model's heads or layers cannot have.
+  static void check(const LanguageModel& model, const kv::CacheOptions& cache);
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
 
@@ -57,6 +59,14 @@ class Session {
   // kUsage for an id outside the vocabulary; the session then is as it was. kData where a cache is
   // to hold keys or values that are not finite; the session then has read nothing.
   form::MatrixView feed(std::span<const int32_t> ids, Logits which = Logits::kLast);
+
+  // Reads a text of which it is known what will be asked, for caches with `prompts=asked`: in
+  // pieces, behind each of which the question is read, too. What stays is chosen by what the
+  // question's tokens gave; then the question is forgotten, so that it is to be fed when the text
+  // was read (Finch: Corallo and Papotti 2024). A question has 1 to 256 tokens. Throws
+  // ErrorKind::kUsage for other questions and other caches, and what feed() throws; the text and
+  // the question are to fit the capacity.
+  void feed_asked(std::span<const int32_t> ids, std::span<const int32_t> question);
 
   // Shows it the inputs of all linear layers from the next call of feed() on, and every position to
   // every layer but the head, which sees those whose logits are asked for; empty: nothing any more.
@@ -99,6 +109,10 @@ class Session {
   // bytes; and the numbers that keys and values of all of these positions are.
   uint64_t held_bits() const;
   uint64_t read_numbers() const;
+  // Of every key-value head, layer by layer, what the tokens that it holds got of the queries that
+  // were looked at, up to the last that one of them saw; empty for caches that do not look at
+  // attention.
+  std::span<const select::AttentionRecord> attention() const;
   // Of every key-value head, layer by layer, how much its attention changes between the latest
   // queries (select::AttentionRecord::variance()); empty for caches that do not look at attention.
   std::vector<double> attention_variances() const;

@@ -17,9 +17,12 @@ enum class Task : uint8_t {
 struct CacheClaim {
   std::string_view recipe;  // whose row says so
   std::string_view says;    // "loses less than …"
-  std::string_view cache;   // which holds more of what is asked for: a name or an expression
-  std::string_view than;    // the other
+  // Which holds more of what is asked for: a name, or an expression in which the path of a profile
+  // may be what `pith kv profile` is told to make it.
+  std::string_view cache;
+  std::string_view than;  // the other
   Task task = Task::kContinuation;
+  bool as_composed = false;  // of caches that read a part of what they hold: at equal bytes read
 };
 
 // By recipe.

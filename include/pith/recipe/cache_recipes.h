@@ -43,8 +43,10 @@ kv::CacheOptions cache_options(std::string_view text, std::string_view budget = 
                                const std::string& profile = {});
 // Whether that needs a profile.
 bool needs_profile(std::string_view text);
-// The coding of chunks that a name, an id or an expression stands for. Throws ErrorKind::kUsage for
-// what is none of these.
-kv::ChunkCoding chunk_coding(std::string_view text);
+// Whether a name, an id or an expression stands for a coding of chunks that no session holds.
+bool codes_chunks(std::string_view text);
+// The coding of chunks that a name, an id or an expression stands for; `profile` as above. Throws
+// ErrorKind::kUsage for what is none of these, and for a profile as above.
+kv::ChunkCoding chunk_coding(std::string_view text, const std::string& profile = {});
 
 }  // namespace pith::recipe

@@ -10,6 +10,7 @@
 // docs/systems.md is made from this registry by `pith recipes --markdown`.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -62,6 +63,14 @@ struct SizeOption {
   std::vector<std::string_view> values;
 };
 
+// What a recipe finds in the models that it does something to, beside a decoder's matrices.
+struct Needs {
+  bool dense = false;        // feed-forward parts that are no experts
+  bool experts = false;      // some that are
+  bool safetensors = false;  // tensors whose shapes may change, which those of GGUF files do not
+  std::string_view nearest = {};  // recipe for models without these
+};
+
 struct Recipe {
   std::string_view name;                // "zipnn"
   std::string_view id;                  // of the paper in Pith's list: "S259"
@@ -76,21 +85,31 @@ struct Recipe {
   std::vector<std::string_view> parts;  // headers below include/pith
   std::vector<Option> options;
   Place place;                    // in the axes of surveys
-  std::vector<SizeOption> sizes;  // of recipes for matrices: all combinations that apply are tried
+  std::vector<SizeOption> sizes;  // of what is for models: all combinations that apply are tried
   bool needs_base = false;
+  Needs needs = {};
   // `values` has every key of `options`. Throws kUsage for a bad value.
   void (*apply)(const Values& values, Plan& plan) = nullptr;
 };
 
 // All recipes, by name.
 std::span<const Recipe> all_recipes();
-// By name or id; throws kUsage that lists the names, or says what shows a study (studies.h).
+// By name or id; throws kUsage that names the nearest, or says what shows a study (studies.h) or
+// where a cache belongs (cache_recipes.h).
 const Recipe& find_recipe(std::string_view name_or_id);
+
+// Those that take parts out of a model, which a limit or forms may follow.
+std::vector<std::string_view> reducing_recipes();
 
 // "key=value" into a pair; throws kUsage.
 void add_value(Values& values, std::string_view text);
 // Fills defaults, refuses unknown keys and a missing base (kUsage), and sets the plan's options.
 void apply(const Recipe& recipe, Values values, Plan& plan);
+// Whether it is for the matrices of a language model, not for any files.
+bool is_for_models(const Recipe& recipe);
+// Throws, with what can be done instead, where that is no language model that Pith runs (kData), or
+// one that the recipe (null: none) does nothing to (kUsage). Looks at no tensor.
+void require_model(const Recipe* recipe, const std::filesystem::path& model);
 // For a model whose matrices are fitted as the plan says.
 weights::CompressModelOptions model_options(const Plan& plan);
 

@@ -7,9 +7,9 @@
 //
 // Of options that set a size (Recipe::sizes) every combination is a setting. Where a setting is one
 // form, all matrices get that of one setting: of those within the limit the one of least expected
-// divergence; the recipe with its values makes the archive. Where it is several forms which the
-// recipe shares out, the limit is the recipe's; of several such settings the one that comes nearest
-// to the limit counts.
+// divergence, or where only that is limited the smallest; the recipe with its values makes the
+// archive. Where it is several forms which the recipe shares out, the limit is the recipe's; of
+// several such settings the one that comes nearest to the limit counts.
 #pragma once
 
 #include <memory>
@@ -42,7 +42,8 @@ struct SizedPlan {
 // that are not for the matrices of a model.
 SizedPlan at_sizes(const Recipe& recipe, const Values& given = {});
 
-// Those that at_sizes() takes.
+// Those that have sizes: what at_sizes() takes, and what takes parts out of a model, whose shares
+// are settings before Pith's default makes the rest as small as asked for.
 std::vector<std::string_view> sized_recipes();
 
 }  // namespace pith::recipe

@@ -36,6 +36,10 @@ class AttentionRecord {
   // same, high where much attention moves with the query (HACK: Qin et al. 2025).
   double variance() const;
 
+  // Up to so many items there are, as nothing has been given to those that are new.
+  void lengthen(uint64_t items);
+  // All that was given so far is forgotten; the items stay.
+  void restart();
   // Items from this one on have never been there; what they gave stays.
   void shorten(uint64_t items);
   // Items leave, or are merged: what they got goes with their shares. What stays in a form of less

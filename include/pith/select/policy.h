@@ -3,6 +3,7 @@
 //   sink(4) + window(64) + top(attention, 20%) | merge(similar)
 //   sink(4) + window(32) + top(attention(latest=32))          as many as the budget leaves
 //   window(64) + kcenter(128) | rest(uniform(2, group=32))    the others at two bits
+//   top(attention, 10%) | tiles(attention, part(uniform(4), 30%), part(uniform(2)))
 //   top(relevance, 50%) | top(diversity, 10%)                 one after the other
 //
 // Terms of a sum are taken in their order, each among what those before have not taken; counts are
@@ -17,6 +18,8 @@
 //   steps     merge(nearest), merge(similar, threshold=0.5), merge(clusters, rounds=3),
 //             merge(smooth, width=3), each with weight=score: what is dropped goes into what stays
 //             rest(FORM): what is dropped stays in that form; the last step
+//             tiles(SCORE, part(FORM, n), …, part(FORM)): likewise, of what is dropped the n of
+//             the largest score in the first form, and so on; what no part takes is lost
 //
 // Where n is left out, what the budget has left is taken. Of equal scores the earlier item stays.
 #pragma once
@@ -40,7 +43,7 @@ class Policy {
   // Throws ErrorKind::kUsage with the place for anything that is no policy, before there are items.
   explicit Policy(std::string_view text);
 
-  // budget: the most items that stay (those of `rest` not counted); unset: as the policy says.
+  // budget: the most items that stay (those in other forms not counted); unset: as the policy says.
   // Throws ErrorKind::kUsage for a keeper without a count where there is no budget, kLimit where
   // the budget is less than what must stay, and what score() throws. window: the last items that
   // stay before anything else, whatever the policy says.
@@ -54,7 +57,7 @@ class Policy {
   bool needs_queries() const;
   // The items that must stay, of so many, whatever the budget, beside the last `window`.
   uint64_t least(uint64_t count, uint64_t window) const;
-  // What is dropped stays in another form.
+  // What is dropped stays in other forms.
   bool has_rest() const;
   // Of the latest queries that its scores look back on.
   uint64_t latest() const;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "pith/form/expression.h"
@@ -24,9 +23,14 @@ struct Selection {
   // What kept items are made of, by `to`, the weights of each adding up to 1; empty: each is what
   // it was.
   std::vector<Share> shares = {};
-  // Items that stay in a form of less fidelity instead of being dropped, rising; none of them kept.
-  std::vector<uint32_t> rest = {};
-  std::optional<form::Expression> rest_form = {};
+  // Items that stay in a form of less fidelity instead of being dropped, rising; none of them kept,
+  // and none in two.
+  struct Rest {
+    form::Expression form;
+    std::vector<uint32_t> items;
+    bool operator==(const Rest&) const = default;
+  };
+  std::vector<Rest> rests = {};
 
   bool operator==(const Selection&) const = default;
 };

@@ -50,6 +50,9 @@ struct FormCandidate {
   // What the form costs and loses is found with this where the fitter takes long; empty: with it.
   fit::Fitter trial = {};
   bool whole = false;  // it is tried on whole matrices, not on some of their rows
+  // Throws ErrorKind::kUsage for matrices of a shape that it cannot take, which is asked of all of
+  // them before anything else is done; empty: it takes any.
+  std::function<void(form::Shape)> check = {};
 };
 
 // What fitters want to know of the loss's curvature beside the importance of outputs
@@ -88,6 +91,9 @@ struct CompressModelOptions {
   // By the names of weights, what each gets, in place of a choice.
   std::map<std::string, FormCandidate, std::less<>> forms = {};
   CurvatureNeeds curvature = {};  // of the candidates
+  // What will be asked for: where no candidates come near to it, that is said before anything is
+  // calibrated.
+  std::optional<Limits> within = {};
   // Done to the forms of all matrices before they are measured; without candidates it gives them,
   // in place of integers. Not kept in the journal.
   Refine refine = {};
@@ -123,6 +129,7 @@ struct ModelPlan {
   uint64_t weights = 0;   // elements of all tensors of the model
   double bytes = 0;       // of the archive
   double divergence = 0;  // nats a token, to expect
+  bool estimated = true;  // false: nothing is known of what to expect
   std::string note = {};  // of the choice: a solver that ran out of time; else empty
 
   // With its bytes and its loss.
@@ -145,15 +152,16 @@ struct CompressedModel {
 class ModelCompressor {
  public:
   // The inputs are those that the archive will have, among them the model's weights. Reads the
-  // text, calibrates, and measures rates. Throws ErrorKind::kUsage for statistics of another model
-  // and rules that cannot be, kData for models that cannot be calibrated, with the layer.
+  // text, calibrates, and measures rates. Throws ErrorKind::kUsage for statistics of another model,
+  // rules that cannot be, candidates that fit none of some matrix's shape, and options.within out
+  // of their reach; kData for models that cannot be calibrated, with the layer.
   ModelCompressor(const model::LanguageModel& model, std::vector<archive::Input> inputs,
                   std::string_view text, CompressModelOptions options);
   ~ModelCompressor();
 
-  // Throws ErrorKind::kLimit, with the smallest that can be, for limits that cannot be met;
-  // kUsage where none is set and there is a choice, where a weight has no form among options.forms,
-  // or where experts are to be left out and there is no text.
+  // Throws ErrorKind::kLimit, with the smallest that can be, for limits that cannot be met, by a
+  // single form too; kUsage where none is set and there is a choice, where a weight has no form
+  // among options.forms, or where experts are to be left out and there is no text.
   ModelPlan plan(const Limits& limits) const;
   CompressedModel compress(const Limits& limits);
 
