@@ -125,7 +125,8 @@ class Recipes(LanguageModelTest):
         self.assertEqual([r["share"] for r in rows], [0, 0.5])
         self.assertEqual([r["error"] for r in rows], ["", ""])
         self.assertLessEqual(rows[1]["continued"]["bits"], 8)
-        for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "stream(bits=0)"]):
+        for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "stream(bits=0)"],
+                     ["--cache", "nonesuch"]):
             self.fails("bench", "kv", *args, code=2, names=[args[0]])
 
     def test_what_is_coded_as_pictures(self):

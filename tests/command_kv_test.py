@@ -237,7 +237,6 @@ class Kv(LanguageModelTest):
                 self.fails(*command, "--kv", *kv, code=2, names=names)
         self.fails("run", "lm", PROMPT, "--kv", "h2o", "--kv-budget", "8", code=1, names=["--kv-budget", "47"])
         self.fails("run", "lm", PROMPT, "--kv", "S190", "--kv-profile", "g.profile", code=1, names=["g.profile"])
-        self.fails("bench", "kv", "--cache", "nonesuch", "--quick", code=2, names=["--cache", "nonesuch"])
         # A share that is less than what stays in any case.
         run = ("run", "lm", PROMPT, "-n", "60", "--kv", "h2o")
         self.assertIn(b"47", self.ok(*run, "--kv-budget", "1%").stderr)
