@@ -213,9 +213,14 @@ class Reports(CommandTest):
         self.fails("compress", "m.safetensors", "-f", "--recipe", "checkpoint-prediction", code=2, names=["--base"])
 
     def test_the_page_of_recipes_is_up_to_date(self):
-        page = self.ok("recipes", "--markdown").stdout.decode()
+        results = REPOSITORY / "docs/recipes-books-test.json"
+        page = self.ok("recipes", "--markdown", "--results", results).stdout.decode()
         self.assertEqual((REPOSITORY / "docs/systems.md").read_text(), page,
-                         "run: build/release/pith recipes --markdown > docs/systems.md")
+                         "run: build/release/pith recipes --markdown --results docs/recipes-books-test.json > docs/systems.md")
+        self.assertIn("- at most 4.1 bits a weight, on books-test.txt: divergence 0.", page)
+        self.write("other.json", b'{"rows": [{"recipe": "gptq"}]}')
+        self.fails("recipes", "--markdown", "--results", "other.json", names=["other.json", "asked"])
+        self.fails("recipes", "--results", "other.json", code=2, names=["--markdown"])
 
 
 if __name__ == "__main__":

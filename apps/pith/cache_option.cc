@@ -1,6 +1,7 @@
 #include "cache_option.h"
 
 #include "message.h"
+#include "options.h"
 #include "pith/base/error.h"
 #include "pith/form/expression.h"
 #include "pith/model/session.h"
@@ -17,7 +18,7 @@ std::optional<kv::CacheOptions> cache_of(const std::string& text, const std::str
     option = "--kv-budget";
     return budget.empty() ? cache : cache.with_budget(budget);
   } catch (const Error& e) {
-    throw std::string_view(e.what()).starts_with("--") ? e : e.in(option);
+    throw of_option(e, option);
   }
 }
 

@@ -28,6 +28,10 @@ CLI::Validator not_negative() {
   return CLI::Validator(check, "");
 }
 
+Error of_option(const Error& e, const char* option) {
+  return std::string_view(e.what()).starts_with("--") ? e : e.in(option);
+}
+
 CLI::Validator not_empty() {
   return CLI::Validator(
       [](const std::string& text) { return std::string(text.empty() ? "must not be empty" : ""); },

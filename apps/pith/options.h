@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "pith/base/error.h"
+
 namespace pith::command {
 
 void add_threads(CLI::App* command, int& threads);
@@ -14,6 +16,9 @@ void add_bases(CLI::App* command, std::vector<std::string>& bases, const std::st
 CLI::Option* add_repeatable(CLI::App* command, const std::string& names,
                             std::vector<std::string>& values, const std::string& help,
                             const std::string& type);
+
+// The error with the option before it, where its text does not begin with one already.
+Error of_option(const Error& e, const char* option);
 
 CLI::Validator not_empty();
 

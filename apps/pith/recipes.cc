@@ -5,6 +5,9 @@
 
 #include "command.h"
 #include "output.h"
+#include "pith/base/error.h"
+#include "pith/base/file.h"
+#include "pith/io/text.h"
 #include "pith/recipe/cache_recipes.h"
 #include "pith/recipe/registry.h"
 #include "pith/recipe/studies.h"
@@ -16,7 +19,7 @@ namespace {
 using recipe::Recipe;
 
 struct Arguments {
-  std::string name;
+  std::string name, results;
   bool json = false, markdown = false, taxonomy = false;
 };
 
@@ -66,6 +69,38 @@ Json to_json(const recipe::CacheRecipe& r) {
           {"title", r.title},         {"area", "kv"},          {"summary", r.summary},
           {"composition", r.compose}, {"parts", r.parts},      {"waits", r.waits},
           {"verified", r.verified},   {"example", r.example()}};
+}
+
+// As `pith bench recipes` writes them.
+recipe::Results read_results(const std::string& path) {
+  recipe::Results out;
+  const MappedFile file(path);
+  try {
+    const Json all = Json::parse(io::as_text(file.bytes()));
+    for (const Json& row : all.at("rows")) {
+      const auto recipe = row.at("recipe").get<std::string>();
+      std::string line =
+          fmt::format("at most {:g} bits a weight, on {}: ", row.at("asked").get<double>(),
+                      std::filesystem::path(all.at("text")).filename().string());
+      if (row.contains("error")) {
+        line += "failed, " + row.at("error").get<std::string>();
+      } else {
+        const Json& kl = row.at("kl");
+        line += fmt::format(
+            "divergence {:.3g} ({:.3g} … {:.3g}), perplexity {:.2f}, in {:.3f} bits",
+            kl.at("mean").get<double>(), kl.at("interval").at(0).get<double>(),
+            kl.at("interval").at(1).get<double>(), row.at("perplexity").at("mean").get<double>(),
+            row.at("bits").get<double>());
+        if (const auto setting = row.at("setting").get<std::string>(); !setting.empty()) {
+          line += fmt::format(" (`{}`)", setting);
+        }
+      }
+      out[recipe.substr(0, recipe.find(':'))].push_back(std::move(line));
+    }
+  } catch (const Json::exception& e) {
+    fail(ErrorKind::kData, "{}: no results of `pith bench recipes`: {}", path, e.what());
+  }
+  return out;
 }
 
 void print_list() {
@@ -164,7 +199,10 @@ Json taxonomy_json() {
 
 void run(const Arguments& a) {
   if (a.taxonomy) return a.json ? print_json(taxonomy_json()) : print_taxonomy();
-  if (a.markdown) return write_stdout(recipe::markdown());
+  if (a.markdown) {
+    return write_stdout(
+        recipe::markdown(a.results.empty() ? recipe::Results() : read_results(a.results)));
+  }
   if (!a.name.empty()) {
     if (const recipe::CacheRecipe* cache = recipe::find_cache_recipe(a.name)) {
       return a.json ? print_json(to_json(*cache)) : print_one(*cache);
@@ -190,14 +228,19 @@ void add_recipes(CLI::App& app) {
   CLI::App* c = app.add_subcommand("recipes", "List the published methods that have a name here");
   c->add_option("name", a->name, "show this one (its name or the paper's id)")->type_name("NAME");
   c->add_flag("--json", a->json, "as JSON");
-  c->add_flag("--markdown", a->markdown, "all of them as a page (docs/systems.md)");
+  CLI::Option* markdown =
+      c->add_flag("--markdown", a->markdown, "all of them as a page (docs/systems.md)");
+  c->add_option("--results", a->results, "on that page: what pith bench recipes found")
+      ->type_name("JSON")
+      ->needs(markdown);
   c->add_flag("--taxonomy", a->taxonomy,
               "where each stands in the axes of surveys, and which cells are empty");
   c->footer(R"(Examples:
   pith recipes                  the list
   pith recipes zipnn            one of them in full
   pith recipes S233 --json      the same for programs, by the paper's id
-  pith recipes --taxonomy       all in the axes of three surveys)");
+  pith recipes --taxonomy       all in the axes of three surveys
+  pith recipes --markdown --results recipes/results.json > systems.md    a page of all, with what a benchmark found)");
   c->callback([a] { run(*a); });
 }
 

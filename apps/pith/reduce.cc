@@ -21,6 +21,9 @@ void check_reduction(const CompressArguments& a, const CompressPlan& plan) {
     refuse("this recipe does not go with --rotate or --smooth");
   }
   if (!a.forms_of.empty()) refuse("this recipe does not go with --forms-of");
+  if (plan.refine && has_limits(a)) {
+    refuse("with these options the recipe gives heads a size of their own: it takes no limit");
+  }
 }
 
 void reduce_inputs(const CompressArguments& a, CompressPlan& plan) {

@@ -45,7 +45,7 @@ model::PromptStoreOptions store_options(const StoreArguments& a, int threads) {
           recipe::chunk_coding(coding, own ? a.coding_profile : std::string()).text());
     }
   } catch (const Error& e) {
-    throw std::string_view(e.what()).starts_with("--") ? e : e.in("--kv-coding");
+    throw of_option(e, "--kv-coding");
   }
   if (a.deadline) options.deadline = *a.deadline;
   options.chunk_tokens = a.chunk_tokens;

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <map>
 
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
 #include "pith/base/error.h"
+#include "pith/base/file.h"
 #include "stores.h"
 
 namespace pith::kv {
@@ -50,7 +50,7 @@ class ArchiveStore final : public Store {
       open();
     } catch (const Error&) {
       // A damaged one is told when it is used; any other file was meant for something else.
-      if (!fs::is_regular_file(path_) || !Archive::is_archive(read_beginning())) throw;
+      if (!fs::is_regular_file(path_) || !Archive::is_archive(MappedFile(path_).bytes())) throw;
     }
   }
 
@@ -138,14 +138,6 @@ class ArchiveStore final : public Store {
     for (size_t i = 0; i < files.size(); ++i) {
       if (const auto id = chunk_of_file(files[i].path)) files_[*id] = i;
     }
-  }
-
-  Bytes read_beginning() const {
-    Bytes bytes(16);
-    std::ifstream in(path_, std::ios::binary);
-    in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    bytes.resize(static_cast<size_t>(in.gcount()));
-    return bytes;
   }
 
   uint64_t size(size_t file) const { return archive_->files()[file].size; }

@@ -8,18 +8,14 @@
 #include "pith/base/random.h"
 #include "pith/kv/attention.h"
 #include "pith/kv/cache.h"
+#include "testing_rows.h"
 
 namespace pith::kv {
 namespace {
 
-constexpr uint64_t kSize = 12, kCapacity = 2000;
-
-std::vector<float> row(uint64_t seed, uint64_t position) {
-  std::vector<float> out(kSize);
-  for (uint64_t i = 1; i < kSize; ++i)
-    out[i] = static_cast<float>(random_normal(seed, position * kSize + i));
-  return out;
-}
+using testing::kCapacity;
+using testing::kSize;
+using testing::row;
 
 // A cache of one layer of two heads. The first channel of a value says where its token was read.
 struct Written {

@@ -6,18 +6,14 @@
 #include "pith/base/error.h"
 #include "pith/base/random.h"
 #include "pith/kv/cache.h"
+#include "testing_rows.h"
 
 namespace pith::kv {
 namespace {
 
-constexpr uint64_t kSize = 12, kCapacity = 2000;
-
-std::vector<float> row(uint64_t seed, uint64_t position) {
-  std::vector<float> out(kSize);
-  for (uint64_t i = 1; i < kSize; ++i)
-    out[i] = static_cast<float>(random_normal(seed, position * kSize + i));
-  return out;
-}
+using testing::kCapacity;
+using testing::kSize;
+using testing::row;
 
 // Tokens that were merged, of one layer of as many heads as there are seeds.
 std::vector<Past::Rows> merged(const std::vector<uint64_t>& seeds, int threads) {

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "attention_trace.h"
+#include "kept_heads.h"
 #include "pith/base/error.h"
 #include "pith/math/eigen.h"
 #include "pith/math/matrix_product.h"

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "attention_trace.h"
+#include "kept_heads.h"
 #include "pith/base/error.h"
 
 namespace pith::model {

@@ -56,12 +56,6 @@ double squares(const Matrix& m) {
   return sum;
 }
 
-std::vector<uint64_t> kept_heads(const DecoderConfig& config) {
-  std::vector<uint64_t> heads;
-  for (uint32_t l = 0; l < config.layers; ++l) heads.push_back(config.sizes(l).kv_heads);
-  return heads;
-}
-
 namespace {
 
 void check(uint64_t ids, const HarmOptions& o) {

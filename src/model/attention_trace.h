@@ -28,9 +28,6 @@ void trace_heads(const LanguageModel& model, std::span<const int32_t> ids,
                  const HarmOptions& options, int threads,
                  const std::function<void(const TracedHead&)>& each);
 
-// Of each layer.
-std::vector<uint64_t> kept_heads(const DecoderConfig& config);
-
 // Columns begin … of `count` rows.
 form::Matrix cut(const form::Matrix& m, uint64_t first_row, uint64_t count, uint64_t begin,
                  uint64_t cols);

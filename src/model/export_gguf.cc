@@ -1,7 +1,6 @@
 #include "pith/model/export_gguf.h"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 #include "export_plan.h"
@@ -52,13 +51,6 @@ ExportReport write(const ExportPlan& plan, const std::filesystem::path& to,
   report(options.progress, done, total);
   out.commit();
   return {out.size(), plan.tensors.size(), plan.notes};
-}
-
-bool begins_as_gguf(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  char magic[4] = {};
-  in.read(magic, sizeof magic);
-  return in && std::string_view(magic, sizeof magic) == "GGUF";
 }
 
 }  // namespace
@@ -115,7 +107,7 @@ ExportReport export_gguf(const WeightSource& model, const std::filesystem::path&
 
 ExportReport export_gguf(const std::filesystem::path& model, const std::filesystem::path& to,
                          const ExportOptions& options) {
-  if (std::filesystem::is_directory(model) || !begins_as_gguf(model)) {
+  if (!is_gguf(model)) {
     return export_gguf(*open_weights(model), to, options);
   }
   check_type(options);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "chunk_fetcher.h"
+#include "kept_heads.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/model/axes_profile.h"
@@ -237,11 +238,9 @@ void PromptStore::check(const std::optional<kv::CacheOptions>& cache) {
 }
 
 void PromptStore::check_coding(const LanguageModel& model) const {
-  const DecoderConfig& config = model.config();
-  std::vector<uint64_t> heads;
-  for (uint32_t l = 0; l < config.layers; ++l) heads.push_back(config.sizes(l).kv_heads);
+  const std::vector<uint64_t> heads = kept_heads(model.config());
   for (const kv::ChunkCoding& coding : state_->codings)
-    coding.check(heads, config.head_size, state_->options.chunk_tokens);
+    coding.check(heads, model.config().head_size, state_->options.chunk_tokens);
 }
 
 void PromptStore::read(Session& session, std::span<const int32_t> prompt,

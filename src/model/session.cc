@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "decoder_kernels.h"
+#include "kept_heads.h"
 #include "layer_pass.h"
 #include "linear.h"
 #include "memory_needs.h"
@@ -34,13 +35,6 @@ MemoryNeeds needs_of(const LanguageModel& model, uint64_t capacity,
           .positions = capacity};
 }
 
-// Of keys and values, in each layer.
-std::vector<uint64_t> heads_of(const DecoderConfig& c) {
-  std::vector<uint64_t> heads;
-  for (uint32_t l = 0; l < c.layers; ++l) heads.push_back(c.sizes(l).kv_heads);
-  return heads;
-}
-
 // Keys that stand at another place than where they were read.
 kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
   return [&c, rope = Rope(c, capacity)](float* key, int64_t by) {
@@ -55,7 +49,7 @@ kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
 
 void check_cache(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
   if (!cache) return;
-  cache->check(heads_of(c), c.head_size);
+  cache->check(kept_heads(c), c.head_size);
   if (!cache->keep) return;
   for (uint32_t l = 0; l < c.layers; ++l) {
     if (c.window(l) != 0) {
@@ -88,7 +82,7 @@ struct Session::State {
         needs(checked_needs(model, positions, others, options)),
         capacity(positions),
         prompts(options ? options->prompts : kv::Prompts::kPieces),
-        cache(heads_of(config), config.head_size, capacity, std::move(options), kChunk,
+        cache(kept_heads(config), config.head_size, capacity, std::move(options), kChunk,
               turn_of(config, capacity)),
         threads(thread_count(requested)),
         pass(config, capacity, thread_count(requested)) {}
@@ -230,7 +224,7 @@ kv::Arrays Session::keys_values(uint64_t first, uint64_t count) const {
 }
 
 void Session::State::check_arrays(const kv::Arrays& arrays) const {
-  if (arrays.heads != heads_of(config) || arrays.head_size != config.head_size) {
+  if (arrays.heads != kept_heads(config) || arrays.head_size != config.head_size) {
     fail(ErrorKind::kUsage, "keys and values of another model: {} layers, heads of {}",
          arrays.heads.size(), arrays.head_size);
   }
@@ -334,7 +328,7 @@ uint64_t Session::cache_bytes() const {
 uint64_t Session::held_bits() const { return state_->cache.held_bits(state_->position); }
 uint64_t Session::read_numbers() const {
   uint64_t heads = 0;
-  for (const uint64_t h : heads_of(state_->config)) heads += h;
+  for (const uint64_t h : kept_heads(state_->config)) heads += h;
   return 2 * heads * state_->config.head_size * state_->position;
 }
 

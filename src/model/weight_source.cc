@@ -20,6 +20,8 @@ std::string beginning(const std::filesystem::path& path) {
 
 }  // namespace
 
+bool is_gguf(const std::filesystem::path& path) { return beginning(path).starts_with("GGUF"); }
+
 std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) {
     fail(ErrorKind::kIo, "{}: no such file or folder", path.string());

@@ -7,7 +7,7 @@
 namespace pith::recipe {
 namespace {
 
-std::string section(const Recipe& r) {
+std::string section(const Recipe& r, const Results& results) {
   std::string s =
       fmt::format("\n## {}\n\n*{}* ({}, {})\n\n{}\n\n", r.name, r.title, r.id, r.area, r.summary);
   s += fmt::format("- composition: `{}`\n", r.compose);
@@ -18,6 +18,9 @@ std::string section(const Recipe& r) {
   s += fmt::format("- against the paper: {}\n", r.differs);
   if (!r.waits.empty()) s += fmt::format("- not yet: {}\n", r.waits);
   s += fmt::format("- verified by: {}\n", r.verified);
+  if (const auto found = results.find(r.name); found != results.end()) {
+    for (const std::string& line : found->second) s += fmt::format("- {}\n", line);
+  }
   return s + fmt::format("\n```sh\n{}\n```\n", r.example);
 }
 
@@ -52,19 +55,21 @@ std::string row(const Entry& e) {
 
 }  // namespace
 
-std::string markdown() {
+std::string markdown(const Results& results) {
   std::string s =
       "# Published methods in Pith\n\n"
       "Each is a composition of shared parts under a name, or a study with a command that shows "
       "it. "
-      "This page is\nwritten by `pith recipes --markdown`; change `src/recipe/` instead.\n\n"
+      "This page is\nwritten by `pith recipes --markdown --results RESULTS.json`, of what `pith "
+      "bench recipes` "
+      "found; change `src/recipe/` instead.\n\n"
       "| recipe | paper | area | not yet |\n|---|---|---|---|\n";
   for (const Recipe& r : all_recipes()) s += row(r);
   s += "\n| cache | paper | area | not yet |\n|---|---|---|---|\n";
   for (const CacheRecipe& r : all_cache_recipes()) s += row(r);
   s += "\n| study | paper | area | not yet |\n|---|---|---|---|\n";
   for (const Study& study : all_studies()) s += row(study);
-  for (const Recipe& r : all_recipes()) s += section(r);
+  for (const Recipe& r : all_recipes()) s += section(r, results);
   for (const CacheRecipe& r : all_cache_recipes()) s += section(r);
   for (const Study& study : all_studies()) s += section(study);
   return s;

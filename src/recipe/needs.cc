@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include "pith/base/error.h"
-#include "pith/base/file.h"
-#include "pith/io/text.h"
 #include "pith/model/weight_source.h"
 #include "recipes.h"
 
@@ -21,12 +19,6 @@ bool has_layer(const model::DecoderConfig& c, bool experts) {
     if (c.has_feed_forward(l) && c.has_experts(l) == experts) return true;
   }
   return false;
-}
-
-bool is_gguf(const fs::path& path) {
-  if (fs::is_directory(path)) return false;
-  const MappedFile file(path);
-  return io::as_text(file.bytes()).starts_with("GGUF");
 }
 
 // What the recipe finds nothing of; empty: it is all there.
@@ -63,7 +55,7 @@ bool is_for_models(const Recipe& recipe) { return recipe.area == "weights" && !r
 void require_model(const Recipe* recipe, const fs::path& path) {
   const auto source = open_model(path);
   if (!recipe || !is_for_models(*recipe)) return;
-  const std::string_view reason = missing(recipe->needs, source->config(), is_gguf(path));
+  const std::string_view reason = missing(recipe->needs, source->config(), model::is_gguf(path));
   if (reason.empty()) return;
   fail(ErrorKind::kUsage, "{}: recipe {} {}; {} is the nearest that fits it", path.string(),
        recipe->name, reason, recipe->needs.nearest);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "../weights/linears.h"
 #include "../weights/testing_reference.h"
 #include "../weights/testing_tiny.h"
 #include "pith/audit/perplexity.h"
@@ -144,22 +145,82 @@ TEST(Reducing, WrongOptionsAreRefused) {
   refused("ziplm", {{"speedup", "900"}, {"steps", "2"}}, "speedup");
 }
 
-// Of the reference model, on text that nothing was fitted to.
-double divergence_of(std::string_view recipe, Values values, uint64_t tokens = 2048) {
+// As if each element of the layers took its time, and all of them a little less than each alone.
+std::function<double(const model::LanguageModel&, uint64_t, int)> clock_of(
+    const model::LanguageModel& whole) {
+  const auto elements = [](const model::LanguageModel& m) {
+    double all = 0;
+    for (const model::DecoderLayer& layer : m.weights().layers) {
+      for (const model::Linear* l : weights::linears(layer)) {
+        all += static_cast<double>(l->weight->shape().size());
+      }
+    }
+    return all;
+  };
+  return [elements, all = elements(whole)](const model::LanguageModel& m, uint64_t, int) {
+    const double left = elements(m) / all;
+    return 1e-3 * (0.2 + 1.1 * left - 0.1 * left * left);
+  };
+}
+
+TEST(Reducing, SpeedsThatAreAskedForAreReached) {
+  const auto source = model::open_weights(tiny().folder.path());
+  const weights::CalibrationText text = weights::calibration_text(
+      *tiny().model, weights::default_calibration_text(), {.tokens = 256, .window = 64});
+  const auto clock = clock_of(*tiny().model);
+  for (const char* speedup : {"1.5", "2", "3"}) {
+    Plan plan;
+    apply(find_recipe("ziplm"), {{"speedup", speedup}, {"trials", "0"}}, plan);
+    const model::LanguageModel small = model::make_model(model::ReducedWeights(
+        *source,
+        plan.reduce({.source = *source, .model = *tiny().model, .text = text, .seconds = clock})));
+    EXPECT_NEAR(clock(*tiny().model, 0, 1) / clock(small, 0, 1) / std::stod(speedup), 1, 0.05)
+        << speedup;
+  }
+}
+
+// What a text that nothing was fitted to loses.
+double divergence_of(const model::LanguageModel& model, const model::LanguageModel& small,
+                     const weights::CalibrationText& text) {
+  model::Session before(model, 65, 2), after(small, 65, 2);
+  const audit::LogitSource was = audit::logits_of(before), is = audit::logits_of(after);
+  return audit::evaluate(is, text.held_out,
+                         {.context = 64, .max_windows = 8, .changed = 0, .threads = 2}, &was)
+      .divergence->kl.mean;
+}
+
+// Of the reference model.
+struct Shrunk {
+  double divergence = 0, seconds = 0;
+};
+
+Shrunk shrunk(std::string_view recipe, Values values, uint64_t tokens = 2048) {
   Plan plan;
   apply(find_recipe(recipe), std::move(values), plan);
   const model::LanguageModel& model = weights::testing::reference().model;
   const auto source = model::open_weights(weights::testing::reference().folder);
   const weights::CalibrationText text = weights::calibration_text(
       model, weights::default_calibration_text(), {.tokens = tokens, .window = 64});
-  const weights::Reducing reducing{.source = *source, .model = model, .text = text, .threads = 2};
-  const model::LanguageModel small =
-      model::make_model(model::ReducedWeights(*source, plan.reduce(reducing)));
-  model::Session before(model, 65, 2), after(small, 65, 2);
-  const audit::LogitSource was = audit::logits_of(before), is = audit::logits_of(after);
-  return audit::evaluate(is, text.held_out,
-                         {.context = 64, .max_windows = 8, .changed = 0, .threads = 2}, &was)
-      .divergence->kl.mean;
+  const auto made = [&](const model::Reduction& reduction) {
+    return model::make_model(model::ReducedWeights(*source, reduction));
+  };
+  const auto clock = clock_of(model);
+  weights::CalibrationText calibration = text;
+  calibration.held_out.assign(text.windows.begin(), text.windows.begin() + 8 * 64);
+  const weights::Reducing reducing{
+      .source = *source,
+      .model = model,
+      .text = text,
+      .divergence = [&](const model::Reduction& reduction,
+                        uint64_t) { return divergence_of(model, made(reduction), calibration); },
+      .seconds = clock,
+      .threads = 2};
+  const model::LanguageModel small = made(plan.reduce(reducing));
+  return {divergence_of(model, small, text), clock(small, 0, 2)};
+}
+
+double divergence_of(std::string_view recipe, Values values, uint64_t tokens = 2048) {
+  return shrunk(recipe, std::move(values), tokens).divergence;
 }
 
 // Modules of the reference model, each taken out alone.
@@ -248,6 +309,20 @@ TEST(ReducingQuality, PivotsWithACorrectionLoseLessThanMagnitude) {
   EXPECT_GT(
       divergence_of("stat-prune", {{"units", "25%"}, {"fold", "no"}, {"select", "magnitude"}}),
       1.5 * divergence_of("stat-prune", {{"units", "25%"}}));
+}
+
+TEST(ReducingQuality, SizesByTimeAndErrorLoseLessThanOthersThatAreNoFaster) {
+  // Equal levels are far from each other: as fast as one of them.
+  const Shrunk equal = shrunk("ziplm", {{"share", "uniform"}});
+  const double whole = 1.2e-3;
+  const Shrunk searched = shrunk(
+      "ziplm", {{"trials", "1"}, {"speedup", fmt::format("{}", 1.01 * whole / equal.seconds)}});
+  const Shrunk layers =
+      shrunk("late-attention", {{"of", "layers"}, {"count", "3"}, {"which", "alike"}});
+  for (const Shrunk& other : {equal, layers}) {
+    EXPECT_GE(other.seconds, 0.99 * searched.seconds);
+    EXPECT_GT(other.divergence, searched.divergence);
+  }
 }
 
 TEST(ReducingQuality, OneRankingLosesLessThanEqualShares) {

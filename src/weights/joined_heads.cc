@@ -67,7 +67,8 @@ class Factoring {
 
   void measure();
   FormsByName within(double bytes);
-  double all_bytes() const;
+  // With so much of what is factored.
+  double bytes_of(double keep) const;
 
  private:
   const model::DecoderConfig& config() const { return refining_.model.config(); }
@@ -76,6 +77,7 @@ class Factoring {
   }
   bool joins_values(const model::DecoderLayer& layer) const;
   bool joins_pairs(const model::DecoderLayer& layer) const;
+  bool is_joined(const model::DecoderLayer& layer, const model::Linear& l) const;
   void add_matrix(const Visit& v, LayerUnits& units) const;
   void add_values(const model::DecoderLayer& layer, LayerUnits& units) const;
   void add_pairs(const model::DecoderLayer& layer, const fit::Metric& stream,
@@ -85,6 +87,9 @@ class Factoring {
   void choose(double bytes);
   void make_heads(LayerUnits& units, const model::DecoderLayer& layer, FormsByName& out) const;
   FormPtr encoded(const Matrix& m) const { return form::encode(options_.factors, m.view()); }
+  FormPtr as_it_is(const model::Linear& l) const {
+    return options_.others ? encoded(form::decode(*l.weight)) : l.weight;
+  }
   std::vector<double> importance_of(const model::Linear& l) const {
     return importance_.outputs(l.name, form::decode(*l.weight).view());
   }
@@ -96,12 +101,13 @@ class Factoring {
   std::vector<LayerUnits> layers_;
 };
 
-double Factoring::all_bytes() const {
+double Factoring::bytes_of(double keep) const {
   double bits = 0;
   for (const model::DecoderLayer& layer : refining_.model.weights().layers) {
     for (const model::Linear* l : linears(layer)) {
       if (!is_fitted(l->name)) continue;
-      bits += static_cast<double>(form::bits(*encoded(form::decode(*l->weight))));
+      const bool whole = !options_.others && !is_joined(layer, *l);
+      bits += static_cast<double>(form::bits(*as_it_is(*l))) * (whole ? 1 : keep);
     }
   }
   return bits / 8;
@@ -116,6 +122,11 @@ bool Factoring::joins_pairs(const model::DecoderLayer& layer) const {
   return options_.joined == Joined::kPairs && joins_values(layer) && layer.q.bias.empty() &&
          layer.k.bias.empty() && layer.q_norm.empty() && layer.k_norm.empty() &&
          is_fitted(layer.q.name) && is_fitted(layer.k.name);
+}
+
+bool Factoring::is_joined(const model::DecoderLayer& layer, const model::Linear& l) const {
+  if (&l == &layer.v || &l == &layer.output) return joins_values(layer);
+  return (&l == &layer.q || &l == &layer.k) && joins_pairs(layer);
 }
 
 void Factoring::add_matrix(const Visit& v, LayerUnits& units) const {
@@ -177,17 +188,18 @@ void Factoring::add_pairs(const model::DecoderLayer& layer, const fit::Metric& s
 void Factoring::look_at(const Visit& v, uint32_t index, const fit::Metric& stream) {
   const model::DecoderLayer& layer = refining_.model.weights().layers[index];
   LayerUnits& units = layers_[index];
-  const bool values = joins_values(layer), pairs = joins_pairs(layer);
-  if (values && v.name == layer.output.name) {
+  if (joins_values(layer) && v.name == layer.output.name) {
     units.heads =
         std::make_unique<HeadBlocks>(config(), index, layer, v.inputs, importance_of(layer.output),
                                      options_.damping, refining_.threads);
     add_values(layer, units);
-    if (pairs) add_pairs(layer, stream, units);
+    if (joins_pairs(layer)) add_pairs(layer, stream, units);
   }
-  if (values && (v.name == layer.v.name || v.name == layer.output.name)) return;
-  if (pairs && (v.name == layer.q.name || v.name == layer.k.name)) return;
-  if (!layer.experts) add_matrix(v, units);
+  const auto joined = [&](const model::Linear* l) {
+    return l->name == v.name && is_joined(layer, *l);
+  };
+  if (!options_.others || layer.experts || std::ranges::any_of(linears(layer), joined)) return;
+  add_matrix(v, units);
 }
 
 void Factoring::measure() {
@@ -260,10 +272,11 @@ void Factoring::make_heads(LayerUnits& units, const model::DecoderLayer& layer,
 
 FormsByName Factoring::within(double bytes) {
   FormsByName out;
+  const double whole = bytes_of(0);
   double expected = bytes;
   // What marks rows and columns is not counted beforehand.
   for (int tries = 0; tries < 4; ++tries) {
-    choose(expected);
+    choose(expected - whole);
     out.clear();
     for (uint32_t l = 0; l < layers_.size(); ++l) {
       LayerUnits& units = layers_[l];
@@ -280,7 +293,7 @@ FormsByName Factoring::within(double bytes) {
       for (const model::Linear* l : linears(layer)) {
         if (!is_fitted(l->name)) continue;
         FormPtr& form = out[l->name];
-        if (!form) form = encoded(form::decode(*l->weight));
+        if (!form) form = as_it_is(*l);
         taken += static_cast<double>(form::bits(*form)) / 8;
       }
     }
@@ -302,7 +315,7 @@ FormsByName join_heads(const Refining& refining, const JoinedOptions& options) {
   }
   Factoring factoring(refining, options);
   factoring.measure();
-  return factoring.within(refining.bytes.value_or(options.keep * factoring.all_bytes()));
+  return factoring.within(refining.bytes.value_or(factoring.bytes_of(options.keep)));
 }
 
 }  // namespace pith::weights

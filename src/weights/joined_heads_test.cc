@@ -34,6 +34,12 @@ Matrix through(const Matrix& x, const Matrix& w) {
   return y;
 }
 
+std::vector<double> identity(uint64_t n) {
+  std::vector<double> m(n * n);
+  for (uint64_t i = 0; i < n; ++i) m[i * n + i] = 1;
+  return m;
+}
+
 // What a layer's attention gives where each head of queries has mixed the stream in its own way.
 class Attended {
  public:
@@ -72,6 +78,7 @@ class Attended {
     return errors / squares;
   }
   fit::Metric stream() const { return moments(streams_); }
+  const Matrix& tokens() const { return streams_[0]; }
   fit::Metric attended(const Matrix& v) const { return moments({values(v)}); }
 
  private:
@@ -163,6 +170,46 @@ TEST(HeadBlocks, LeaveOutPairsOfRowsThatAreTurnedTogether) {
   }
 }
 
+// Of the scores of queries and keys of a head by other matrices, as a share of all.
+double score_error(const Heads& h, const Matrix& q, const Matrix& k) {
+  const Matrix was_q = form::decode(*h.layer.q.weight), was_k = form::decode(*h.layer.k.weight);
+  const Matrix stream = h.other.tokens();
+  const auto scores = [&](const Matrix& queries, const Matrix& keys, uint64_t head) {
+    const auto of_head = [&](const Matrix& m, uint64_t at) {
+      Matrix rows({16, m.shape.cols});
+      std::copy_n(m.view().row(at * 16).data(), rows.values.size(), rows.values.begin());
+      return through(stream, rows);
+    };
+    return through(of_head(queries, head), of_head(keys, head / 2));
+  };
+  double errors = 0, squares = 0;
+  for (uint64_t head = 0; head < 4; ++head) {
+    const Matrix was = scores(was_q, was_k, head), is = scores(q, k, head);
+    for (size_t i = 0; i < was.values.size(); ++i) {
+      const double e = double{was.values[i]} - is.values[i];
+      errors += e * e;
+      squares += double{was.values[i]} * was.values[i];
+    }
+  }
+  return errors / squares;
+}
+
+TEST(HeadBlocks, PairsLeftOutByWhatTheyGiveCostLessThanByMagnitude) {
+  Heads h;
+  h.blocks.weigh_pairs(h.seen.stream(), std::vector<double>(64, 1.0));
+  // By magnitude: as if all inputs were alike.
+  Heads alike;
+  alike.blocks.weigh_pairs(fit::Metric::second_moments(64, identity(64)),
+                           std::vector<double>(64, 1.0));
+  for (const uint64_t kept : {3, 5}) {
+    const double by_inputs =
+        score_error(h, h.blocks.queries({kept, kept}), h.blocks.keys({kept, kept}));
+    const double by_magnitude =
+        score_error(h, alike.blocks.queries({kept, kept}), alike.blocks.keys({kept, kept}));
+    EXPECT_LT(by_inputs, 0.95 * by_magnitude) << kept;
+  }
+}
+
 CompressModelOptions options(const JoinedOptions& joined) {
   CompressModelOptions o = testing::tiny_options();
   o.rules.push_back(archive::lossless_rule("embed"));
@@ -191,6 +238,25 @@ TEST(JoinedHeads, KeepWhatTheyAreAskedTo) {
     EXPECT_GT(bits(half), 0.4 * bits(whole));
     EXPECT_GT(half.measured->divergence, whole.measured->divergence);
   }
+}
+
+TEST(JoinedHeads, LeaveTheRestWhole) {
+  const CompressedModel heads = made({.keep = 0.5, .joined = Joined::kPairs, .others = false});
+  double joined = 0, all = 0;
+  for (const model::DecoderLayer& layer : tiny().model->weights().layers) {
+    for (const model::Linear* l : linears(layer)) {
+      const form::Form& form = *heads.tensors.at(l->name);
+      const bool is_head = l->name.find("self_attn") != std::string::npos;
+      if (is_head) {
+        joined += static_cast<double>(form::bits(form));
+        all += static_cast<double>(l->weight->shape().size()) * 16;
+      } else {
+        EXPECT_EQ(form::decode(form).values, form::decode(*l->weight).values) << l->name;
+      }
+    }
+  }
+  EXPECT_LE(joined, 0.51 * all);  // with what marks rows
+  EXPECT_GT(joined, 0.4 * all);
 }
 
 TEST(JoinedHeads, KeepToALimitWithSearchedRanks) {

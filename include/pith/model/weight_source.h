@@ -40,6 +40,9 @@ class WeightSource {
   virtual form::FormPtr form(std::string_view name) const = 0;
 };
 
+// Whether it is a file that begins as such do.
+bool is_gguf(const std::filesystem::path& path);
+
 // Of a path: a folder with config.json and safetensors, a .safetensors file in such a folder, a
 // GGUF file. Files are mapped, not read. Throws ErrorKind::kIo or kData.
 std::unique_ptr<WeightSource> open_weights(const std::filesystem::path& path);

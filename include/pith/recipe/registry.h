@@ -117,7 +117,10 @@ weights::CompressModelOptions model_options(const Plan& plan);
 lossless::Level parse_level(std::string_view text);
 std::string_view level_name(lossless::Level level);
 
+// Of recipes by name, what a benchmark found: a line for each size.
+using Results = std::map<std::string, std::vector<std::string>, std::less<>>;
+
 // The page that lists them, in Markdown.
-std::string markdown();
+std::string markdown(const Results& results = {});
 
 }  // namespace pith::recipe

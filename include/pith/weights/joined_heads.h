@@ -30,7 +30,9 @@ struct JoinedOptions {
   // Of the elements of the matrices, where there is no limit on bytes.
   double keep = 0.5;
   Joined joined = Joined::kValues;
-  bool searched = true;   // false: the same share of all ranks
+  bool searched = true;  // false: the same share of all ranks
+  // false: what is not joined stays whole and in its types, and `keep` is of what is.
+  bool others = true;
   double damping = 0.01;  // of second moments, as a share of their mean
   form::Expression factors = form::parse("dense(f16)");  // of what is kept
 };

@@ -20,6 +20,10 @@
 
 namespace pith::weights {
 
+// Seconds that the model takes for one more token behind `position` others: the fastest of some
+// tries, on this machine; with one thread the processor's time for it.
+double token_seconds(const model::LanguageModel& model, uint64_t position, int threads);
+
 // What whoever decides may look at.
 struct Reducing {
   const model::WeightSource& source;
@@ -28,6 +32,9 @@ struct Reducing {
   // Of the model that a reduction leaves from the model as it was, nats a token, over so many of
   // the first windows.
   std::function<double(const model::Reduction& reduction, uint64_t windows)> divergence = {};
+  // How fast a model is: seconds of a token behind so many.
+  std::function<double(const model::LanguageModel&, uint64_t position, int threads)> seconds =
+      token_seconds;
   int threads = 0;
   std::function<Progress(const char* stage)> progress = {};
   // What a user should know of the choice.
@@ -89,9 +96,5 @@ void take_units(const HiddenUnits& units, KeptUnits kept, model::ReducedLayer& l
 // the gradient there| (Molchanov et al. 2019).
 std::map<std::string, std::vector<double>, std::less<>> first_order_scores(
     const Reducing& reducing);
-
-// Seconds that the model takes for one more token behind `position` others: the fastest of some
-// tries, on this machine.
-double token_seconds(const model::LanguageModel& model, uint64_t position, int threads);
 
 }  // namespace pith::weights
