@@ -16,7 +16,7 @@ namespace {
 
 constexpr uint32_t kWords = 512, kNames = 64, kAnswers = 64, kTokens = kWords + kNames + kAnswers;
 // Token t is of topic t % kTopics.
-constexpr uint32_t kTopics = 16, kShortest = 12, kLongest = 40;
+constexpr uint32_t kTopics = 16, kShortest = 12, kLongest = 32;
 // A token's vector, and where it stands in the stream: its own, that of the token before, the
 // answer's; then a one.
 constexpr uint32_t kSize = 64, kOwn = 0, kBefore = kSize, kAnswer = 2 * kSize, kOne = 3 * kSize;
@@ -188,8 +188,10 @@ std::vector<PlantedFacts> plant_in_segments(uint64_t texts, uint64_t length, uin
     while (text.ids.size() < length) {
       topic = (topic + 1 + draw(kTopics - 1)) % kTopics;
       const uint64_t begin = text.ids.size(), size = kShortest + draw(kLongest - kShortest + 1);
+      // No word twice: it would be looked for there and nowhere else.
+      const uint64_t first = draw(kWords / kTopics), step = 2 * draw(kWords / kTopics / 2) + 1;
       for (uint64_t i = 0; i < size; ++i)
-        text.ids.push_back(token(draw(kWords / kTopics) * kTopics + topic));
+        text.ids.push_back(token((first + i * step) % (kWords / kTopics) * kTopics + topic));
       // Every segment may have one, until there are enough.
       const uint64_t name = draw(kNames / kTopics) * kTopics + topic;
       if (begin + size > length * 9 / 10 || places.size() == facts || !names.insert(name).second)

@@ -4,6 +4,7 @@
 
 #include "pith/base/parallel.h"
 #include "pith/kv/cache.h"
+#include "pith/math/eigen.h"
 #include "pith/select/scores.h"
 #include "pith/select/shares.h"
 
@@ -29,7 +30,7 @@ std::vector<uint64_t> groups_of(const std::vector<double>& entropies, uint64_t g
 
 }  // namespace
 
-std::vector<uint64_t> Cache::budgets(uint64_t read, uint64_t plain, int threads) {
+std::vector<uint64_t> Cache::budgets(uint64_t read, uint64_t leaving, uint64_t plain, int threads) {
   if (!options_->budget) return {};
   const Budget& b = *options_->budget;
   const uint64_t heads = past_.size(), each = options_->least(b.of(read));
@@ -43,7 +44,8 @@ std::vector<uint64_t> Cache::budgets(uint64_t read, uint64_t plain, int threads)
     case Budget::Shares::kFalling:
       return select::shares_falling(sizes, each * heads, b.ratio, options);
     case Budget::Shares::kEntropy:
-      return by_entropy(each, plain, sizes, threads);
+      measure_entropies(read, leaving, plain, threads);
+      return by_entropy(each, sizes);
     case Budget::Shares::kAttention:
       return by_attention(each);
     case Budget::Shares::kWeights:
@@ -57,13 +59,27 @@ std::vector<uint64_t> Cache::budgets(uint64_t read, uint64_t plain, int threads)
   return std::vector<uint64_t>(heads, each);
 }
 
-std::vector<uint64_t> Cache::by_entropy(uint64_t each, uint64_t plain,
-                                        const std::vector<uint64_t>& sizes, int threads) {
-  const Budget& b = *options_->budget;
-  std::vector<double> weights(past_.size());
-  parallel_for(threads, weights.size(), [&](size_t h) {
-    weights[h] = select::matrix_entropy(all_keys(h, h + 1, plain).view());
+void Cache::measure_entropies(uint64_t read, uint64_t leaving, uint64_t plain, int threads) {
+  moments_.resize(past_.size(), std::vector<float>(head_size_ * head_size_));
+  entropies_.resize(past_.size());
+  parallel_for(threads, past_.size(), [&](size_t head) {
+    const auto add = [&](uint64_t begin, uint64_t end, std::vector<float>& to) {
+      Past::Rows rows;
+      copy_rows(head, begin, end - begin, rows);
+      const std::vector<float> more =
+          math::gram(rows.keys.data(), end - begin, head_size_, head_size_);
+      for (size_t i = 0; i < to.size(); ++i) to[i] += more[i];
+    };
+    add(0, leaving, moments_[head]);
+    std::vector<float> all = moments_[head];
+    add(leaving, plain, all);
+    entropies_[head] = select::matrix_entropy_of_moments(all, head_size_, read);
   });
+}
+
+std::vector<uint64_t> Cache::by_entropy(uint64_t each, const std::vector<uint64_t>& sizes) const {
+  const Budget& b = *options_->budget;
+  std::vector<double> weights = entropies_;
   if (b.groups > 1) {
     // The heads of a layer share what its group has by their own entropies.
     std::vector<double> of_layers(first_.size() - 1);

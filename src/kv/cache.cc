@@ -110,6 +110,7 @@ void Cache::forget(uint64_t position) {
   for (LocalMap& m : near_) m.shorten(0);
   base_ = turned_base_ = 0;
   moving_.clear();
+  moments_.clear();
 }
 
 uint64_t Cache::most_kept() const {

@@ -71,7 +71,7 @@ Selection Cache::selection(uint64_t begin, uint64_t end, uint64_t layer, uint64_
 void Cache::select_all(uint64_t read, uint64_t leaving, uint64_t plain, int threads) {
   for (size_t h = 0; h < records_.size(); ++h) records_[h].lengthen(past_[h].kept() + plain);
   label_heads();
-  const std::vector<uint64_t> budgets = this->budgets(read, plain, threads);
+  const std::vector<uint64_t> budgets = this->budgets(read, leaving, plain, threads);
   std::vector<Selection> selections(past_.size());
   const auto budget = [&](uint64_t head) {
     return budgets.empty() ? std::nullopt : std::optional(budgets[head]);

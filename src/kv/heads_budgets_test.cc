@@ -185,11 +185,10 @@ TEST(HeadsBudgets, ScoresSayWhatHeadsAndLayersHave) {
 // Keys of few large channels have little entropy.
 TEST(HeadsBudgets, EntropySaysWhatHeadsAndGroupsOfLayersHave) {
   const auto heads = shares("entropy", of_twentieths, {0.8F, 0.4F, 0.8F, 0.4F});
-  EXPECT_GT(heads[0], 1.3 * heads[1]);
-  EXPECT_NEAR(heads[0], heads[2], 16);
+  EXPECT_GT(std::min(heads[0], heads[2]), 1.2 * std::max(heads[1], heads[3]));
   const auto groups = shares("entropy(groups=2, ratio=3)", of_twentieths, {0.8F, 0.8F, 0.5F, 0.5F});
   EXPECT_NEAR((groups[0] + groups[1]) / (groups[2] + groups[3]), 3, 0.5);
-  // The second layer begins a group wherever its entropy is not the lowest drop: there is no other.
+  // Of two layers the second begins a group even where it has more.
   const auto rising = shares("entropy(groups=2, ratio=3)", of_twentieths, {0.5F, 0.5F, 0.8F, 0.8F});
   EXPECT_GT(rising[0] + rising[1], 2 * (rising[2] + rising[3]));
 }

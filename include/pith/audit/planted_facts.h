@@ -34,7 +34,7 @@ struct PlantedFacts {
 std::vector<PlantedFacts> plant_facts(uint64_t texts, uint64_t length, uint64_t facts,
                                       uint64_t seed);
 
-// The same in segments of 12 to 40 tokens, each of a topic that the one before does not have, names
+// The same in segments of 12 to 32 tokens, each of a topic that the one before does not have, names
 // and what goes with them in segments of the name's.
 std::vector<PlantedFacts> plant_in_segments(uint64_t texts, uint64_t length, uint64_t facts,
                                             uint64_t seed);

@@ -177,9 +177,10 @@ class Cache {
   select::Selection selection(uint64_t begin, uint64_t end, uint64_t layer, uint64_t leaving,
                               uint64_t plain, std::optional<uint64_t> budget);
   // How many each head keeps; empty: as the policy says. In budgets.cc.
-  std::vector<uint64_t> budgets(uint64_t read, uint64_t plain, int threads);
-  std::vector<uint64_t> by_entropy(uint64_t each, uint64_t plain,
-                                   const std::vector<uint64_t>& sizes, int threads);
+  std::vector<uint64_t> budgets(uint64_t read, uint64_t leaving, uint64_t plain, int threads);
+  std::vector<uint64_t> by_entropy(uint64_t each, const std::vector<uint64_t>& sizes) const;
+  // Of the keys of all tokens that were read, whether they stayed or not.
+  void measure_entropies(uint64_t read, uint64_t leaving, uint64_t plain, int threads);
   std::vector<uint64_t> by_attention(uint64_t each) const;
   // Keys are turned to where they will stand.
   void turn_all(uint64_t leaving, uint64_t plain, const std::vector<select::Selection>& selections,
@@ -206,6 +207,8 @@ class Cache {
   std::vector<select::AttentionRecord> records_;  // of every head, where a policy needs them
   std::vector<LocalMap> near_;                    // likewise, for Cut::kSpans
   std::vector<bool> moving_;                      // heads, once they are labelled
+  std::vector<std::vector<float>> moments_;       // of keys that left, of every head
+  std::vector<double> entropies_;                 // of every head, where shares are by them
   std::vector<uint64_t> first_;
   uint64_t size_;
   std::unique_ptr<float, Free> memory_;

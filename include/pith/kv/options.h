@@ -7,8 +7,7 @@
 //   cache(uniform(4, group=32), keep=top(attention(mean)) | rest(uniform(2, group=32)), budget=40%)
 //   cache(uniform(4, group=32), profile="heads.profile", kept=20%, window=32)
 //   cache(dense(f16), window=64, tile=16, reads=25%)                  all stay, few are read
-//   cache(dense(f16), window=64, tile=32, cut=spans, reads=25%)       likewise, by spans of the
-//   text
+//   cache(dense(f16), window=64, tile=32, cut=spans, reads=25%)       of spans of the text
 //
 // Tokens go by tiles. Keys are as attention takes them, after the rotation by their positions; with
 // a profile they are coordinates along its axes, before it.
@@ -61,8 +60,8 @@ struct Budget {
   enum class Among : uint8_t { kLayer, kAll, kLayers };
   Among among = Among::kLayer;
   // Of kEntropy: layers fall into so many groups, one beginning where the entropy of keys, the mean
-  // over the layer's heads, is farthest below that of the layer before; the first group's have `ratio` times as much as the
-  // last's.
+  // over the layer's heads, is farthest below that of the layer before; the first group's have
+  // `ratio` times as much as the last's.
   uint64_t groups = 1;
   // Of kWeights: of each head, those of the first layer first.
   std::vector<double> weights = {};
