@@ -125,9 +125,30 @@ class Recipes(LanguageModelTest):
         self.assertEqual([r["share"] for r in rows], [0, 0.5])
         self.assertEqual([r["error"] for r in rows], ["", ""])
         self.assertLessEqual(rows[1]["continued"]["bits"], 8)
+        self.assertEqual(json.loads(self.read("kv.json"))["front"][-1]["cache"], rows[1]["cache"])
         for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "stream(bits=0)"],
                      ["--cache", "nonesuch"]):
             self.fails("bench", "kv", *args, code=2, names=[args[0]])
+
+    def test_equal_seeds_give_equal_fronts(self):
+        args = ["bench", "kv", "--model", "small", "--text", "long.txt", "--tuning", "long.txt", "--quick", "--sizes", "0.5"]
+        args += ["--cache", "uniform(4, group=32)", "--cache", "streaming"]
+
+        def measured(name, *more):
+            out = self.ok(*args, *more, "-o", name).stdout.decode()
+            return json.loads(self.read(name)), out[out.index("### Front of all sizes") :]
+
+        first, front = measured("1.json", "--seed", "5")
+        again, same = measured("2.json", "--seed", "5", "-T2")
+        other, _ = measured("3.json", "--seed", "6")
+        self.assertEqual(first, again)
+        self.assertEqual(front, same)
+        self.assertGreaterEqual(len(first["front"]), 2)
+        for row in first["front"]:
+            self.assertIn(f"{row['bits']:.2f}", front)
+        # The facts are others, what is read is not.
+        self.assertNotEqual([r["recall"] for r in first["rows"]], [r["recall"] for r in other["rows"]])
+        self.assertEqual(first["front"], other["front"])
 
     def test_what_is_coded_as_pictures(self):
         (self.dir / "data").mkdir()

@@ -313,6 +313,9 @@ void add_kv(CLI::App& parent) {
   c->add_option("--windows", o->windows, "of 1000 tokens of the text")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  c->add_option("--seed", o->seed, "of the facts: equal seeds give equal figures")
+      ->check(CLI::Range(uint64_t{0}, uint64_t{1} << 32))
+      ->capture_default_str();
   c->add_flag("--quick", o->quick, "one window");
   command::add_threads(c, o->threads);
   c->callback([o] { bench_kv(*o); });

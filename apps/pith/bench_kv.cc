@@ -60,8 +60,11 @@ struct Continued {
 struct Recalled {
   Recalled(const KvOptions& o, const std::string& tuning, const std::string& text, uint64_t count)
       : model(o.recall.empty() ? audit::make_recall_model() : model::load_model(o.recall)),
-        sizing(model, o.recall.empty() ? pairs(1, 2) : passwords(model, tuning, 1, 2), o.threads),
-        trials(model, o.recall.empty() ? pairs(count, 1) : passwords(model, text, count, 1),
+        sizing(model,
+               o.recall.empty() ? pairs(1, o.seed + 1) : passwords(model, tuning, 1, o.seed + 1),
+               o.threads),
+        trials(model,
+               o.recall.empty() ? pairs(count, o.seed) : passwords(model, text, count, o.seed),
                o.threads) {}
   model::LanguageModel model;
   CacheTrials sizing, trials;
@@ -252,6 +255,7 @@ class KvBench {
         .add(hash128(as_bytes(tuning_)))
         .add(windows())
         .add(options_.recall)
+        .add(options_.seed)
         .add(profiles_.hash(c.cache))
         .key();
   }
@@ -287,6 +291,10 @@ class KvBench {
     Json all = {{"benchmark", "kv"}, {"version", PITH_VERSION}, {"full", to_json(full())}};
     all["rows"] = Json::array();
     for (const CacheRow& r : rows) all["rows"].push_back(to_json(r));
+    all["seed"] = options_.seed;
+    all["front"] = Json::array();
+    for (const CacheRow* r : front(rows))
+      all["front"].push_back({{"cache", r->cache}, {"bits", r->pieces.bits}});
     write_file(options_.output, as_bytes(all.dump(1) + "\n"), true);
   }
 

@@ -23,6 +23,7 @@ struct KvOptions {
   std::vector<std::string> caches;                 // names or expressions; empty: all
   std::string output;                              // file for all figures as JSON
   uint64_t windows = 4;                            // of 1000 tokens
+  uint64_t seed = 1;                               // of the facts
   int threads = 1;
   bool quick = false;
 };
@@ -97,6 +98,10 @@ struct CacheRow {
 };
 Json to_json(const CacheRow& row);
 CacheRow row_of(const Json& json);
+
+// Of rows of all sizes those that nothing as small loses less than, smallest first, each cache
+// once.
+std::vector<const CacheRow*> front(const std::vector<CacheRow>& rows);
 
 // Tables of rows by size, fronts, and what claims come to.
 void report_caches(const std::vector<CacheRow>& rows, const CacheRow& full,

@@ -230,6 +230,24 @@ CacheRow row_of(const Json& j) {
   return r;
 }
 
+std::vector<const CacheRow*> front(const std::vector<CacheRow>& rows) {
+  std::vector<const CacheRow*> all, out;
+  for (const CacheRow& r : rows) {
+    if (r.shown && r.measured()) all.push_back(&r);
+  }
+  std::ranges::stable_sort(
+      all, [](const CacheRow* a, const CacheRow* b) { return a->pieces.bits < b->pieces.bits; });
+  const std::vector<Measure> by = {
+      {"bits", [](const CacheRow& row) { return std::optional(row.pieces.bits); }},
+      {"divergence", [](const CacheRow& row) { return std::optional(row.pieces.divergence); }}};
+  // One cache may be what fits several sizes.
+  std::set<std::string> seen;
+  for (const CacheRow* one : all) {
+    if (on_front(*one, all, by) && seen.insert(one->cache).second) out.push_back(one);
+  }
+  return out;
+}
+
 void report_caches(const std::vector<CacheRow>& rows, const CacheRow& full,
                    const std::vector<double>& sizes, Report& report) {
   for (const double share : sizes) {
@@ -238,24 +256,11 @@ void report_caches(const std::vector<CacheRow>& rows, const CacheRow& full,
   }
   report.section("As they are composed");
   report_size(rows, 0, full, report);
-  std::vector<const CacheRow*> all;
-  for (const CacheRow& r : rows) {
-    if (r.shown && r.measured()) all.push_back(&r);
-  }
-  std::ranges::stable_sort(
-      all, [](const CacheRow* a, const CacheRow* b) { return a->pieces.bits < b->pieces.bits; });
-  const std::vector<Measure> by = {
-      {"bits", [](const CacheRow& r) { return std::optional(r.pieces.bits); }},
-      {"divergence", [](const CacheRow& r) { return std::optional(r.pieces.divergence); }}};
   report.section("Front of all sizes: nothing as small loses less");
   Table table({"cache", "setting", "bits", "divergence"});
-  // One cache may be what fits several sizes.
-  std::set<std::string> seen;
-  for (const CacheRow* r : all) {
-    if (on_front(*r, all, by) && seen.insert(r->cache).second)
-      table.add({text(r->name), text(setting(*r)), number(r->pieces.bits, 2),
-                 thousandths(r->pieces.divergence)});
-  }
+  for (const CacheRow* r : front(rows))
+    table.add({text(r->name), text(setting(*r)), number(r->pieces.bits, 2),
+               thousandths(r->pieces.divergence)});
   report.table(table);
 }
 

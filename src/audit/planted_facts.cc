@@ -15,6 +15,8 @@ namespace pith::audit {
 namespace {
 
 constexpr uint32_t kWords = 512, kNames = 64, kAnswers = 64, kTokens = kWords + kNames + kAnswers;
+// Token t is of topic t % kTopics.
+constexpr uint32_t kTopics = 16, kShortest = 12, kLongest = 32;
 // A token's vector, and where it stands in the stream: its own, that of the token before, the
 // answer's; then a one.
 constexpr uint32_t kSize = 64, kOwn = 0, kBefore = kSize, kAnswer = 2 * kSize, kOne = 3 * kSize;
@@ -95,12 +97,15 @@ model::DecoderConfig config() {
 
 }  // namespace
 
-model::LanguageModel make_recall_model(uint64_t seed) {
+model::LanguageModel make_recall_model(uint64_t seed, double alike) {
   InMemory source(config());
   Matrix tokens{kTokens, kWidth}, head{kTokens, kWidth};
   for (uint32_t t = 0; t < kTokens; ++t) {
     for (uint32_t i = 0; i < kSize; ++i) {
-      const bool up = random_bits(seed, uint64_t{t} * kSize + i) % 2 == 0;
+      // Of as many numbers as the cosine is large the topic's.
+      const bool topical = random_unit(seed + 1, i) < alike;
+      const uint64_t drawn = topical ? kTokens + t % kTopics : t;
+      const bool up = random_bits(seed, drawn * kSize + i) % 2 == 0;
       tokens.at(t, kOwn + i) = (up ? 1.0F : -1.0F) / std::sqrt(static_cast<float>(kSize));
       head.at(t, kAnswer + i) = kSure * tokens.at(t, kOwn + i);
     }
@@ -160,6 +165,43 @@ std::vector<PlantedFacts> plant_facts(uint64_t texts, uint64_t length, uint64_t 
       text.ids[2 * place + 1] = token(kWords + kNames + draw(kAnswers));
     }
     text.place = 2 * *std::next(places.begin(), static_cast<int64_t>(draw(facts)));
+    text.answer = text.ids[text.place + 1];
+    text.ids.back() = text.ids[text.place];
+  }
+  return all;
+}
+
+std::vector<PlantedFacts> plant_in_segments(uint64_t texts, uint64_t length, uint64_t facts,
+                                            uint64_t seed) {
+  const uint64_t sure = length * 9 / 10 / kLongest;
+  if (facts < 1 || facts > std::min<uint64_t>(sure, kNames / 2))
+    fail(ErrorKind::kUsage, "{} facts in segments of {} tokens: at least 1, at most {}", facts,
+         length, std::min<uint64_t>(sure, kNames / 2));
+  std::vector<PlantedFacts> all(texts);
+  uint64_t drawn = 0;
+  const auto draw = [&](uint64_t below) { return random_bits(seed, drawn++) % below; };
+  const auto token = [](uint64_t t) { return static_cast<int32_t>(t); };
+  for (PlantedFacts& text : all) {
+    std::set<uint64_t> names;
+    std::vector<uint64_t> places;
+    uint64_t topic = draw(kTopics);
+    while (text.ids.size() < length) {
+      topic = (topic + 1 + draw(kTopics - 1)) % kTopics;
+      const uint64_t begin = text.ids.size(), size = kShortest + draw(kLongest - kShortest + 1);
+      // No word twice: it would be looked for there and nowhere else.
+      const uint64_t first = draw(kWords / kTopics), step = 2 * draw(kWords / kTopics / 2) + 1;
+      for (uint64_t i = 0; i < size; ++i)
+        text.ids.push_back(token((first + i * step) % (kWords / kTopics) * kTopics + topic));
+      // Every segment may have one, until there are enough.
+      const uint64_t name = draw(kNames / kTopics) * kTopics + topic;
+      if (begin + size > length * 9 / 10 || places.size() == facts || !names.insert(name).second)
+        continue;
+      places.push_back(begin + draw(size - 1));
+      text.ids[places.back()] = token(kWords + name);
+      text.ids[places.back() + 1] = token(kWords + kNames + draw(kAnswers));
+    }
+    text.ids.resize(length);
+    text.place = places[draw(places.size())];
     text.answer = text.ids[text.place + 1];
     text.ids.back() = text.ids[text.place];
   }

@@ -29,17 +29,33 @@ TEST(PlantedReads, AQuestionThatIsKnownFindsTheFact) {
   const auto told = [&](std::string_view cache) {
     return recall(model, texts, kv::CacheOptions::parse(cache));
   };
-  for (const char* positions : {"text", "cache"}) {
+  for (const char* more :
+       {"positions=text", "positions=cache", "together=true", "positions=cache, together=true"}) {
     EXPECT_EQ(told(fmt::format("cache(keep=top(attention(latest=64)), budget=10%, window=32, "
-                               "tile=16, positions={}, prompts=asked)",
-                               positions)),
+                               "tile=16, prompts=asked, {})",
+                               more)),
               1)
-        << positions;
+        << more;
   }
   for (const char* other :
-       {"sink(4) + top(recency)", "top(attention)", "top(attention(latest=32))"})
+       {"sink(4) + top(recency)", "top(recency)", "top(attention)", "top(attention(latest=32))"})
     EXPECT_LE(told(fmt::format("cache(keep={}, budget=12%, window=32, tile=16)", other)), 0.5)
         << other;
+}
+
+// Segments of a topic, of which a key that is the mean of a span's says what it is of.
+TEST(PlantedSpansQuality, SpansOfTheTextFindMoreThanBlocks) {
+  const auto model = make_recall_model(1, 0.35);
+  const auto texts = plant_in_segments(16, 1500, 16, 4);
+  const auto asked = [&](std::string_view cache) {
+    return recall(model, texts, kv::CacheOptions::parse(cache));
+  };
+  const double spans = asked("cache(window=32, tile=32, cut=spans, reads=8%, reads_by=mean)");
+  EXPECT_GE(spans, 0.65);
+  for (const char* other : {"cache(window=32, tile=16, reads=8%, reads_by=mean)",
+                            "cache(window=32, tile=32, reads=8%, reads_by=mean)",
+                            "cache(keep=sink(4) + top(recency), budget=8%, window=32, tile=16)"})
+    EXPECT_LE(asked(other), spans - 0.1) << other;
 }
 
 }  // namespace

@@ -6,8 +6,15 @@
 #include "pith/base/parallel.h"
 #include "pith/base/random.h"
 #include "pith/kv/head_axes.h"
+#include "pith/select/spans.h"
 
 namespace pith::kv {
+namespace {
+
+// Of tokens; shorter ones are told from noise by too few weights.
+constexpr uint64_t kLeastOfSpan = 8;
+
+}  // namespace
 
 Cache::Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t capacity,
              std::optional<CacheOptions> options, uint64_t at_a_time, Turn turn)
@@ -32,6 +39,7 @@ Cache::Cache(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t ca
   } else {
     past_.resize(first_.back());
   }
+  if (options_->cut == Cut::kSpans) near_.resize(first_.back());
   if (!options_->needs_attention()) return;
   latest_ = options_->latest_queries();
   records_.assign(first_.back(), select::AttentionRecord(std::max(latest_, uint64_t{1})));
@@ -48,6 +56,7 @@ uint64_t Cache::held_bits(uint64_t written) const {
 }
 
 bool Cache::records(uint64_t position, uint64_t begin, uint64_t end) const {
+  if (records_near()) return true;
   if (latest_ > 0) return end - position <= latest_;
   if (options_->probes >= 1) return true;
   // Where few are read together, some of the times the latest of them.
@@ -63,6 +72,7 @@ void Cache::see_queries(uint64_t layer, uint64_t head, std::span<const float> qu
 }
 
 void Cache::record(uint64_t layer, uint64_t head, std::span<const float> weights) {
+  if (records_near()) return near_[first_[layer] + head].add(weights);
   const Past& past = past_[first_[layer] + head];
   // Those of which a rest is kept are not chosen among again.
   thread_local std::vector<float> kept;
@@ -78,7 +88,7 @@ void Cache::settle(uint64_t written, int threads) {
   if (plain < options_->window + step) return;
   const uint64_t leaving = (plain - options_->window) / step * step;
   if (!options_->keep) {
-    parallel_for(threads, past_.size(), [&](size_t head) { put_away(head, leaving); });
+    parallel_for(threads, past_.size(), [&](size_t head) { put_away(head, leaving, plain); });
   } else {
     select_all(written, leaving, plain, threads);
   }
@@ -92,12 +102,15 @@ void Cache::forget(uint64_t position) {
   if (position > 0 && position >= base_) {
     for (size_t h = 0; h < records_.size(); ++h)
       records_[h].shorten(past_[h].kept() + position - base_);
+    for (LocalMap& m : near_) m.shorten(position - base_);
     return;
   }
   for (Past& p : past_) p.clear();
   for (select::AttentionRecord& r : records_) r.shorten(0);
+  for (LocalMap& m : near_) m.shorten(0);
   base_ = turned_base_ = 0;
   moving_.clear();
+  moments_.clear();
 }
 
 uint64_t Cache::most_kept() const {
@@ -125,9 +138,19 @@ void Cache::write_row(uint64_t head, uint64_t at, const float* key_row, const fl
   std::memcpy(head_values(head) + at * padded_, value_row, head_size_ * sizeof(float));
 }
 
-void Cache::put_away(uint64_t head, uint64_t leaving) {
+void Cache::put_away(uint64_t head, uint64_t leaving, uint64_t plain) {
   Past::Rows rows;
   copy_rows(head, 0, leaving, rows);
+  if (options_->cut == Cut::kSpans) {
+    std::vector<uint32_t> ends = select::span_ends(
+        near_[head].map(plain).view(),
+        {.least = std::min(kLeastOfSpan, options_->tile), .most = options_->tile});
+    // What is behind those that leave may look different when more is known.
+    std::erase_if(ends, [&](uint32_t e) { return e >= leaving; });
+    near_[head].leave(leaving);
+    return past_[head].add_spans(*options_, ends, rows.keys.data(), rows.values.data(), leaving,
+                                 head_size_);
+  }
   past_[head].add(*options_, rows.keys.data(), rows.values.data(), leaving, head_size_);
 }
 

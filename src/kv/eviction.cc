@@ -4,20 +4,13 @@
 
 #include "pith/base/parallel.h"
 #include "pith/kv/cache.h"
-#include "pith/select/scores.h"
 #include "pith/select/shares.h"
 
 namespace pith::kv {
-namespace {
 
 using form::Matrix;
 using form::MatrixView;
 using select::Selection;
-
-// What Ada-KV looks at.
-constexpr uint64_t kLatest = 32;
-
-}  // namespace
 
 bool CacheOptions::needs_attention() const {
   return keep && (keep->needs_attention() || labels_heads() ||
@@ -31,7 +24,7 @@ uint64_t CacheOptions::latest_queries() const {
       labels_heads() || (budget && budget->shares == Budget::Shares::kAttention);
   const select::Policy& other = budget && budget->moving ? *budget->moving : *keep;
   if (keep->needs_all_attention() || other.needs_all_attention()) return 0;
-  return std::max({keep->latest(), other.latest(), by_attention ? kLatest : 0});
+  return std::max({keep->latest(), other.latest(), by_attention ? Budget::kLatest : 0});
 }
 
 bool CacheOptions::labels_heads() const {
@@ -54,28 +47,51 @@ void Cache::label_heads() {
   }
 }
 
+Selection Cache::selection(uint64_t begin, uint64_t end, uint64_t layer, uint64_t leaving,
+                           uint64_t plain, std::optional<uint64_t> budget) {
+  const uint64_t count = past_[begin].kept() + plain;
+  if (budget && count <= *budget) return select::everything(count);
+  const select::Policy& policy =
+      !moving_.empty() && moving_[begin] ? *options_->budget->moving : *options_->keep;
+  Matrix keys;
+  if (policy.needs_vectors()) keys = all_keys(begin, end, plain);
+  std::optional<select::AttentionRecord> all;
+  if (!records_.empty() && end - begin > 1)
+    all = select::AttentionRecord::together(std::span(records_).subspan(begin, end - begin));
+  return policy.select({.count = count,
+                        .vectors = keys.values.empty() ? MatrixView{} : keys.view(),
+                        .attention = all                ? &*all
+                                     : records_.empty() ? nullptr
+                                                        : &records_[begin],
+                        .layer = layer,
+                        .layers = first_.size() - 1},
+                       budget, plain - leaving);
+}
+
 void Cache::select_all(uint64_t read, uint64_t leaving, uint64_t plain, int threads) {
   for (size_t h = 0; h < records_.size(); ++h) records_[h].lengthen(past_[h].kept() + plain);
   label_heads();
-  const std::vector<uint64_t> budgets = this->budgets(read, plain, threads);
-  const std::vector<uint64_t> layers = layers_of_heads();
+  const std::vector<uint64_t> budgets = this->budgets(read, leaving, plain, threads);
   std::vector<Selection> selections(past_.size());
-  parallel_for(threads, past_.size(), [&](size_t head) {
-    const select::Policy& policy =
-        !moving_.empty() && moving_[head] ? *options_->budget->moving : *options_->keep;
-    Matrix keys;
-    if (policy.needs_vectors()) keys = all_keys(head, plain);
-    const select::Items items{.count = past_[head].kept() + plain,
-                              .vectors = keys.values.empty() ? MatrixView{} : keys.view(),
-                              .attention = records_.empty() ? nullptr : &records_[head],
-                              .layer = layers[head],
-                              .layers = first_.size() - 1};
-    const bool full = budgets.empty() || items.count > budgets[head];
-    selections[head] =
-        full ? policy.select(items, budgets.empty() ? std::nullopt : std::optional(budgets[head]),
-                             plain - leaving)
-             : select::everything(items.count);
-  });
+  const auto budget = [&](uint64_t head) {
+    return budgets.empty() ? std::nullopt : std::optional(budgets[head]);
+  };
+  if (options_->together) {
+    parallel_for(threads, first_.size() - 1, [&](size_t l) {
+      const uint64_t begin = first_[l], end = first_[l + 1];
+      if (begin == end) return;
+      std::optional<uint64_t> least = budget(begin);
+      for (uint64_t h = begin + 1; h < end; ++h) least = std::min(least, budget(h));
+      std::fill(selections.begin() + static_cast<std::ptrdiff_t>(begin),
+                selections.begin() + static_cast<std::ptrdiff_t>(end),
+                selection(begin, end, l, leaving, plain, least));
+    });
+  } else {
+    const std::vector<uint64_t> layers = layers_of_heads();
+    parallel_for(threads, past_.size(), [&](size_t h) {
+      selections[h] = selection(h, h + 1, layers[h], leaving, plain, budget(h));
+    });
+  }
   if (options_->positions == Positions::kCache) turn_all(leaving, plain, selections, threads);
   parallel_for(threads, past_.size(), [&](size_t head) {
     const Selection& s = selections[head];
@@ -90,46 +106,15 @@ std::vector<uint64_t> Cache::layers_of_heads() const {
   return layers;
 }
 
-std::vector<uint64_t> Cache::budgets(uint64_t read, uint64_t plain, int threads) {
-  if (!options_->budget) return {};
-  const Budget& b = *options_->budget;
-  const uint64_t heads = past_.size(), each = options_->least(b.of(read));
-  std::vector<uint64_t> sizes(heads);
-  for (size_t h = 0; h < heads; ++h) sizes[h] = past_[h].kept() + plain;
-  // No head can have less than what stays in any case.
-  const select::ShareOptions options{.least = options_->least(0), .step = 8};
-  if (b.shares == Budget::Shares::kFalling)
-    return select::shares_falling(sizes, each * heads, b.ratio, options);
-  if (b.shares == Budget::Shares::kEntropy) {
-    std::vector<double> entropies(heads);
-    parallel_for(threads, heads, [&](size_t h) {
-      entropies[h] = select::matrix_entropy(all_keys(h, plain).view());
-    });
-    return select::shares_by_weight(entropies, sizes, each * heads, options);
+Matrix Cache::all_keys(uint64_t begin, uint64_t end, uint64_t plain) {
+  Matrix keys({past_[begin].kept() + plain, (end - begin) * head_size_});
+  for (uint64_t head = begin; head < end; ++head) {
+    Past::Rows rows = past_[head].kept_rows(head_size_);
+    copy_rows(head, 0, plain, rows);
+    for (uint64_t t = 0; t < keys.shape.rows; ++t)
+      std::copy_n(rows.keys.data() + t * head_size_, head_size_,
+                  keys.row(t).data() + (head - begin) * head_size_);
   }
-  if (b.shares == Budget::Shares::kClasses) {
-    std::vector<double> weights(heads);
-    for (size_t h = 0; h < heads; ++h) weights[h] = moving_[h] ? 1 : b.ratio;
-    return select::shares_by_weight(weights, sizes, each * heads, options);
-  }
-  std::vector<uint64_t> out(heads, each);
-  if (b.shares != Budget::Shares::kAttention) return out;
-  for (uint64_t l = 0; l + 1 < first_.size(); ++l) {
-    std::vector<std::vector<float>> scores;
-    for (uint64_t h = first_[l]; h < first_[l + 1]; ++h)
-      scores.push_back(records_[h].latest(kLatest));
-    const std::vector<uint64_t> of = select::shares_by_score(scores, each * scores.size(), options);
-    std::ranges::copy(of, out.begin() + static_cast<std::ptrdiff_t>(first_[l]));
-  }
-  return out;
-}
-
-Matrix Cache::all_keys(uint64_t head, uint64_t plain) {
-  Past::Rows rows = past_[head].kept_rows(head_size_);
-  copy_rows(head, 0, plain, rows);
-  Matrix keys;
-  keys.shape = {rows.keys.size() / head_size_, head_size_};
-  keys.values = std::move(rows.keys);
   return keys;
 }
 

@@ -1,6 +1,6 @@
 #include "pith/kv/options.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
@@ -25,8 +25,11 @@ constexpr std::array<std::string_view, 2> kReadsBy = {"bound", "mean"};
 constexpr std::array<std::string_view, 2> kPositions = {"text", "cache"};
 constexpr std::array<std::string_view, 3> kPrompts = {"pieces", "whole", "asked"};
 constexpr std::array<std::string_view, 2> kRanks = {"searched", "equal"};
-constexpr std::array<std::string_view, 5> kShares = {"even", "falling", "entropy", "attention",
-                                                     "classes"};
+constexpr std::array<std::string_view, 6> kShares = {"even",      "falling", "entropy",
+                                                     "attention", "classes", "weights"};
+constexpr std::array<std::string_view, 3> kAmong = {"layer", "all", "layers"};
+constexpr std::array<std::string_view, 2> kCut = {"even", "spans"};
+constexpr int64_t kMostGroups = 1024;
 constexpr int64_t kMostTokens = int64_t{1} << 32;
 
 Value word(std::string_view n) { return Expression::call(std::string(n)); }
@@ -45,20 +48,73 @@ void read_classes(const Expression& e, Budget& budget) {
     throw args.wrong("heads", "a 0 or 1 for each head, as \"0110\"");
 }
 
+// "1 0.5 2"
+std::vector<double> numbers_of(const Arguments& args, std::string_view name) {
+  const std::string text = args.text(name);
+  std::vector<double> out;
+  const char *at = text.data(), *const end = at + text.size();
+  while (true) {
+    while (at != end && *at == ' ') ++at;
+    if (at == end) break;
+    double number = 0;
+    const auto read = std::from_chars(at, end, number);
+    const bool whole = read.ptr == end || *read.ptr == ' ';
+    if (read.ec != std::errc() || !whole || !std::isfinite(number) || number < 0)
+      throw args.wrong(name, "numbers from 0 on, one for each head, as \"1 0.5 2\"");
+    out.push_back(number);
+    at = read.ptr;
+  }
+  if (out.empty()) throw args.wrong(name, "a number for each head, as \"1 0.5 2\"");
+  return out;
+}
+
 void read_shares(const Expression& e, Budget& budget) {
   const auto found = std::ranges::find(kShares, e.is_call() ? e.name() : "");
   if (found == kShares.end())
     throw e.place().error(ErrorKind::kUsage,
-                          "cache: `shares` must be even, falling(2), entropy, attention or "
-                          "classes(2, moving=top(recency))");
+                          "cache: `shares` must be even, falling(2), entropy, attention, "
+                          "classes(2, moving=top(recency)) or weights(\"1 2\")");
   budget.shares = static_cast<Budget::Shares>(found - kShares.begin());
   if (budget.shares == Budget::Shares::kFalling) {
     budget.ratio = Arguments(e, {"ratio"}).number("ratio", 1, 1e6, 2);
   } else if (budget.shares == Budget::Shares::kClasses) {
     read_classes(e, budget);
+  } else if (budget.shares == Budget::Shares::kEntropy) {
+    const Arguments args(e, {"groups", "ratio"});
+    budget.groups = static_cast<uint64_t>(args.integer("groups", 1, kMostGroups, 1));
+    budget.ratio = args.number("ratio", 1, 1e6, 2);
+  } else if (budget.shares == Budget::Shares::kAttention) {
+    budget.among = static_cast<Budget::Among>(Arguments(e, {"among"}).choice("among", kAmong, 0));
+  } else if (budget.shares == Budget::Shares::kWeights) {
+    budget.weights = numbers_of(Arguments(e, {"of"}), "of");
   } else {
     Arguments(e, {});
   }
+}
+
+Expression classes(const Budget& b);
+
+Expression shares_of(const Budget& b) {
+  const auto call = [&](std::vector<form::Argument> args) {
+    return Expression::call(std::string(kShares[static_cast<size_t>(b.shares)]), std::move(args));
+  };
+  switch (b.shares) {
+    case Budget::Shares::kFalling:
+      return call({{"ratio", Value(b.ratio)}});
+    case Budget::Shares::kClasses:
+      return classes(b);
+    case Budget::Shares::kEntropy:
+      if (b.groups == 1) return call({});
+      return call({{"groups", Value(b.groups)}, {"ratio", Value(b.ratio)}});
+    case Budget::Shares::kAttention:
+      if (b.among == Budget::Among::kLayer) return call({});
+      return call({{"among", word(kAmong[static_cast<size_t>(b.among)])}});
+    case Budget::Shares::kWeights:
+      return call({{"of", Value(fmt::format("{}", fmt::join(b.weights, " ")))}});
+    case Budget::Shares::kEven:
+      break;
+  }
+  return call({});
 }
 
 Expression classes(const Budget& b) {
@@ -188,8 +244,13 @@ void check_policy(const CacheOptions& o, const Arguments& args) {
   if (o.probes <= 0) throw args.wrong("probes", "above 0%");
   if (o.balanced && (o.keys.by != By::kToken || o.axes))
     throw args.wrong("balanced", "left out, unless keys are by token and not along axes");
+  if (o.cut == Cut::kSpans && (o.keep || o.axes || o.prompts == Prompts::kWhole))
+    throw args.wrong("cut", "`even` with `keep`, a profile or prompts that are read whole");
+  if (o.together && o.budget && o.budget->moving)
+    throw args.wrong("together",
+                     "left out with classes of heads, which keep tokens by other rules");
   if (!o.keep) {
-    for (const std::string_view other : {"budget", "shares"}) {
+    for (const std::string_view other : {"budget", "shares", "together"}) {
       if (args.has(other)) throw args.wrong(other, "left out, unless `keep` says what stays");
     }
     if (o.positions != Positions::kText) throw args.wrong("positions", "`text` without `keep`");
@@ -215,9 +276,9 @@ CacheOptions CacheOptions::parse(std::string_view text) {
   if (!e.is_call() || e.name() != "cache")
     return {.keys = {e, By::kChannel}, .values = {e, By::kToken}};
   const Arguments args(
-      e, {"form",   "keys",      "values",  "keys_by", "values_by", "window", "sink",
-          "tile",   "profile",   "kept",    "ranks",   "rest",      "keep",   "budget",
-          "shares", "positions", "prompts", "reads",   "reads_by",  "probes", "balanced"});
+      e, {"form",    "keys",  "values",   "keys_by", "values_by", "window",   "sink",   "tile",
+          "profile", "kept",  "ranks",    "rest",    "keep",      "budget",   "shares", "positions",
+          "prompts", "reads", "reads_by", "probes",  "balanced",  "together", "cut"});
   const auto tokens = [&](std::string_view what, int64_t least, int64_t most, int64_t otherwise) {
     return static_cast<uint64_t>(args.integer(what, least, most, otherwise));
   };
@@ -242,7 +303,9 @@ CacheOptions CacheOptions::parse(std::string_view text) {
       .probes = args.fraction("probes", 1),
       .balanced = args.flag("balanced", false),
       .positions = static_cast<Positions>(args.choice("positions", kPositions, 0)),
-      .prompts = static_cast<Prompts>(args.choice("prompts", kPrompts, 0))};
+      .prompts = static_cast<Prompts>(args.choice("prompts", kPrompts, 0)),
+      .together = args.flag("together", false),
+      .cut = static_cast<Cut>(args.choice("cut", kCut, 0))};
   check_policy(out, args);
   return out;
 }
@@ -262,13 +325,11 @@ std::string CacheOptions::text() const {
   }
   if (budget) {
     args.push_back({"budget", amount(*budget)});
-    Expression shares = Expression::call(std::string(kShares[static_cast<size_t>(budget->shares)]));
-    if (budget->shares == Budget::Shares::kFalling)
-      shares = Expression::call("falling", {{"ratio", Value(budget->ratio)}});
-    if (budget->shares == Budget::Shares::kClasses) shares = classes(*budget);
-    args.push_back({"shares", Value(shares)});
+    args.push_back({"shares", Value(shares_of(*budget))});
   }
   if (probes < 1) args.push_back({"probes", Value(Percent{100 * probes})});
+  if (together) args.push_back({"together", word("true")});
+  if (cut != Cut::kEven) args.push_back({"cut", word(kCut[static_cast<size_t>(cut)])});
   if (balanced) args.push_back({"balanced", word("true")});
   if (reads) {
     args.push_back({"reads", amount(reads->of)});
@@ -293,10 +354,13 @@ void CacheOptions::check(const std::vector<uint64_t>& heads, uint64_t head_size)
   }
   uint64_t all = 0;
   for (const uint64_t h : heads) all += h;
-  if (budget && !budget->heads.empty() && budget->heads.size() != all) {
-    fail(ErrorKind::kUsage, "cache: `heads` names {} heads, the model has {}", budget->heads.size(),
-         all);
-  }
+  const auto named = [&](std::string_view what, size_t count) {
+    if (count > 0 && count != all)
+      fail(ErrorKind::kUsage, "cache: `{}` names {} heads, the model has {}", what, count, all);
+  };
+  if (!budget) return;
+  named("heads", budget->heads.size());
+  named("weights", budget->weights.size());
 }
 
 CacheOptions CacheOptions::with_budget(std::string_view wanted) const {

@@ -190,6 +190,32 @@ void Past::add(const CacheOptions& options, const float* keys, const float* valu
   }
 }
 
+void Past::add_spans(const CacheOptions& options, std::span<const uint32_t> ends, const float* keys,
+                     const float* values, uint64_t count, uint64_t head_size) {
+  for (uint64_t at = 0; at < count;) {
+    const auto next = std::ranges::lower_bound(ends, static_cast<uint32_t>(at));
+    const uint64_t end = next == ends.end() ? count : *next + 1;
+    const uint64_t n = std::min(end - at, options.tile);
+    Rows rows;
+    if (open_ && kept_.back().count + n <= options.tile) {
+      const Tile& last = kept_.back();
+      append_rows(*last.keys, last.keys_by, last.count, rows.keys);
+      append_rows(*last.values, last.values_by, last.count, rows.values);
+      kept_.pop_back();
+    }
+    const auto more = [&](std::vector<float>& to, const float* from) {
+      to.insert(to.end(), from + at * head_size, from + (at + n) * head_size);
+    };
+    more(rows.keys, keys);
+    more(rows.values, values);
+    const uint64_t first = kept(), exact = options.sink > first ? options.sink - first : 0;
+    append(options, exact, rows.keys.data(), rows.values.data(), rows.keys.size() / head_size,
+           head_size, kept_);
+    at += n;
+    open_ = at == count && next == ends.end();
+  }
+}
+
 void Past::add_rest(const CacheOptions& options, const Expression& form, const Rows& rows,
                     uint64_t head_size) {
   CacheOptions with = options;
@@ -275,6 +301,7 @@ float Past::promise(uint64_t tile, const float* query) const {
 void Past::clear() {
   kept_.clear();
   rest_.clear();
+  open_ = false;
   query_sizes_.clear();
 }
 

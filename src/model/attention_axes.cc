@@ -78,8 +78,11 @@ kv::Span span_of(const Moments& m, bool values, uint64_t head) {
       const double c = m.squares[i * n + j] / heavy - m.sum[i] / heavy * (m.sum[j] / heavy);
       covariance[i * n + j] = covariance[j * n + i] = static_cast<float>(c);
     }
-    for (uint64_t j = 0; j < n; ++j)
-      metric[i * n + j] = static_cast<float>(m.metric[std::max(i, j) * n + std::min(i, j)] / trace);
+    for (uint64_t j = 0; j < n; ++j) {
+      // Where nothing is lost with any axis, one is as good as another.
+      const double all = trace > 0 ? m.metric[std::max(i, j) * n + std::min(i, j)] / trace : i == j;
+      metric[i * n + j] = static_cast<float>(all);
+    }
     size += covariance[i * n + i] / static_cast<double>(n);
   }
   const double scale = size > 0 ? std::sqrt(size) : 1;

@@ -108,7 +108,8 @@ void LayerPass::record_weights(uint32_t index, TileRows tile, kv::Cache& cache, 
   for (const TextRows& rows : texts_of(tile)) {
     for_rows(heads, tile.count * rows.position * config_.head_size, threads_, [&](uint64_t head) {
       thread_local std::vector<float> weights;
-      const kv::SharedHead shared = shared_head(rows, head, index, tile, cache, slot);
+      kv::SharedHead shared = shared_head(rows, head, index, tile, cache, slot);
+      if (cache.records_near()) shared.past = nullptr;
       for (uint64_t at = 0; at < rows.count; ++at) {
         if (!cache.records(rows.position + at, rows_.first, end)) continue;
         kv::attention_weights(shared, at, weights);

@@ -50,12 +50,12 @@ kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
 void check_cache(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
   if (!cache) return;
   cache->check(kept_heads(c), c.head_size);
-  if (!cache->keep) return;
+  if (!cache->keep && cache->cut == kv::Cut::kEven) return;
   for (uint32_t l = 0; l < c.layers; ++l) {
     if (c.window(l) != 0) {
       fail(ErrorKind::kUsage,
-           "layer {} sees only the last {} tokens: a cache that leaves tokens out (`keep`) is for "
-           "layers that see all; forms without `keep` do",
+           "layer {} sees only the last {} tokens: a cache that leaves tokens out (`keep`) or cuts "
+           "spans is for layers that see all; forms alone do",
            l, c.window(l));
     }
   }

@@ -1,5 +1,6 @@
 // What published caches lose of the reference model, beside what their papers compare them with,
 // at equal bytes: what holds here, and what does not. The tables on more text: docs/benchmarks.md.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "pith/model/prompt.h"
 #include "pith/model/session.h"
 #include "pith/recipe/cache_recipes.h"
+#include "pith/select/scores.h"
 
 namespace pith::recipe {
 namespace {
@@ -23,8 +25,6 @@ using audit::Reading;
 using audit::TrialOutcome;
 
 constexpr uint64_t kWindow = 704, kPrompt = 448, kWindows = 2;
-// The model was trained on texts of 1024 tokens.
-constexpr uint64_t kFar = 1500, kFollows = 96;
 
 const model::LanguageModel& reference() { return weights::testing::reference().model; }
 
@@ -50,12 +50,6 @@ const audit::CacheTrials& windows() {
       all.push_back(trial(w * kWindow, kPrompt, kWindow - kPrompt));
     return audit::CacheTrials(reference(), all, 2);
   }();
-  return made;
-}
-
-// What comes far beyond the length that the model was trained for.
-const audit::CacheTrials& far() {
-  static const audit::CacheTrials made(reference(), {trial(0, kFar, kFollows)}, 2);
   return made;
 }
 
@@ -211,23 +205,80 @@ TEST(CacheRecipeQuality, BothScoresAndAMergeLoseLessThanEach) {
   }
 }
 
-TEST(CacheRecipeQuality, SharesOfHeadsMakeNoDifferenceAndFallingOnesHarm) {
+// What all keys of a text of its heads have, the first layer's first: of another text.
+std::vector<double> entropies() {
+  constexpr uint64_t kTokens = 512;
+  model::Session s(reference(), kTokens, 2);
+  s.feed(trial(kWindows * kWindow, kTokens - 1, 1).prompt, model::Logits::kNone);
+  const kv::Arrays read = s.keys_values(0, kTokens);
+  std::vector<double> out;
+  for (uint64_t at = 0; at < read.keys.size(); at += kTokens * read.head_size)
+    out.push_back(select::matrix_entropy({read.keys.data() + at, {kTokens, read.head_size}}));
+  return out;
+}
+
+std::string by_weights(const std::vector<double>& weights) {
+  return fmt::format("cache(keep=top(attention(latest=32)), shares=weights(\"{:.3f}\"){}",
+                     fmt::join(weights, " "), kEnd);
+}
+
+TEST(CacheRecipeQuality, EntropySaysWhichHeadsNeedMore) {
   const double even = of("snapkv", "12%").divergence;
-  EXPECT_NEAR(of("uncomp", "12%").divergence / even, 1, 0.1);
+  const std::vector<double> own = entropies();
+  const double by_entropy = of(by_weights(own), "12%").divergence;
+  EXPECT_LT(by_entropy, 0.95 * even);
+  EXPECT_LT(of("uncomp", "12%").divergence, even);
+  // The same shares given to other heads.
+  std::vector<double> reversed(own.rbegin(), own.rend()), moved = own;
+  std::ranges::rotate(moved, moved.begin() + 3);
+  double shuffled = 0;
+  for (const auto& weights : {reversed, moved})
+    shuffled += of(by_weights(weights), "12%").divergence / 2;
+  EXPECT_GT(shuffled, 0.97 * even);
+}
+
+// Contradicted: that later layers need less.
+TEST(CacheRecipeQuality, FewerTokensInLaterLayersHarm) {
+  const double even = of("snapkv", "12%").divergence;
   EXPECT_GT(of("pyramidkv", "12%").divergence, even);
+  const auto groups = [](const char* shares) {
+    return of(std::string("cache(keep=top(attention(latest=32)), shares=") + shares + kEnd, "12%")
+        .divergence;
+  };
+  EXPECT_GT(groups("entropy(groups=2, ratio=2)"), of("uncomp", "12%").divergence);
+}
+
+TEST(CacheRecipeQuality, ScoresShareBestAmongTheHeadsOfALayer) {
+  const auto shared = [](const char* among) {
+    return of(fmt::format("cache(keep=top(attention(latest=32)), shares=attention({}){}", among,
+                          kEnd),
+              "12%")
+        .divergence;
+  };
+  const double layer = shared("layer"), even = of("snapkv", "12%").divergence;
+  EXPECT_LT(layer, 0.97 * even);
+  // Contradicted: that layers gain by sharing, what is lost in one not being like another's.
+  EXPECT_GT(shared("layers"), layer);
+  EXPECT_GT(shared("all"), layer);
+}
+
+// What facts say of them: planted_facts_test.cc.
+TEST(CacheRecipeQuality, TheLatestMatchCodesOnPerplexityAtHalfTheBytesOnly) {
+  const auto over = [](const TrialOutcome& o) { return o.loss - windows().full().loss; };
+  EXPECT_LT(over(of("streaming", "48%")), 0.005);
+  EXPECT_GT(over(of("streaming", "24%")), 0.005);
+  const auto& codes = of("cache(uniform(2, group=32), window=32, tile=64)");
+  EXPECT_LE(codes.bits, 1.01 * of("streaming", "24%").bits);
+  EXPECT_LT(over(codes), 0.003);
 }
 
 TEST(CacheRecipeQuality, LayersThatHoldTheirOwnStretchesLoseLessThanTheLatestInAll) {
   expect_less(of("lacache", "16%"), of("streaming", "12%"), 0.95);
 }
 
-// Keys stand within the trained length again, which those of a full cache do not.
-TEST(CacheRecipeQuality, TurnedKeysPayBeyondTheTrainedLength) {
-  const std::string plain = "cache(keep=top(attention(latest=64))" + kEnd;
-  const double turned = of("finch", "512", far()).loss;
-  EXPECT_LT(turned, far().full().loss);
-  EXPECT_LT(turned, of(plain, "512", far()).loss);
-  // Contradicted within it.
+// Beyond it: cache_drift_test.cc.
+TEST(CacheRecipeQuality, TurnedKeysLoseMoreWithinTheTrainedLength) {
+  const std::string plain = "cache(keep=top(attention(latest=64)), together=true" + kEnd;
   EXPECT_GT(of("finch", "12%").divergence, of(plain, "12%").divergence);
 }
 

@@ -111,8 +111,8 @@ std::span<const CacheRecipe> all_cache_recipes() {
            "it gave most. Keys are turned to where they then stand, so that positions "
            "never leave what the model was trained for.",
        .compose = "cache(keep=top(attention(latest=64)), budget=25%, window=32, tile=16, "
-                  "positions=cache, prompts=asked)",
-       .waits = "scores over the heads of a layer together",
+                  "positions=cache, prompts=asked, together=true)",
+       .waits = "",
        .parts = {"kv/options.h", "select/policy.h"},
        .verified = "`pith bench kv` on books-test (976 predictions; divergence from a full cache "
                    "in thousandths of a nat at 50, 25 and 12.5% of the bytes of f16, all counted): "

@@ -12,6 +12,22 @@ form::MatrixView as_column(const std::vector<float>& v) { return {v.data(), {v.s
 
 }  // namespace
 
+AttentionRecord AttentionRecord::together(std::span<const AttentionRecord> records) {
+  if (records.empty()) fail(ErrorKind::kUsage, "attention: no records");
+  AttentionRecord out = records.front();
+  const auto sum = [](std::vector<float>& to, const std::vector<float>& from) {
+    for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+  };
+  for (const AttentionRecord& r : records.subspan(1)) {
+    const auto sizes = [](const std::vector<float>& row) { return row.size(); };
+    if (r.seen_ != out.seen_ || !std::ranges::equal(r.rows_, out.rows_, {}, sizes, sizes))
+      fail(ErrorKind::kUsage, "attention: records of other queries");
+    sum(out.total_, r.total_);
+    for (size_t q = 0; q < r.rows_.size(); ++q) sum(out.rows_[q], r.rows_[q]);
+  }
+  return out;
+}
+
 void AttentionRecord::add(std::span<const float> weights) {
   if (weights.size() < items()) {
     fail(ErrorKind::kUsage, "attention: {} weights for {} items", weights.size(), items());

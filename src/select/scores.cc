@@ -177,14 +177,17 @@ std::vector<float> score(const Expression& e, const Items& items) {
 }
 
 double matrix_entropy(MatrixView vectors, uint64_t k) {
-  const uint64_t n = std::min(vectors.shape.rows, vectors.shape.cols);
-  if (n == 0) return 0;
   require_finite(vectors);
-  const uint64_t width = vectors.shape.cols;
-  std::vector<float> values =
-      math::symmetric_eigen(math::gram(vectors.data, vectors.shape.rows, width, width).data(),
-                            width)
-          .values;
+  const auto [rows, width] = vectors.shape;
+  if (rows == 0 || width == 0) return 0;
+  return matrix_entropy_of_moments(math::gram(vectors.data, rows, width, width), width, rows, k);
+}
+
+double matrix_entropy_of_moments(std::span<const float> moments, uint64_t width, uint64_t count,
+                                 uint64_t k) {
+  const uint64_t n = std::min(count, width);
+  if (n == 0) return 0;
+  std::vector<float> values = math::symmetric_eigen(moments.data(), width).values;
   values.resize(n);
   double trace = 0;
   for (float& v : values) trace += v = std::max(v, 0.0f);

@@ -85,6 +85,22 @@ TEST(AttentionRecord, BeginsAnewWithTheItemsThatThereAre) {
   EXPECT_EQ(r.mean(), (std::vector<float>{0.5f, 0}));
 }
 
+TEST(AttentionRecord, SeveralTogetherAreTheirSums) {
+  AttentionRecord a(2), b(2);
+  for (const auto& [x, y] : {std::pair{1.0F, 2.0F}, {0.5F, 0.25F}, {4.0F, 8.0F}}) {
+    a.add(std::vector<float>{x, y});
+    b.add(std::vector<float>{2 * y, 2 * x});
+  }
+  const std::vector<AttentionRecord> both = {a, b};
+  const AttentionRecord sum = AttentionRecord::together(both);
+  EXPECT_EQ(sum.total(), (std::vector<float>{5.5f + 20.5f, 10.25f + 11}));
+  EXPECT_EQ(sum.latest(1), (std::vector<float>{4 + 16, 8 + 8}));
+  EXPECT_EQ(sum.queries(), 3U);
+  b.add(std::vector<float>{1, 1});
+  EXPECT_THROW(AttentionRecord::together(std::vector{a, b}), Error);
+  EXPECT_THROW(AttentionRecord::together({}), Error);
+}
+
 TEST(AttentionRecord, VarianceIsOfWhatMoves) {
   AttentionRecord same(8), moves(8), none;
   for (uint64_t q = 0; q < 8; ++q) {

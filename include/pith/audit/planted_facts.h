@@ -17,8 +17,10 @@
 
 namespace pith::audit {
 
-// Two layers of one head of 96, 640 tokens. The same for equal seeds.
-model::LanguageModel make_recall_model(uint64_t seed = 1);
+// Two layers of one head of 96, 640 tokens. The same for equal seeds. alike: the cosine of two
+// tokens of one of 16 topics (0 … 1, of others about 0): those of a topic then look at each other
+// where there is nothing better to look at.
+model::LanguageModel make_recall_model(uint64_t seed = 1, double alike = 0);
 
 struct PlantedFacts {
   std::vector<int32_t> ids;  // the last asks for one of the facts
@@ -31,6 +33,11 @@ struct PlantedFacts {
 // for more than 64 facts or where they do not fit.
 std::vector<PlantedFacts> plant_facts(uint64_t texts, uint64_t length, uint64_t facts,
                                       uint64_t seed);
+
+// The same in segments of 12 to 32 tokens, each of a topic that the one before does not have, names
+// and what goes with them in segments of the name's.
+std::vector<PlantedFacts> plant_in_segments(uint64_t texts, uint64_t length, uint64_t facts,
+                                            uint64_t seed);
 
 // The share of texts whose answer is the most probable token, each read by a session of its own,
 // the question when tokens have left after the rest; caches with `prompts=asked` know it before.

@@ -12,6 +12,7 @@
 #include "pith/form/matrix.h"
 #include "pith/kv/arrays.h"
 #include "pith/kv/contexts.h"
+#include "pith/kv/local_map.h"
 #include "pith/kv/past.h"
 #include "pith/select/attention_record.h"
 
@@ -90,10 +91,12 @@ class Cache {
 
   // Whether attention weights are to be recorded; and whether those of the queries of a position,
   // where begin … end - 1 are read together.
-  bool records() const { return !records_.empty(); }
+  bool records() const { return !records_.empty() || records_near(); }
+  // Only of the tokens from base() on.
+  bool records_near() const { return !near_.empty(); }
   bool records(uint64_t position, uint64_t begin, uint64_t end) const;
   // What the queries of a position, of all heads that share this one, gave to the tokens of
-  // past() and those from base() on to the position.
+  // past(), unless records_near(), and those from base() on to the position.
   void record(uint64_t layer, uint64_t head, std::span<const float> weights);
 
   // Whether queries of so many heads that share one are to be shown: of one position, head after
@@ -159,7 +162,7 @@ class Cache {
   uint64_t most_kept() const;
 
   // The first tokens of a head go into forms, all of them.
-  void put_away(uint64_t head, uint64_t leaving);
+  void put_away(uint64_t head, uint64_t leaving, uint64_t plain);
   // Those that stay move to the front.
   void move_up(uint64_t head, uint64_t leaving, uint64_t plain);
 
@@ -170,12 +173,20 @@ class Cache {
   void merge(uint64_t head, uint64_t leaving, uint64_t plain, const select::Selection& selection);
   // Which heads move with the query, for Budget::Shares::kClasses.
   void label_heads();
-  // How many each head keeps; empty: as the policy says.
-  std::vector<uint64_t> budgets(uint64_t read, uint64_t plain, int threads);
+  // What the policy keeps of a head, or of the heads of a layer together.
+  select::Selection selection(uint64_t begin, uint64_t end, uint64_t layer, uint64_t leaving,
+                              uint64_t plain, std::optional<uint64_t> budget);
+  // How many each head keeps; empty: as the policy says. In budgets.cc.
+  std::vector<uint64_t> budgets(uint64_t read, uint64_t leaving, uint64_t plain, int threads);
+  std::vector<uint64_t> by_entropy(uint64_t each, const std::vector<uint64_t>& sizes) const;
+  // Of the keys of all tokens that were read, whether they stayed or not.
+  void measure_entropies(uint64_t read, uint64_t leaving, uint64_t plain, int threads);
+  std::vector<uint64_t> by_attention(uint64_t each) const;
   // Keys are turned to where they will stand.
   void turn_all(uint64_t leaving, uint64_t plain, const std::vector<select::Selection>& selections,
                 int threads);
-  form::Matrix all_keys(uint64_t head, uint64_t plain);
+  // Of heads begin … end - 1, which hold as many tokens, side by side.
+  form::Matrix all_keys(uint64_t begin, uint64_t end, uint64_t plain);
   std::vector<uint64_t> layers_of_heads() const;
 
   // Of each layer how many heads are before it; then of all.
@@ -194,7 +205,10 @@ class Cache {
   Turn turn_;
   std::vector<Past> past_;                        // of every head of every layer
   std::vector<select::AttentionRecord> records_;  // of every head, where a policy needs them
+  std::vector<LocalMap> near_;                    // likewise, for Cut::kSpans
   std::vector<bool> moving_;                      // heads, once they are labelled
+  std::vector<std::vector<float>> moments_;       // of keys that left, of every head
+  std::vector<double> entropies_;                 // of every head, where shares are by them
   std::vector<uint64_t> first_;
   uint64_t size_;
   std::unique_ptr<float, Free> memory_;

@@ -7,6 +7,7 @@
 //   cache(uniform(4, group=32), keep=top(attention(mean)) | rest(uniform(2, group=32)), budget=40%)
 //   cache(uniform(4, group=32), profile="heads.profile", kept=20%, window=32)
 //   cache(dense(f16), window=64, tile=16, reads=25%)                  all stay, few are read
+//   cache(dense(f16), window=64, tile=32, cut=spans, reads=25%)       of spans of the text
 //
 // Tokens go by tiles. Keys are as attention takes them, after the rotation by their positions; with
 // a profile they are coordinates along its axes, before it.
@@ -47,13 +48,26 @@ struct Budget {
     kEven,
     kFalling,    // from the first layer to the last (PyramidKV: Cai et al. 2024)
     kEntropy,    // by the matrix entropy of a head's keys (UNComp: Xiong et al. 2024)
-    kAttention,  // where what is left out got least, among the heads of a layer (Ada-KV: Feng et
-                 // al. 2024); attention of the last 32 queries
+    kAttention,  // where what is left out got least (Ada-KV: Feng et al. 2024); attention of the
+                 // last kLatest queries
     kClasses,    // `ratio` to 1 among two classes of heads (HACK: Qin et al. 2025)
+    kWeights,    // as `weights` say
   };
   Shares shares = Shares::kEven;
-  // Of kFalling: the first layer's to the last's; of kClasses: that of heads which give to the same
-  // tokens whatever the query is, to that of heads whose attention moves with the query.
+  static constexpr uint64_t kLatest = 32;
+  // Of kAttention: who shares. Heads of one layer, each layer keeping as many; heads of all layers;
+  // or layers, the heads of each keeping as many.
+  enum class Among : uint8_t { kLayer, kAll, kLayers };
+  Among among = Among::kLayer;
+  // Of kEntropy: layers fall into so many groups, one beginning where the entropy of keys, the mean
+  // over the layer's heads, is farthest below that of the layer before; the first group's have
+  // `ratio` times as much as the last's.
+  uint64_t groups = 1;
+  // Of kWeights: of each head, those of the first layer first.
+  std::vector<double> weights = {};
+  // Of kFalling: the first layer's to the last's; of kEntropy as said; of kClasses: that of heads
+  // which give to the same tokens whatever the query is, to that of heads whose attention moves
+  // with the query.
   double ratio = 2;
   // Of kClasses, of heads that move: which tokens they keep, others keeping what `keep` says; their
   // part of all heads, those with the most variance between the last 32 queries before tokens leave
@@ -90,6 +104,14 @@ enum class Prompts : uint8_t {
   kAsked,   // likewise after pieces; where it is known what will be asked, by what that gives
 };
 
+// Where tiles end.
+enum class Cut : uint8_t {
+  kEven,   // after `tile` tokens
+  kSpans,  // where tokens do that attend to each other, of `tile` at most (pith/select/spans.h), by
+           // what the queries of those that lie as they are give to each other (Ltri-LLM: Tang et
+           // al. 2024)
+};
+
 // The axes of a profile, of each head by itself, along which tiles lie.
 struct AxesOptions {
   std::string path;
@@ -117,6 +139,10 @@ struct CacheOptions {
   bool balanced = false;
   Positions positions = Positions::kText;
   Prompts prompts = Prompts::kPieces;
+  // The heads of a layer keep the same tokens, by what all of them gave and by all of their keys
+  // (Finch: Corallo and Papotti 2024).
+  bool together = false;
+  Cut cut = Cut::kEven;
 
   // Reads the profile. Throws ErrorKind::kUsage with the place for anything that is no cache,
   // kLimit for a budget that is less than what must stay, kIo and kData for a profile that cannot

@@ -30,6 +30,11 @@ class Past {
   // ErrorKind::kData where a number is not finite.
   void add(const CacheOptions& options, const float* keys, const float* values, uint64_t count,
            uint64_t head_size);
+  // The same in tiles that end with the tokens `ends`, of these `count`, rising. What comes after
+  // the last of them is a tile that goes on with the next tokens, where the options allow one so
+  // large.
+  void add_spans(const CacheOptions& options, std::span<const uint32_t> ends, const float* keys,
+                 const float* values, uint64_t count, uint64_t head_size);
   // Tokens of which a rest is kept in this form.
   void add_rest(const CacheOptions& options, const form::Expression& form, const Rows& rows,
                 uint64_t head_size);
@@ -98,6 +103,7 @@ class Past {
                       uint64_t count, uint64_t head_size);
 
   std::vector<Tile> kept_, rest_;
+  bool open_ = false;               // the last kept tile goes on
   std::vector<float> query_sizes_;  // the largest of each channel
   std::shared_ptr<const HeadAxes> axes_;
 };

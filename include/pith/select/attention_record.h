@@ -16,6 +16,10 @@ class AttentionRecord {
   // recent: how many of the latest queries are remembered by themselves.
   explicit AttentionRecord(uint64_t recent = 32) : recent_(recent) {}
 
+  // What several records of the same queries and as many items say together: the sums. Throws
+  // ErrorKind::kUsage for none, and for others.
+  static AttentionRecord together(std::span<const AttentionRecord> records);
+
   // The weights (not negative, finite) that one query, or several heads' together, gave to the
   // items 0, 1, … that it could see: to all so far and maybe new ones. Throws ErrorKind::kUsage for
   // fewer than were there and weights that cannot be.

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "pith/form/expression.h"
@@ -37,5 +38,8 @@ std::vector<float> score(const form::Expression& expression, const Items& items)
 // eigenvalues (UNComp: Xiong et al. 2024); k 0: up to the elbow, the eigenvalue farthest below the
 // line from the first to the last. Of no vectors or zeros: 0.
 double matrix_entropy(form::MatrixView vectors, uint64_t k = 0);
+// The same of `count` vectors of which these are the second moments: width x width, of any scale.
+double matrix_entropy_of_moments(std::span<const float> moments, uint64_t width, uint64_t count,
+                                 uint64_t k = 0);
 
 }  // namespace pith::select
