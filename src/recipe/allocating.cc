@@ -112,6 +112,7 @@ Recipe hawq() {
              .adapts = Adapts::kNothing,
              .knows_hardware = true};
   r.sizes = {{"levels", {"2+3+4+5+6+8"}}};
+  r.networks = true;
   r.apply = use_hawq;
   return r;
 }
