@@ -71,6 +71,7 @@ struct NetworkCompressor::State {
 
   CompressedNetwork made_of(const LayerForms& forms) const;
   CompressedNetwork joined(const NetworkLimits& limits) const;
+  CompressedNetwork joined_within(std::optional<double> room) const;
   CompressedNetwork alone() const;
   CompressedNetwork within(uint64_t limit) const;
   void finish(CompressedNetwork& made, const Network* compressed) const;
@@ -82,9 +83,10 @@ struct NetworkCompressor::State {
   CompressNetworkOptions options;
   int threads;
   std::vector<archive::Input> inputs;
-  std::vector<bool> fitted;       // of each layer
-  std::vector<std::string> left;  // why others are not
-  std::vector<Tensor> wanted;     // outputs of the network as it was, on its inputs
+  std::set<std::string, std::less<>> floats;  // tensors of the file
+  std::vector<bool> fitted;                   // of each layer
+  std::vector<std::string> left;              // why others are not
+  std::vector<Tensor> wanted;                 // outputs of the network as it was, on its inputs
   uint64_t overhead = 0, weights = 0, input_bytes = 0;
 };
 
@@ -102,6 +104,7 @@ void NetworkCompressor::State::find_tensors() {
     for (const io::TensorRegion& t : layout.tensors) {
       if (!has_float_elements(t.dtype)) continue;
       weights += t.size / info(t.dtype).block_bytes;
+      floats.insert(t.name);
       there.emplace(t.name, &t);
     }
   }
@@ -323,12 +326,12 @@ NetworkCompressor::State::LayerForms NetworkCompressor::State::fit_chosen(
 Network NetworkCompressor::State::with(const LayerForms& forms) const {
   Network out = network;
   for (const auto& [layer, form] : forms) {
-    const form::FormPtr floats = exact(form::decode(*form).view());
+    const form::FormPtr plain = exact(form::decode(*form).view());
     for (size_t i = 0; i < out.layers().size(); ++i) {
       const bool same = stored[i].tensor == stored[layer].tensor &&
                         stored[i].turned == stored[layer].turned &&
-                        out.layers()[i].weight->shape() == floats->shape();
-      if (same) out.set_form(i, floats);
+                        out.layers()[i].weight->shape() == plain->shape();
+      if (same) out.set_form(i, plain);
     }
   }
   return out;
@@ -443,22 +446,38 @@ Network NetworkCompressor::State::stored_network(const TensorForms& tensors) con
   return Network(graph_of(changed));
 }
 
+// What joining counts beforehand leaves out what frames take: where that was too much, less is
+// allowed.
 CompressedNetwork NetworkCompressor::State::joined(const NetworkLimits& limits) const {
+  const auto limit = static_cast<double>(most(limits));
+  double room = limit - static_cast<double>(overhead);
+  for (int i = 1;; ++i) {
+    CompressedNetwork made = joined_within(limits.any() ? std::optional(room) : std::nullopt);
+    if (!limits.any() || made.bytes <= limit) {
+      const Network small = stored_network(made.tensors);
+      finish(made, &small);
+      return made;
+    }
+    if (i == kTries) refuse(most(limits), made.bytes);
+    room -= made.bytes - limit + 1;
+  }
+}
+
+CompressedNetwork NetworkCompressor::State::joined_within(std::optional<double> room) const {
   CompressedNetwork made;
   made.overhead = overhead;
   made.weights = weights;
   made.left = left;
-  std::optional<double> room;
-  const uint64_t limit = most(limits);
-  if (limits.any()) room = static_cast<double>(limit) - static_cast<double>(overhead);
-  made.tensors = options.join({.network = network,
-                               .stored = stored,
-                               .inputs = options.inputs,
-                               .fitted = fitted,
-                               .bytes = room,
-                               .threads = threads,
-                               .progress = stage("fitting"),
-                               .note = [&](std::string_view text) { made.note = text; }});
+  made.tensors =
+      options.join({.network = network,
+                    .stored = stored,
+                    .inputs = options.inputs,
+                    .fitted = fitted,
+                    .has_tensor = [&](std::string_view name) { return floats.contains(name); },
+                    .bytes = room,
+                    .threads = threads,
+                    .progress = stage("fitting"),
+                    .note = [&](std::string_view text) { made.note = text; }});
   made.bytes = static_cast<double>(overhead);
   for (size_t i = 0; i < fitted.size(); ++i) {
     if (!fitted[i]) continue;
@@ -479,9 +498,6 @@ CompressedNetwork NetworkCompressor::State::joined(const NetworkLimits& limits) 
     const auto known = std::ranges::find(made.layers, name, &FittedLayer::tensor);
     if (known == made.layers.end()) made.bytes += bytes_of(*form) + 64;
   }
-  if (limits.any() && made.bytes > static_cast<double>(limit)) refuse(limit, made.bytes);
-  const Network small = stored_network(made.tensors);
-  finish(made, &small);
   return made;
 }
 

@@ -114,16 +114,17 @@ TEST(CompressNetwork, InputsMakeTheErrorOnOthersLess) {
 
 TEST(CompressNetwork, LimitsAreMetByTheWholeArchive) {
   double before = 1e9;
-  for (const double bits : {4.5, 6.0, 8.5}) {
+  // 57,418 of them are the graph, with its names, and what is no matrix.
+  for (const uint64_t bytes : {69'000, 74'000, 86'000}) {
     Small small("vit.onnx");
     for (const char* e : {"uniform(2, group=32)", "uniform(3, group=32)", "uniform(4, group=32)",
                           "uniform(8, group=32)"}) {
       small.options.candidates.push_back(form_of(e));
     }
     small.options.inputs = {draw_images(500'000, 16).pixels};
-    small.limits.bits = bits;
-    const CompressedNetwork& made = small.fit();
-    EXPECT_LE(8.0 * static_cast<double>(small.bytes()) / static_cast<double>(made.weights), bits);
+    small.limits.bytes = bytes;
+    small.fit();
+    EXPECT_LE(small.bytes(), bytes);
     const double error = held_out_error("vit.onnx", small.read_back());
     EXPECT_LT(error, before);
     before = error;
@@ -187,7 +188,8 @@ TEST(CompressNetwork, MomentsOfSomeOfTheInputsAreNearThoseOfAll) {
     return sum;
   };
   for (size_t i = 0; i < all.size(); ++i) {
-    if (counts[i] > 2000) EXPECT_NEAR(total(some[i]) / total(all[i]), 1.0 / 7, 0.02) << i;
+    if (counts[i] < 2000) continue;
+    EXPECT_NEAR(total(some[i]) / total(all[i]), 1.0 / 7, 0.02) << i;
   }
 }
 

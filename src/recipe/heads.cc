@@ -1,5 +1,6 @@
 // A published method that factors what attention's matrices do together.
 #include "pith/base/error.h"
+#include "pith/network/joined_heads.h"
 #include "pith/weights/joined_heads.h"
 #include "recipes.h"
 #include "values.h"
@@ -19,6 +20,16 @@ void use_comcat(const Values& values, Plan& plan) {
       .factors = form::parse(values.find("factors")->second)};
   if (o.keep <= 0) fail(ErrorKind::kUsage, "keep must be above 0%");
   plan.refine = [o](const weights::Refining& r) { return weights::join_heads(r, o); };
+  // Nothing stands between queries and keys of a network, unless its nodes say so.
+  const network::JoinOptions joined{.keep = o.keep,
+                                    .queries = heads != "separate",
+                                    .values = heads != "separate",
+                                    .searched = o.searched,
+                                    .damping = o.damping,
+                                    .factors = o.factors};
+  plan.join_layers = [joined](const network::JoiningLayers& j) {
+    return network::join_heads(j, joined);
+  };
   leave_vocabulary(plan);
 }
 

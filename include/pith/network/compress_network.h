@@ -60,9 +60,10 @@ using ChooseForms = std::function<std::vector<size_t>(const LayerChoosing&)>;
 struct JoiningLayers {
   const Network& network;  // as it was
   const std::vector<StoredWeight>& stored;
-  const std::vector<Tensor>& inputs;  // none: there are none
-  std::vector<bool> fitted;           // of each layer, whether it is to get a form
-  std::optional<double> bytes;        // that all of these may take
+  const std::vector<Tensor>& inputs;                 // none: there are none
+  std::vector<bool> fitted;                          // of each layer, whether it is to get a form
+  std::function<bool(std::string_view)> has_tensor;  // of floats in the file
+  std::optional<double> bytes;                       // that all of these may take
   int threads = 0;
   Progress progress = {};
   std::function<void(std::string_view)> note;
