@@ -19,7 +19,7 @@ using network::Tensor;
 std::string wanted_shape(const io::OnnxValue& value) {
   std::vector<std::string> dims;
   for (const auto& d : value.shape) dims.push_back(d ? fmt::format("{}", *d) : "any");
-  return fmt::format("{}", fmt::join(dims, " x "));
+  return fmt::format("[{}]", fmt::join(dims, ", "));
 }
 
 bool fits(const std::vector<uint64_t>& shape, const io::OnnxValue& value) {

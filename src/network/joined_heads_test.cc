@@ -37,11 +37,11 @@ TEST(Attention, IsFoundByWhatIsComputed) {
       find_attention(Network(graph_of_file("residual.onnx")), {draw_images(0, 1).pixels}).empty());
 }
 
-class JoinedHeads : public ::testing::Test {
+class JoinedHeadsQuality : public ::testing::Test {
  protected:
   CompressedNetwork with(const JoinOptions& options, const NetworkLimits& limits = {}) const {
     CompressNetworkOptions o;
-    o.inputs = {draw_images(500'000, 32).pixels};
+    o.inputs = {draw_images(500'000, 16).pixels};
     o.join = [&](const JoiningLayers& j) { return join_heads(j, options); };
     const std::filesystem::path paths[] = {data_file("vit.onnx")};
     return NetworkCompressor(io::read_onnx_graph(paths[0]), archive::expand_inputs(paths),
@@ -50,13 +50,13 @@ class JoinedHeads : public ::testing::Test {
   }
 };
 
-TEST_F(JoinedHeads, AtFullRankNothingChanges) {
+TEST_F(JoinedHeadsQuality, AtFullRankNothingChanges) {
   const CompressedNetwork all = with({.keep = 1, .searched = false});
   EXPECT_LT(*all.error, 1e-5);
   for (const FittedLayer& l : all.layers) EXPECT_NE(l.form, "as it is") << l.tensor;
 }
 
-TEST_F(JoinedHeads, LessOfThemIsMoreErrorAndFewerBytes) {
+TEST_F(JoinedHeadsQuality, LessOfThemIsMoreErrorAndFewerBytes) {
   const CompressedNetwork most = with({.keep = 0.8}), some = with({.keep = 0.5});
   EXPECT_LT(some.bytes, most.bytes);
   EXPECT_GT(*some.error, 1.5 * *most.error);

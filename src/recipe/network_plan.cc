@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "pith/base/error.h"
+#include "pith/recipe/sized_plan.h"
 #include "values.h"
 
 namespace pith::recipe {
@@ -54,14 +55,19 @@ int likeness(const Place& a, const Place& b) {
   for (const Act act : b.acts) like -= a.does(act) ? 0 : 2;
   like += a.patterns == b.patterns ? 2 : 0;
   like += a.criterion == b.criterion ? 1 : 0;
+  like += a.moment == b.moment ? 1 : 0;
   return like;
 }
 
 const Recipe& nearest(const Place& place, bool without_inputs) {
   const Recipe* best = nullptr;
+  // Of equals the one with most sizes.
+  const auto worth = [&](const Recipe& r) {
+    return std::pair(likeness(place, r.place), settings_of(r).size());
+  };
   for (const Recipe& r : all_recipes()) {
     if (!is_for_networks(r) || (without_inputs && r.place.data != Data::kNone)) continue;
-    if (!best || likeness(place, r.place) > likeness(place, best->place)) best = &r;
+    if (!best || worth(r) > worth(*best)) best = &r;
   }
   return *best;
 }
