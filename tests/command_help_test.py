@@ -47,6 +47,8 @@ class Examples(LanguageModelTest):
         if " mixture " in command:
             subprocess.run([sys.executable, REPOSITORY / "tools/random_model.py", self.dir / "mixture", "--like", self.lm,
                             "--width", "128", "--layers", "1", "--feed-forward", "128", "--experts", "4"], check=True)
+        for name, file in (("net.onnx", "vit.onnx"), ("images.npz", "vit.npz")):
+            self.write(name, (REPOSITORY / "data/networks" / file).read_bytes())
         self.write("little.txt", (REPOSITORY / "docs/command.md").read_bytes()[:4000])
         for name in ("a.txt", "b.txt"):
             self.write(name, b"The ship came in at noon.")
@@ -63,7 +65,7 @@ class Examples(LanguageModelTest):
     def try_example(self, command):
         if LIMITS.search(command):
             return
-        if RECIPES.search(command):
+        if RECIPES.search(command) and ".onnx" not in command:
             command += LITTLE
         self.setUp()
         self.prepare(command)

@@ -72,7 +72,7 @@ class Recipes(LanguageModelTest):
             self.refused("g.gguf", "--recipe", recipe, *self.FEW, names=["GGUF", "llm-surgeon"])
         shutil.copy(REPOSITORY / "data/networks/waves_full_4_2.onnx", self.dir / "net.onnx")
         for how in (["--recipe", "gptq"], ["--bits", "4"]):
-            self.refused("net.onnx", *how, *self.FEW, names=["ONNX", "--form"])
+            self.refused("net.onnx", *how, *self.FEW, names=["ONNX", "--inputs"])
         config = json.loads(self.read("small/config.json"))
         (self.dir / "small/config.json").write_text(json.dumps({**config, "model_type": "bert"}))
         self.refused("small", "--recipe", "gptq", *self.FEW, names=["bert", "--form", "zipnn"], code=1)

@@ -9,6 +9,7 @@
 #include "bench_cache_store.h"
 #include "bench_data.h"
 #include "bench_kv.h"
+#include "bench_network.h"
 #include "bench_recipes.h"
 #include "bench_speed.h"
 #include "command.h"
@@ -73,6 +74,35 @@ void add_data(CLI::App& c, const std::shared_ptr<Options>& o) {
       ->type_name("DIR")
       ->capture_default_str();
   c.add_flag("--quick", o->quick, "fewer rows");
+}
+
+// Of a network that is named, recipes; else the study of the one that is at hand.
+void add_vision(CLI::App& parent, const std::shared_ptr<Options>& o) {
+  const auto n = std::make_shared<NetworkOptions>();
+  CLI::App& c =
+      add(parent, "vision",
+          "Codes, low ranks and masks on a vision transformer, alone and in pairs in both orders; "
+          "or recipes on any network of ONNX",
+          bench_vision, o);
+  c.add_flag("--quick", o->quick, "few rows, few images");
+  c.add_option("network", n->network, "an ONNX file, on which recipes are tried at equal bytes")
+      ->type_name("NET.onnx");
+  c.add_option("--inputs", n->samples,
+               "its inputs, npy or npz: the first half is fitted to, the other measured on")
+      ->type_name("FILE");
+  c.add_option("--recipes", n->recipes, "only these [all that are for networks]")
+      ->delimiter(',')
+      ->type_name("NAME,...");
+  c.add_option("--sizes", n->sizes, "bits a weight of the whole archive")
+      ->delimiter(',')
+      ->type_name("BITS,...")
+      ->capture_default_str();
+  c.add_option("--threads", n->threads, "of a network that is named")->check(CLI::Range(1, 1024));
+  c.callback([o, n] {
+    if (n->network.empty()) return bench_vision(*o);
+    n->json = o->json;
+    bench_network(*n);
+  });
 }
 
 void add_run(CLI::App& parent, const std::shared_ptr<Options>& o) {
@@ -362,10 +392,7 @@ void add_bench(CLI::App& app) {
       "What a model stores and moves as pictures, coded by ffmpeg's intra coders, against forms",
       bench_video, options)
       .add_flag("--quick", options->quick, "one size");
-  add(*c, "vision",
-      "Codes, low ranks and masks on a vision transformer, alone and in pairs in both orders",
-      bench_vision, options)
-      .add_flag("--quick", options->quick, "few rows, few images");
+  add_vision(*c, options);
   add(*c, "diffusion",
       "Weights taken out of a small diffusion: of its encoder of words, its denoiser, or both",
       bench_diffusion, options)
@@ -390,6 +417,7 @@ void add_bench(CLI::App& app) {
   pith bench                                 the list
   pith bench lossless --files 'lm-bf16*'     one data set
   pith bench recipes lm --text book.txt --sizes 3.1,4.1
+  pith bench vision net.onnx --inputs images.npz --sizes 4,6
   pith bench speed lm lm-half.pith           what an archive gains when it runs
   pith bench kv --cache 'uniform(3, group=64)'   a cache beside the full one
   PITH_ZIPNN="python3 tools/peer_zipnn.py" pith bench delta)");

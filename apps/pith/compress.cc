@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 
 void run(const CompressArguments& a) {
   CompressPlan plan = plan_compress(a);
+  if (plan.network) return compress_network(a, plan);
   rotate_inputs(a, plan);
   reduce_inputs(a, plan);
   if (!a.frontier.empty()) return compress_frontier(a, plan);
@@ -36,7 +37,7 @@ void run(const CompressArguments& a) {
   bar.clear();
   if (plan.changed) report.raw = plan.changed->bytes;
   if (fit) fit->done();
-  report_compress(a, plan, report, fitted ? &*fitted : nullptr);
+  report_compress(a, plan, report, fitted ? to_json(*fitted) : Json());
   if (plan.reduced) report_reduction(a, *plan.reduced);
   if (fitted) report_fit(a, *fitted, &report);
   plan.inputs.clear();
@@ -52,7 +53,7 @@ Forms make a model smaller with losses: every matrix of floats is stored in the 
 matches its name (docs/forms.md) and comes back as the nearest that the form can hold. Norms and biases (one
 dimension, unless a pattern is their very name), integers, quantized blocks and other files stay exact.
 
-A recipe with a limit turns what sets its size; what is left of that with -O is what the limit decides.
+Limits and recipes are for language models and for networks of ONNX (docs/networks.md). A recipe with a limit turns what sets its size; what is left of that with -O is what the limit decides.
 
 Examples:
   pith compress model.safetensors                       model.safetensors.pith, beside it
@@ -72,6 +73,8 @@ Examples:
   pith compress model --frontier 2.5,3,4,5 -o m.pith    m-2.5.pith to m-5.pith, and m.svg: what each loses
   pith compress model --forms-of q4_K_M.gguf -o m.pith  of the types that this file has, better fitted
   pith compress model --size 500MiB --dry-run           what each tensor would get
+  pith compress net.onnx --bits 4 --inputs images.npz   a network of ONNX, by what its layers see
+  pith compress net.onnx --recipe gptq -O bits=3 --inputs images.npz -o net.pith
   pith compress model --choose 'ggml(q4_0)' --rotate hadamard -o m.pith    no channel larger than all others
   cat model.gguf | pith compress > model.gguf.pith      in a pipe
   pith compress --rebase step.pith -o alone.pith        an archive without its base)";
@@ -91,7 +94,9 @@ void add_where(CLI::App* c, CompressArguments& a) {
 
 void add_limits(CLI::App* c, CompressArguments& a) {
   const auto limit = [&](const char* name, std::string& value, const char* help, const char* type) {
-    c->add_option(name, value, help)->type_name(type)->group("Limits (models, with losses)");
+    c->add_option(name, value, help)
+        ->type_name(type)
+        ->group("Limits (models and networks, with losses)");
   };
   limit("--bits", a.bits, "bits for each weight, of the whole archive", "N");
   limit("--size", a.size, "bytes of the archive, as 500MiB", "SIZE");
@@ -103,23 +108,27 @@ void add_limits(CLI::App* c, CompressArguments& a) {
                  "forms of which each matrix gets one: fast (codes of fixed width), gguf, or any; "
                  "default: integers, entropy-coded, which are smallest",
                  "EXPR")
-      ->group("Limits (models, with losses)");
+      ->group("Limits (models and networks, with losses)");
   c->add_option("--frontier", a.frontier,
                 "several numbers of bits, as 2.5,3,4: an archive of each, a table and a plot of "
                 "what they lose")
       ->delimiter(',')
       ->type_name("N,...")
-      ->group("Limits (models, with losses)");
+      ->group("Limits (models and networks, with losses)");
   limit("--forms-of", a.forms_of,
         "a model of the same tensors: each matrix gets the form that it has there, as the types "
         "of a GGUF file",
         "MODEL");
   limit("--calibrate", a.calibration,
         "the text that the model is to be good at, or what pith calibrate made of it", "FILE");
+  limit("--inputs", a.samples,
+        "of a network of ONNX: arrays by the names of its inputs, npy or npz; layers are fitted to "
+        "what they multiply there",
+        "FILE");
   c->add_option("--tokens", a.tokens, "of the text that are read; default: by the model's size")
       ->type_name("N")
       ->check(not_negative())
-      ->group("Limits (models, with losses)");
+      ->group("Limits (models and networks, with losses)");
 }
 
 void add_how(CLI::App* c, CompressArguments& a) {

@@ -14,11 +14,13 @@
 #include "pith/archive/reader.h"
 #include "pith/archive/writer.h"
 #include "pith/model/language_model.h"
+#include "pith/network/compress_network.h"
 #include "pith/recipe/checkpoint_prediction.h"
 #include "pith/recipe/registry.h"
 #include "pith/weights/compress_model.h"
 #include "pith/weights/reduced_model.h"
 #include "pith/weights/rotated_model.h"
+#include "progress_bar.h"
 
 namespace pith::command {
 
@@ -32,6 +34,7 @@ struct CompressArguments {
   std::vector<std::string> choices;   // expressions, "fast" or "gguf"
   std::string forms_of;               // a model whose matrices have the forms that are wanted
   std::string calibration;            // a text, or statistics; empty: the text that Pith comes with
+  std::string samples;                // inputs of a network of ONNX; empty: none
   std::string rotate;                 // empty: none
   double smooth = 0;
   uint64_t tokens = 0;  // of calibration; 0: by the size of the model
@@ -57,6 +60,8 @@ struct CompressPlan {
   std::optional<weights::LeaveOut> leave_out = {};
   weights::Reduce reduce = {};                        // of a recipe that takes parts out
   std::optional<weights::ReducedModel> reduced = {};  // what came of that
+  // Where the input is a network of ONNX whose layers are fitted.
+  std::optional<network::CompressNetworkOptions> network = {};
   // With the inputs in place of those that were named, after a rotation or a reduction.
   std::optional<weights::ChangedModel> changed = {};
   Target target = Target::kFile;
@@ -74,6 +79,21 @@ struct StageTime {
   std::string stage;
   double seconds = 0;
 };
+// A bar for the stage that is under way, and how long each took.
+class Stages {
+ public:
+  explicit Stages(bool quiet) : quiet_(quiet) {}
+  Progress begin(const char* stage);
+  void end();
+  // Since it was asked last.
+  std::vector<StageTime> times();
+
+ private:
+  bool quiet_;
+  std::string stage_;
+  std::unique_ptr<ProgressBar> bar_;
+  std::vector<StageTime> times_;
+};
 
 // What came of a fit, or what is to be expected of one.
 struct FittedModel {
@@ -84,6 +104,8 @@ struct FittedModel {
   std::vector<StageTime> stages = {};
 };
 
+// What --choose names.
+std::vector<weights::FormCandidate> chosen_forms(const CompressArguments& arguments);
 // Throw kUsage for what is no number above 0.
 weights::Limits limits_of(const CompressArguments& arguments);
 std::vector<double> frontier_of(const CompressArguments& arguments);  // bits a weight, rising
@@ -102,7 +124,6 @@ class ModelFit {
   void done() const;
 
  private:
-  class Stages;
   void attempt(const std::function<void()>& work);
   FittedModel with(weights::ModelPlan plan) const;
 
@@ -113,6 +134,13 @@ class ModelFit {
   std::filesystem::path journal_;  // empty: nothing is kept
   std::unique_ptr<weights::ModelCompressor> compressor_;
 };
+
+// The layers of a network of ONNX in forms, then the archive.
+void compress_network(const CompressArguments& arguments, CompressPlan& plan);
+// Has the plan fit a network, if that is what the arguments ask for. Throws kUsage for what does
+// not go with it.
+void plan_network(const CompressArguments& arguments, const recipe::Plan& by_recipe,
+                  CompressPlan& plan);
 
 // For a person, after the archive was written (null: --dry-run).
 void report_fit(const CompressArguments& arguments, const FittedModel& fitted,
@@ -146,8 +174,8 @@ void remove_inputs(const std::vector<std::string>& inputs,
                    const std::filesystem::path& archive_path, const std::vector<std::string>& bases,
                    int threads, bool quiet);
 
-// fitted: null for inputs that were not.
+// fit: what came of it, for --json; null for inputs that were not fitted.
 void report_compress(const CompressArguments& arguments, const CompressPlan& plan,
-                     const archive::WriteReport& report, const FittedModel* fitted = nullptr);
+                     const archive::WriteReport& report, const Json& fit = {});
 
 }  // namespace pith::command

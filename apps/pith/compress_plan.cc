@@ -176,7 +176,7 @@ void apply_recipe(const CompressArguments& a, CompressPlan& plan, recipe::Plan& 
     fail(ErrorKind::kUsage, "recipe {} loses nothing: no limit and no form goes with it",
          plan.recipe->name);
   }
-  if (by_recipe.candidates.size() != 1 || !has_limits(a)) return;
+  if (by_recipe.candidates.size() != 1 || !has_limits(a) || by_recipe.join_layers) return;
   // One form has one size: what sets it is turned, as far as it was not said.
   recipe::SizedPlan sized = recipe::at_sizes(*plan.recipe, values);
   by_recipe.candidates = std::move(sized.plan.candidates);
@@ -192,13 +192,13 @@ void choose_options(const CompressArguments& a, CompressPlan& plan, recipe::Plan
     usage("--form does not go with a recipe that is lossy");
   if (by_recipe.transform && a.remove) usage("--rm does not go with a recipe that is lossy");
   plan.losses = by_recipe.losses;
-  plan.candidates = std::move(by_recipe.candidates);
-  plan.allocation = std::move(by_recipe.allocation);
+  plan.candidates = by_recipe.candidates;
+  plan.allocation = by_recipe.allocation;
   plan.calibrated = by_recipe.calibrated;
   plan.curvature = by_recipe.curvature;
-  plan.refine = std::move(by_recipe.refine);
+  plan.refine = by_recipe.refine;
   plan.leave_out = by_recipe.leave_out;
-  plan.reduce = std::move(by_recipe.reduce);
+  plan.reduce = by_recipe.reduce;
   plan.options = by_recipe.write;
   std::ranges::move(form_rules(a), std::back_inserter(plan.options.forms));
   if (!a.level.empty()) plan.options.level = recipe::parse_level(a.level);
@@ -265,6 +265,11 @@ CompressPlan plan_compress(const CompressArguments& a) {
   choose_options(a, plan, by_recipe);
   choose_inputs(a, plan);
   if (by_recipe.transform) plan.inputs = by_recipe.transform(std::move(plan.inputs));
+  plan_network(a, by_recipe, plan);
+  if (plan.network) {
+    narrow_umask(a, plan);
+    return plan;
+  }
   check_fit(a, plan);
   check_rotation(a, plan);
   check_reduction(a, plan);

@@ -166,7 +166,7 @@ void print_summary(const CompressPlan& plan, const WriteReport& r) {
 }  // namespace
 
 void report_compress(const CompressArguments& a, const CompressPlan& plan,
-                     const WriteReport& report, const FittedModel* fitted) {
+                     const WriteReport& report, const Json& fit) {
   for (const FileReport& f : report.files) {
     for (const std::string& text : f.notes) {
       const bool asked = a.verbose || text.find(" stays lossless: ") != std::string::npos;
@@ -175,7 +175,7 @@ void report_compress(const CompressArguments& a, const CompressPlan& plan,
   }
   if (a.json) {
     Json j = to_json(plan, report, Explanations(a, plan));
-    if (fitted) j["fit"] = to_json(*fitted);
+    if (!fit.is_null()) j["fit"] = fit;
     print_json(j);
   }
   if (a.quiet) return;

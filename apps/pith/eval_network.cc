@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <limits>
 
+#include "network_inputs.h"
 #include "output.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/base/random.h"
-#include "pith/io/layout.h"
 #include "pith/io/onnx.h"
 #include "pith/network/network.h"
 #include "table.h"
@@ -67,28 +67,6 @@ Tensor random_input(const io::OnnxValue& value, size_t number, uint64_t samples)
     values[i] = static_cast<float>(random_normal(number, i));
   }
   return {std::move(dims), std::move(values)};
-}
-
-std::vector<Tensor> read_inputs(const std::vector<io::OnnxValue>& wanted, const std::string& path) {
-  const MappedFile file(path);
-  const io::Layout layout = io::describe(file.bytes(), path).layout;
-  if (layout.format != "npy" && layout.format != "npz") {
-    fail(ErrorKind::kUsage, "{}: inputs are arrays in npy or npz files", path);
-  }
-  std::vector<Tensor> out;
-  for (const io::OnnxValue& value : wanted) {
-    auto at = std::ranges::find(layout.tensors, value.name, &io::TensorRegion::name);
-    if (at == layout.tensors.end() && wanted.size() == 1 && layout.tensors.size() == 1) {
-      at = layout.tensors.begin();
-    }
-    if (at == layout.tensors.end()) {
-      fail(ErrorKind::kUsage, "{}: has no array called {}", path, value.name);
-    }
-    if (at->big_endian) fail(ErrorKind::kData, "{}: {} is big-endian", path, at->name);
-    const Buffer data(file.bytes().subspan(at->offset, at->size), nullptr);
-    out.emplace_back(io::OnnxTensor{at->name, at->dtype, at->shape, data});
-  }
-  return out;
 }
 
 struct Ran {

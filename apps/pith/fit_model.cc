@@ -42,7 +42,9 @@ constexpr const char* kFast[] = {
 constexpr const char* kGguf[] = {"ggml(q2_K)", "ggml(q3_K)", "ggml(q4_K)", "ggml(q5_K)",
                                  "ggml(q6_K)", "ggml(q8_0)", "ggml(q4_0)", "ggml(q5_0)"};
 
-std::vector<weights::FormCandidate> candidates_of(const CompressArguments& a) {
+}  // namespace
+
+std::vector<weights::FormCandidate> chosen_forms(const CompressArguments& a) {
   std::vector<std::string> texts;
   for (const std::string& choice : a.choices) {
     if (choice == "fast") {
@@ -62,6 +64,8 @@ std::vector<weights::FormCandidate> candidates_of(const CompressArguments& a) {
   }
   return out;
 }
+
+namespace {
 
 // Of a recipe's candidates, whose names are expressions where they can be timed.
 void measure_speeds(std::vector<weights::FormCandidate>& candidates, int threads) {
@@ -88,29 +92,19 @@ std::map<std::string, weights::FormCandidate, std::less<>> forms_of(const std::s
 
 }  // namespace
 
-// A bar for the stage that is under way, and how long each took.
-class ModelFit::Stages {
- public:
-  explicit Stages(bool quiet) : quiet_(quiet) {}
-  Progress begin(const char* stage) {
-    end();
-    bar_ = std::make_unique<ProgressBar>(stage, quiet_, ProgressUnit::kOther);
-    stage_ = stage;
-    return bar_->callback();
-  }
-  void end() {
-    if (bar_) times_.emplace_back(stage_, bar_->seconds());
-    bar_.reset();
-  }
-  // Since it was asked last.
-  std::vector<StageTime> times() { return std::exchange(times_, {}); }
+Progress Stages::begin(const char* stage) {
+  end();
+  bar_ = std::make_unique<ProgressBar>(stage, quiet_, ProgressUnit::kOther);
+  stage_ = stage;
+  return bar_->callback();
+}
 
- private:
-  bool quiet_;
-  std::string stage_;
-  std::unique_ptr<ProgressBar> bar_;
-  std::vector<StageTime> times_;
-};
+void Stages::end() {
+  if (bar_) times_.emplace_back(stage_, bar_->seconds());
+  bar_.reset();
+}
+
+std::vector<StageTime> Stages::times() { return std::exchange(times_, {}); }
 
 bool has_limits(const CompressArguments& a) {
   return !(a.bits.empty() && a.size.empty() && a.ratio.empty() && a.kl.empty() &&
@@ -154,7 +148,7 @@ ModelFit::ModelFit(const CompressArguments& a, const CompressPlan& plan)
       stages_(std::make_unique<Stages>(a.quiet)) {
   weights::CompressModelOptions options;
   options.calibrated = !a.fast && plan.calibrated;
-  options.candidates = a.choices.empty() ? plan.candidates : candidates_of(a);
+  options.candidates = a.choices.empty() ? plan.candidates : chosen_forms(a);
   options.curvature = plan.curvature;
   options.refine = plan.refine;
   options.leave_out = plan.leave_out;

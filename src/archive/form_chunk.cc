@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pith/base/float_elements.h"
+#include "pith/form/transpose.h"
 
 namespace pith::archive {
 namespace {
@@ -61,7 +62,8 @@ FormElements::FormElements(form::FormPtr form, const FormRecord& record, uint64_
     : form_(std::move(form)),
       dtype_(record.dtype),
       big_endian_(record.big_endian),
-      row_bytes_(checked_mul(form_->shape().cols, info(dtype_).block_bytes)) {
+      row_bytes_(checked_mul(form_->shape().cols, info(dtype_).block_bytes)),
+      at_once_(form::transposed(*form_) != nullptr) {
   const form::Shape shape = form_->shape();
   if (raw == 0 || checked_mul(row_bytes_, shape.rows) != raw) {
     fail(ErrorKind::kData, "a form of {} x {} {} elements for a tensor of {} bytes", shape.rows,
@@ -70,7 +72,16 @@ FormElements::FormElements(form::FormPtr form, const FormRecord& record, uint64_
 }
 
 uint64_t FormElements::scratch() const {
-  return std::max(form_->shape().cols, kTile) * sizeof(float);
+  const uint64_t tile = std::max(form_->shape().cols, kTile) * sizeof(float);
+  return at_once_ ? tile + checked_mul(form_->shape().size(), sizeof(float)) : tile;
+}
+
+void FormElements::decode(uint64_t first, uint64_t last, float* out) const {
+  if (!at_once_) return form_->decode(first, last, out);
+  std::call_once(made_, [&] { whole_ = form::decode(*form_).values; });
+  const auto cols = static_cast<std::ptrdiff_t>(form_->shape().cols);
+  std::copy(whole_.begin() + static_cast<std::ptrdiff_t>(first) * cols,
+            whole_.begin() + static_cast<std::ptrdiff_t>(last) * cols, out);
 }
 
 void FormElements::read(uint64_t skip, MutableByteView out) const {
@@ -82,7 +93,7 @@ void FormElements::read(uint64_t skip, MutableByteView out) const {
     const uint64_t whole = within == 0 ? std::min(out.size() / row_bytes_, tile) : 0;
     const uint64_t rows = std::max<uint64_t>(whole, 1);
     floats.resize(rows * cols);
-    form_->decode(row, row + rows, floats.data());
+    decode(row, row + rows, floats.data());
     uint64_t done = whole * row_bytes_;
     if (whole > 0) {
       elements_from(floats, dtype_, big_endian_, out.first(done));

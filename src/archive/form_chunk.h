@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "pith/form/form.h"
 #include "record.h"
@@ -22,6 +23,10 @@ FormPayload read_form_payload(ByteView payload);
 // Bytes of the form in a payload of that size; throws kData when there are none.
 uint64_t form_bytes(uint64_t payload, uint64_t record);
 
+// Whether forms of this shape can stand for the tensor: some of its first dimensions are the rows,
+// the others the columns, or it is matrix_shape().
+bool is_matrix_of(form::Shape shape, const io::TensorRegion& tensor);
+
 // A form as the bytes of a tensor.
 class FormElements {
  public:
@@ -35,10 +40,16 @@ class FormElements {
   void read(uint64_t skip, MutableByteView out) const;
 
  private:
+  // Rows first <= r < last as floats.
+  void decode(uint64_t first, uint64_t last, float* out) const;
+
   form::FormPtr form_;
   DType dtype_;
   bool big_endian_;
   uint64_t row_bytes_;
+  bool at_once_;  // of a form whose rows are not to be had alone
+  mutable std::once_flag made_;
+  mutable std::vector<float> whole_;
 };
 
 }  // namespace pith::archive

@@ -75,7 +75,8 @@ void refuse_beyond_floats(const io::TensorRegion& t, ByteView raw, const form::M
 
 Bytes make_payload(FormTask& task, ByteView raw) {
   const io::TensorRegion& t = task.tensor;
-  form::Matrix matrix(matrix_shape(t));
+  const bool split = task.fitted && is_matrix_of(task.fitted->shape(), t);
+  form::Matrix matrix(split ? task.fitted->shape() : matrix_shape(t));
   floats_from(raw, t.dtype, t.big_endian, matrix.values.data());
   refuse_beyond_floats(t, raw, matrix);
   Bytes payload;

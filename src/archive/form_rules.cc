@@ -122,8 +122,26 @@ const form::Expression* FormRules::find(const io::TensorRegion& tensor) const {
 
 form::Shape matrix_shape(const io::TensorRegion& tensor) {
   if (tensor.shape.empty()) return {1, 1};
-  const uint64_t cols = tensor.shape.back(), width = info(tensor.dtype).block_bytes;
+  const uint64_t width = info(tensor.dtype).block_bytes;
+  if (tensor.shape.size() >= 4) {
+    const uint64_t rows = tensor.shape.front();
+    return {rows, rows == 0 ? 0 : tensor.size / width / rows};
+  }
+  const uint64_t cols = tensor.shape.back();
   return {cols == 0 ? 0 : tensor.size / width / cols, cols};
+}
+
+bool is_matrix_of(form::Shape shape, const io::TensorRegion& tensor) {
+  if (shape == matrix_shape(tensor)) return true;
+  const uint64_t elements = tensor.size / info(tensor.dtype).block_bytes;
+  uint64_t rows = 1;
+  for (size_t k = 0; k + 1 < tensor.shape.size(); ++k) {
+    rows *= tensor.shape[k];
+    if (rows == shape.rows && rows > 0 && elements % rows == 0 && shape.cols == elements / rows) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace pith::archive

@@ -264,7 +264,7 @@ form::FormPtr Archive::form(size_t tensor, bool checked) const {
   try {
     const StoredForm stored = *stored_form(*impl_, t, checked);
     form::FormPtr form = form::read(stored.bytes.bytes, impl_);
-    if (form->shape() != matrix_shape(t.region)) fail(ErrorKind::kData, "a form of another shape");
+    if (!is_matrix_of(form->shape(), t.region)) fail(ErrorKind::kData, "a form of another shape");
     return form;
   } catch (const Error& e) {
     throw e.in(fmt::format("{}: {}", impl_->name, t.region.name));

@@ -21,6 +21,7 @@
 #include "sum.h"
 #include "tiles.h"
 #include "transform_form.h"
+#include "transpose.h"
 #include "trellis.h"
 #include "uniform.h"
 
@@ -43,6 +44,7 @@ constexpr std::array kKinds = {
     Kind{"wavelet", TransformForm::read_wavelet, TransformForm::encode},
     Kind{"constant", ConstantForm::read, ConstantForm::encode},
     Kind{"zeros", ConstantForm::read, ConstantForm::encode_zeros},
+    Kind{"transpose", TransposeForm::read, TransposeForm::encode},
     Kind{"ref", RefForm::read, RefForm::encode},
     Kind{"tiles", TilesForm::read, TilesForm::encode},
     Kind{"ggml", GgmlForm::read, GgmlForm::encode},

@@ -15,9 +15,11 @@ class RandomCombinator {
   explicit RandomCombinator(std::function<Expression()> part) : part_(std::move(part)) {}
 
   Expression operator()() const {
-    switch (number(0, 5)) {
+    switch (number(0, 6)) {
       case 0:
         return tiles();
+      case 4:
+        return call("transpose", {{"", Value(part_())}});
       case 1:
         return Expression::basis(basis(), part_());
       case 2:

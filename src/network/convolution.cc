@@ -184,7 +184,8 @@ Operation make_convolution(const Making& m) {
                       form::encode(form::parse("dense(f32)"), matrix.view()),
                       static_cast<uint64_t>(groups),
                       bias_of(m, w.dim(0)),
-                      {}});
+                      {},
+                      false});
   if (groups > 1) m.layers.back().decoded = std::move(matrix);
   return [conv](const Step& s) { return convolve(conv, s); };
 }
@@ -270,7 +271,8 @@ Operation make_transposed(const Making& m) {
                       form::encode(form::parse("dense(f32)"), matrix.view()),
                       1,
                       bias_of(m, w.dim(1)),
-                      {}});
+                      {},
+                      true});
   m.layers.back().decoded = std::move(matrix);
   return [t](const Step& s) { return transposed(t, s); };
 }

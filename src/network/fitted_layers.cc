@@ -1,5 +1,6 @@
 #include "pith/network/fitted_layers.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -8,20 +9,70 @@
 
 namespace pith::network {
 
-std::vector<fit::Metric> input_moments(const Network& network, const std::vector<Tensor>& inputs,
-                                       int threads) {
-  std::vector<std::optional<fit::SecondMoment>> seen(network.layers().size());
+std::vector<uint64_t> input_counts(const Network& network, const std::vector<Tensor>& inputs,
+                                   int threads) {
+  std::vector<uint64_t> counts(network.layers().size());
   RunOptions options;
   options.threads = threads;
-  options.inputs = [&](size_t layer, form::MatrixView x) {
-    if (!seen[layer]) seen[layer].emplace(x.shape.cols);
-    seen[layer]->add(x, 1);
-  };
+  options.inputs = [&](size_t layer, form::MatrixView x) { counts[layer] += x.shape.rows; };
   network.run(inputs, options);
-  std::vector<fit::Metric> out;
-  for (auto& moment : seen) {
-    out.push_back(moment ? fit::Metric::of(std::move(*moment)) : fit::Metric());
+  return counts;
+}
+
+namespace {
+
+// The second moments of every so manyth of the vectors that come some at a time: added up many at a
+// time, which is faster.
+class MomentOf {
+ public:
+  explicit MomentOf(uint64_t every) : every_(std::max<uint64_t>(every, 1)) {}
+
+  void add(form::MatrixView x, int threads) {
+    if (!moment_) moment_.emplace(x.shape.cols);
+    for (uint64_t r = 0; r < x.shape.rows; ++r, ++seen_) {
+      if (seen_ % every_ != 0) continue;
+      waiting_.insert(waiting_.end(), x.row(r).begin(), x.row(r).end());
+      if (waiting_.size() >= kWaiting * x.shape.cols) flush(threads);
+    }
   }
+
+  fit::Metric take(int threads) {
+    if (!moment_) return {};
+    flush(threads);
+    return fit::Metric::of(std::move(*moment_));
+  }
+
+ private:
+  static constexpr uint64_t kWaiting = 1024;
+
+  void flush(int threads) {
+    const uint64_t n = moment_->channels();
+    moment_->add({waiting_.data(), {waiting_.size() / n, n}}, threads);
+    waiting_.clear();
+  }
+
+  uint64_t every_, seen_ = 0;
+  std::vector<float> waiting_;
+  std::optional<fit::SecondMoment> moment_;
+};
+
+}  // namespace
+
+std::vector<fit::Metric> input_moments(const Network& network, const std::vector<Tensor>& inputs,
+                                       const MomentOptions& options) {
+  std::vector<MomentOf> seen;
+  for (size_t i = 0; i < network.layers().size(); ++i) {
+    seen.emplace_back(options.every ? options.every(i) : 1);
+  }
+  RunOptions run;
+  run.threads = options.threads;
+  run.inputs = [&](size_t layer, form::MatrixView x) {
+    if (x.shape.cols == 0 || (options.which && !options.which(layer))) return;
+    seen[layer].add(x, options.threads);
+  };
+  network.run(inputs, run);
+  std::vector<fit::Metric> out;
+  for (MomentOf& moment : seen) out.push_back(moment.take(options.threads));
   return out;
 }
 

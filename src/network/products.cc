@@ -25,7 +25,8 @@ size_t add_layer(const Making& m, size_t input, bool rows_are_outputs) {
                       form::encode(form::parse("dense(f32)"), matrix.view()),
                       1,
                       {},
-                      {}});
+                      {},
+                      !rows_are_outputs});
   return m.layers.size() - 1;
 }
 

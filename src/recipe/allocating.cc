@@ -77,7 +77,7 @@ Recipe hawq() {
       "convolutions (in the library: recipe/network_plan.h) it is Hutchinson's, from second "
       "differences of the loss, and limits are on bytes and bit operations; activations have "
       "scales without zero points, those of residual sums 16 bits. Nothing is trained afterwards.";
-  r.waits = "training with the integers; a command for networks of convolutions";
+  r.waits = "training with the integers; networks in integers from the command";
   r.verified =
       "tests of parts: a residual network of 31,870 weights, its batch norms folded, runs from "
       "codes of "
@@ -112,6 +112,7 @@ Recipe hawq() {
              .adapts = Adapts::kNothing,
              .knows_hardware = true};
   r.sizes = {{"levels", {"2+3+4+5+6+8"}}};
+  r.networks = true;
   r.apply = use_hawq;
   return r;
 }

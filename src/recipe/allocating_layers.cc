@@ -239,6 +239,7 @@ Recipe evopress() {
              .data = Data::kText,
              .adapts = Adapts::kNothing};
   r.sizes = {{"levels", {"2+3+4+5+6+8"}}};
+  r.networks = false;  // goes by the layers of a decoder
   r.apply = use_evopress;
   return r;
 }
@@ -291,6 +292,7 @@ Recipe q_vlm() {
              .data = Data::kText,
              .adapts = Adapts::kNothing};
   r.sizes = {{"levels", {"2+3+4+6"}}};
+  r.networks = false;  // goes by the layers of a decoder
   r.apply = use_q_vlm;
   return r;
 }

@@ -35,8 +35,7 @@ std::string_view missing(const Needs& needs, const model::DecoderConfig& c, bool
 
 std::unique_ptr<model::WeightSource> open_model(const fs::path& path) {
   if (path.extension() == ".onnx") {
-    fail(ErrorKind::kUsage,
-         "{}: recipes and limits are for language models, and this is a network of ONNX; {}",
+    fail(ErrorKind::kUsage, "{}: a language model is asked for, and this is a network of ONNX; {}",
          path.string(), kInstead);
   }
   try {

@@ -180,7 +180,7 @@ Recipe adaquant() {
   r.differs =
       "descent over codes and scales instead of gradients through a rounding that is not there; "
       "activations stay as they are, and there are neither biases to tune nor batch norms.";
-  r.waits = "batch norms and biases of vision models";
+  r.waits = "batch norms and biases that are tuned after it";
   r.verified = kVerified;
   r.example = "pith compress lm --recipe adaquant -O bits=3";
   r.parts = {"fit/feedback.h", "fit/quantizers.h", "budget/solve.h"};

@@ -222,7 +222,9 @@ std::span<const Study> all_studies() {
            "against "
            "37.4%), and of 2 and 3 (75.8% against 73.5%). Contradicted where codes alone just fit: "
            "there no pair is better (67.7% against 73.5% at 2 bits), unless codes are the nearest "
-           "(57.4%). Masks on factors are worse than either (43.5% against 79.5% and 78.5%), and "
+           "(57.4%). Low ranks of attention's products, heads by heads, with factors of 4 bits keep "
+           "91.0% of the classes in 72,192 bytes of the archive, codes of 3 bits alone 90.0% in "
+           "71,552. Masks on factors are worse than either (43.5% against 79.5% and 78.5%), and "
            "factors of what codes left no smaller than without.",
        .waits = "distillation, and training after any of them",
        .parts = {"fit/stages.h", "network/fitted_layers.h"},

@@ -1,7 +1,5 @@
 #include "head_blocks.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 
@@ -200,36 +198,6 @@ Matrix HeadBlocks::without(const Matrix& m, const std::vector<uint64_t>& kept,
     }
   }
   return out;
-}
-
-namespace {
-
-form::FormPtr kept_lines(const Matrix& m, uint64_t kept, uint64_t all, const char* pattern,
-                         const form::Expression& values) {
-  if (kept == all) return form::encode(values, m.view());
-  const auto e = form::parse(fmt::format("sparse({}%, pattern={}, values={})",
-                                         100 * static_cast<double>(kept) / static_cast<double>(all),
-                                         pattern, form::to_string(values)));
-  return form::encode(e, m.view());
-}
-
-}  // namespace
-
-form::FormPtr kept_rows(const Matrix& m, const form::Expression& values) {
-  uint64_t kept = 0;
-  for (uint64_t r = 0; r < m.shape.rows; ++r) {
-    kept += std::ranges::any_of(m.view().row(r), [](float v) { return v != 0; }) ? 1 : 0;
-  }
-  return kept_lines(m, kept, m.shape.rows, "rows", values);
-}
-
-form::FormPtr kept_columns(const Matrix& m, const form::Expression& values) {
-  std::vector<uint8_t> any(m.shape.cols);
-  for (uint64_t i = 0; i < m.values.size(); ++i) {
-    if (m.values[i] != 0) any[i % m.shape.cols] = 1;
-  }
-  return kept_lines(m, std::accumulate(any.begin(), any.end(), uint64_t{0}), m.shape.cols,
-                    "columns", values);
 }
 
 }  // namespace pith::weights

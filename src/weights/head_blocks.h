@@ -58,8 +58,4 @@ class HeadBlocks {
   std::vector<std::vector<double>> worth_;
 };
 
-// Forms that hold the rows (columns) of a matrix that are not zero.
-form::FormPtr kept_rows(const form::Matrix& m, const form::Expression& values);
-form::FormPtr kept_columns(const form::Matrix& m, const form::Expression& values);
-
 }  // namespace pith::weights

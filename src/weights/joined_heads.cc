@@ -15,6 +15,7 @@
 #include "pith/budget/solve.h"
 #include "pith/fit/low_rank.h"
 #include "pith/form/compose.h"
+#include "pith/form/kept_lines.h"
 #include "pith/weights/layer_walk.h"
 
 namespace pith::weights {
@@ -263,11 +264,11 @@ void Factoring::make_heads(LayerUnits& units, const model::DecoderLayer& layer,
   for (const Unit& u : units.pairs) pairs.push_back(u.rank());
   const HeadBlocks& heads = *units.heads;
   const auto [values, output] = heads.joined(ranks);
-  out[layer.v.name] = kept_rows(values, options_.factors);
-  out[layer.output.name] = kept_columns(output, options_.factors);
+  out[layer.v.name] = form::kept_rows(values, options_.factors);
+  out[layer.output.name] = form::kept_columns(output, options_.factors);
   if (pairs.empty()) return;
-  out[layer.q.name] = kept_rows(heads.queries(pairs), options_.factors);
-  out[layer.k.name] = kept_rows(heads.keys(pairs), options_.factors);
+  out[layer.q.name] = form::kept_rows(heads.queries(pairs), options_.factors);
+  out[layer.k.name] = form::kept_rows(heads.keys(pairs), options_.factors);
 }
 
 FormsByName Factoring::within(double bytes) {

@@ -7,6 +7,7 @@
 #include "head_blocks.h"
 #include "linears.h"
 #include "pith/base/error.h"
+#include "pith/form/kept_lines.h"
 #include "pith/math/matrix_product.h"
 #include "testing_tiny.h"
 
@@ -138,7 +139,7 @@ TEST(HeadBlocks, KeepTheirRowsAndColumnsAlone) {
   const Heads h;
   const auto [v, o] = h.blocks.joined({4, 8});
   const form::Expression values = form::parse("dense(f16)");
-  const form::FormPtr rows = kept_rows(v, values), columns = kept_columns(o, values);
+  const form::FormPtr rows = form::kept_rows(v, values), columns = form::kept_columns(o, values);
   EXPECT_EQ(form::to_string(rows->expression()), "sparse(0.375, pattern=rows)");
   EXPECT_LT(form::bits(*rows), 12 * 64 * 16 + 2048);
   EXPECT_LT(form::bits(*columns), 24 * 64 * 16 + 2048);

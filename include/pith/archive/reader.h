@@ -121,7 +121,7 @@ class Archive {
   uint64_t row_bytes(size_t tensor) const;
   // The form that a tensor is stored in, which computes on the archive's own bytes and keeps them
   // mapped (of open_memory(): its bytes must outlive the form); null when the tensor is stored
-  // losslessly. Its shape is matrix_shape(). `checked`: the form's bytes are first compared with
+  // losslessly. Its rows are some first dimensions. `checked`: its bytes are first compared with
   // their checksum, which reads them all; without, a form of damaged bytes may give wrong numbers.
   // read_tensor() gives the same elements, rounded to the tensor's type.
   form::FormPtr form(size_t tensor, bool checked = true) const;

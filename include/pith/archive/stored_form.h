@@ -67,7 +67,7 @@ class FormRules {
   std::vector<Compiled> rules_;
 };
 
-// A tensor seen as a matrix: its last dimension is the columns, one dimension alone is one row.
+// A tensor as a matrix: the last dimension is columns, of four (convolutions) the first is rows.
 form::Shape matrix_shape(const io::TensorRegion& tensor);
 
 }  // namespace pith::archive

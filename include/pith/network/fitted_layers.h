@@ -12,10 +12,21 @@
 
 namespace pith::network {
 
+// How many vectors each layer multiplies; 0 of those that do not multiply by a form.
+std::vector<uint64_t> input_counts(const Network& network, const std::vector<Tensor>& inputs,
+                                   int threads = 1);
+
+struct MomentOptions {
+  int threads = 1;
+  std::function<bool(size_t layer)> which = {};  // empty: all
+  // Of a layer's vectors, 1 to take all: every so manyth.
+  std::function<uint64_t(size_t layer)> every = {};
+};
+
 // Second moments of each layer's inputs; the squared error of those that were not run or do not
-// multiply by a form.
+// multiply by a form. Takes 8 n^2 bytes for a layer of n inputs.
 std::vector<fit::Metric> input_moments(const Network& network, const std::vector<Tensor>& inputs,
-                                       int threads = 1);
+                                       const MomentOptions& options = {});
 
 // All layers, or those that `which` takes. Throws what the fitter throws, ErrorKind::kUsage for
 // another number of metrics than layers.

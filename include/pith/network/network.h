@@ -31,6 +31,7 @@ struct Layer {
   uint64_t groups = 1;      // of a convolution: each has outputs / groups rows of its own
   std::vector<float> bias;  // of each output; empty: none
   form::Matrix decoded;     // where forms are not multiplied by as they are
+  bool turned = false;      // the graph's tensor has a row for each input
 };
 
 struct RunOptions {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "pith/archive/writer.h"
+#include "pith/network/compress_network.h"
 #include "pith/recipe/checkpoint_prediction.h"
 #include "pith/recipe/taxonomy.h"
 #include "pith/weights/compress_model.h"
@@ -48,6 +49,9 @@ struct Plan {
   // A recipe that takes heads, units or parts of layers out of a model, before anything else is
   // done to it (weights/reduced_model.h).
   weights::Reduce reduce = {};
+  // What it does to the layers of a network of ONNX together, in place of forms for each
+  // (network/compress_network.h).
+  network::JoinLayers join_layers = {};
   // What the transform lost, complete when the archive is written; null: nothing is lost.
   std::shared_ptr<CheckpointLosses> losses;
 };
@@ -88,6 +92,9 @@ struct Recipe {
   std::vector<SizeOption> sizes;  // of what is for models: all combinations that apply are tried
   bool needs_base = false;
   Needs needs = {};
+  // Whether it is for the layers of networks of ONNX; unset: where its plan is forms for matrices,
+  // chosen by nothing that only language models have.
+  std::optional<bool> networks = {};
   // `values` has every key of `options`. Throws kUsage for a bad value.
   void (*apply)(const Values& values, Plan& plan) = nullptr;
 };
