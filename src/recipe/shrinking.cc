@@ -286,19 +286,24 @@ budget::Problem search(const budget::Problem& problem, double most, const Shrink
 }
 
 // The table is of one kind of part at a time, and parts beside each other are faster or slower than
-// that: the time that is asked of it is turned until what comes of it is as fast as wanted.
-Chosen at_speed(const Latencies& latencies, double most,
+// that: the time that is asked of it is turned until what comes of it is as fast as wanted, beside
+// the whole model, measured anew each time.
+Chosen at_speed(const Latencies& latencies, double speedup, double most,
                 const std::function<Chosen(double most)>& choose) {
   constexpr int kTries = 8;
-  constexpr double kNear = 0.02;
-  const double wanted = most + latencies.rest();
+  constexpr double kNear = 0.02, kFar = 2;
   Chosen best;
   double least = INFINITY, asked = most;
   for (int i = 0; i < kTries && least > kNear; ++i) {
     const Chosen chosen = choose(asked);
-    const double now = latencies.milliseconds(chosen), off = std::abs(now / wanted - 1);
+    const double whole = latencies.milliseconds(Chosen(chosen.size(), 0)),
+                 now = latencies.milliseconds(chosen);
+    const double off = std::abs(whole / now / speedup - 1);
     if (off < least) std::tie(best, least) = std::tuple(chosen, off);
-    asked *= most / std::max(now - latencies.rest(), most / 4);
+    const double wanted = whole / speedup - latencies.rest();
+    if (wanted <= 0) break;
+    const double parts = std::max(now - latencies.rest(), wanted / kFar);
+    asked = std::clamp(asked * wanted / parts, most / kFar, most * kFar);
   }
   return best;
 }
@@ -326,7 +331,7 @@ Reduction shrink(const Reducing& r, const ShrinkOptions& o) {
                   loss);
   };
   const budget::Problem best = o.uniform ? problem : searched();
-  const Chosen chosen = at_speed(latencies, most, [&](double asked) {
+  const Chosen chosen = at_speed(latencies, o.speedup, most, [&](double asked) {
     return o.uniform ? same_level(best, asked) : solved(best, asked);
   });
   std::vector<std::string> kept;
@@ -334,9 +339,10 @@ Reduction shrink(const Reducing& r, const ShrinkOptions& o) {
     kept.push_back(problem.parts[p].name + ":" + problem.parts[p].candidates[chosen[p]].name);
   }
   r.note(fmt::format("kept units of attention and feed-forward parts: {}", fmt::join(kept, " ")));
-  const double now = latencies.milliseconds(chosen);
+  const double now = latencies.milliseconds(chosen),
+               whole = latencies.milliseconds(Chosen(chosen.size(), 0));
   r.note(fmt::format("a token takes {:.3f} ms now: {:.2f} times as fast, of {:.2f} wanted", now,
-                     latencies.whole() / now, o.speedup));
+                     whole / now, o.speedup));
   return made_reduction(layers, parts, chosen);
 }
 
