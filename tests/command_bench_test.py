@@ -1,6 +1,8 @@
 """pith bench recipes: equal bytes, rows that fail, interrupted runs; pith recipes --taxonomy."""
 import json
+import math
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -127,6 +129,20 @@ class Recipes(LanguageModelTest):
         self.assertLessEqual(rows[1]["continued"]["bits"], 8)
         for args in (["--sizes", "2"], ["--sizes", "0.5,0.5"], ["--cache", "uniform("], ["--cache", "stream(bits=0)"]):
             self.fails("bench", "kv", *args, code=2, names=[args[0]])
+
+    def test_recipes_on_a_network(self):
+        network = REPOSITORY / "data/networks/vit.onnx"
+        header = "{'descr': '<f4', 'fortran_order': False, 'shape': (8, 1, 24, 24), }".ljust(117) + "\n"
+        values = struct.pack("<4608f", *(math.sin(k * k % 997) for k in range(4608)))
+        self.write("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + values)
+        out = self.ok("bench", "vision", network, "--inputs", "x.npy", "--recipes", "rtn,gptq,wanda", "--sizes", "22",
+                      "--json")
+        (section,) = [s for s in json.loads(out.stdout)["sections"] if s["title"].startswith("At most")]
+        rows = {row["recipe"]: row for row in section["tables"][0]}
+        for name in ("rtn", "gptq"):
+            self.assertLessEqual(rows[name]["bytes"], 22 * 27812 / 8)
+        self.assertIn("smallest archive", rows["wanda"]["setting"])
+        self.fails("bench", "vision", network, code=2, names=["--inputs"])
 
     def test_what_is_coded_as_pictures(self):
         (self.dir / "data").mkdir()
