@@ -1,6 +1,8 @@
 """pith bench recipes: equal bytes, rows that fail, interrupted runs; pith recipes --taxonomy."""
 import json
+import math
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -149,6 +151,20 @@ class Recipes(LanguageModelTest):
         # The facts are others, what is read is not.
         self.assertNotEqual([r["recall"] for r in first["rows"]], [r["recall"] for r in other["rows"]])
         self.assertEqual(first["front"], other["front"])
+
+    def test_recipes_on_a_network(self):
+        network = REPOSITORY / "data/networks/vit.onnx"
+        header = "{'descr': '<f4', 'fortran_order': False, 'shape': (8, 1, 24, 24), }".ljust(117) + "\n"
+        values = struct.pack("<4608f", *(math.sin(k * k % 997) for k in range(4608)))
+        self.write("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + header.encode() + values)
+        out = self.ok("bench", "vision", network, "--inputs", "x.npy", "--recipes", "rtn,gptq", "--sizes", "22,12",
+                      "--json")
+        made, refused = ({row["recipe"]: row for row in s["tables"][0]} for s in json.loads(out.stdout)["sections"]
+                         if s["title"].startswith("At most"))
+        for name in ("rtn", "gptq"):
+            self.assertLessEqual(made[name]["bytes"], 22 * 27812 / 8)
+            self.assertIn("smallest archive", refused[name]["setting"])
+        self.fails("bench", "vision", network, code=2, names=["--inputs"])
 
     def test_what_is_coded_as_pictures(self):
         (self.dir / "data").mkdir()

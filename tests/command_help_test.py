@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import unittest
+import zipfile
 
 from command_support import REPOSITORY, LanguageModelTest, gguf, model, next_step, safetensors, weights
 
@@ -47,8 +48,10 @@ class Examples(LanguageModelTest):
         if " mixture " in command:
             subprocess.run([sys.executable, REPOSITORY / "tools/random_model.py", self.dir / "mixture", "--like", self.lm,
                             "--width", "128", "--layers", "1", "--feed-forward", "128", "--experts", "4"], check=True)
-        for name, file in (("net.onnx", "vit.onnx"), ("images.npz", "vit.npz")):
-            self.write(name, (REPOSITORY / "data/networks" / file).read_bytes())
+        self.write("net.onnx", (REPOSITORY / "data/networks/vit.onnx").read_bytes())
+        with zipfile.ZipFile(REPOSITORY / "data/networks/vit.npz") as from_, \
+                zipfile.ZipFile(self.dir / "images.npz", "w") as to:
+            to.writestr("images.npy", from_.read("input.npy"))
         self.write("little.txt", (REPOSITORY / "docs/command.md").read_bytes()[:4000])
         for name in ("a.txt", "b.txt"):
             self.write(name, b"The ship came in at noon.")

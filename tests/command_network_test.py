@@ -88,11 +88,13 @@ class Networks(CommandTest):
             error = self.error()
             self.assertLess(error, before)
             before = error
-        self.compress("--bits", "20")
-        without = self.error()
+        errors = []
+        for more in ((), ("--inputs", "seen.npy")):
+            self.compress("--bits", "20", *more)
+            errors.append(self.error())
+        self.assertLess(errors[1], errors[0])
         report = self.compress("--bits", "20", "--recipe", "gptq", "--inputs", "seen.npy")
         self.assertIn("bits=", report["fit"]["note"])
-        self.assertLess(self.error(), without)
         self.compress("--size", "80KiB", "--choose", "uniform(3, group=32)", "--choose", "uniform(6, group=32)")
         self.refused("--size", "20KiB", "--inputs", "seen.npy", code=1, names=["20480 bytes", "smallest archive"])
         self.refused("--bits", "2", names=["smallest archive", "bits a weight"], code=1)

@@ -17,15 +17,18 @@ namespace {
 
 [[noreturn]] void usage(std::string_view text) { fail(ErrorKind::kUsage, "{}", text); }
 
-// Of these each layer gets one where only a limit is said.
+// Of these each layer gets one where only a limit is said: coded integers are smallest at few bits,
+// those of small groups err least at many.
 std::vector<network::LayerForm> default_forms() {
   std::vector<network::LayerForm> out;
-  for (const int bits : {2, 3, 4, 5, 6, 8}) {
-    for (const int group : {32, 128}) {
-      const auto e = form::parse(fmt::format("uniform({}, group={})", bits, group));
-      out.push_back({form::to_string(e), fit::expression_fitter(e)});
-    }
+  const auto add = [&](const std::string& text) {
+    const auto e = form::parse(text);
+    out.push_back({form::to_string(e), fit::expression_fitter(e)});
+  };
+  for (const double bits : {1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0}) {
+    add(fmt::format("integer(bits={}) > rans", bits));
   }
+  for (const int bits : {3, 4, 5, 6, 8}) add(fmt::format("uniform({}, group=32)", bits));
   return out;
 }
 

@@ -21,7 +21,6 @@ using form::Matrix;
 using Rows = std::vector<uint64_t>;
 
 constexpr uint64_t kSteps = 8;
-constexpr uint64_t kSamples = 4;
 
 // The sum of (x, 1) (x, 1)ᵀ over a layer's inputs, as a mean.
 struct Moments {
