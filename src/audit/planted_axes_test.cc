@@ -53,7 +53,7 @@ TEST_F(PlantedAxesQuality, FewerNumbersOfATokenAreWorthMoreThanFewerTokens) {
   EXPECT_GE(equal.told, 0.8);
   EXPECT_GE(searched.told, 0.9);
   for (const char* keep : {"top(attention)", "top(attention(latest=32))"}) {
-    const Outcome as_large = evicted(keep, "44%"), as_small = evicted(keep, "26%");
+    const Outcome as_large = evicted(keep, "48%"), as_small = evicted(keep, "30%");
     EXPECT_GE(as_large.bits, equal.bits);
     EXPECT_LE(as_large.told, equal.told - 0.25) << keep;
     EXPECT_GE(as_small.bits, searched.bits);
