@@ -38,7 +38,7 @@ std::span<const CacheClaim> all_cache_claims() {
        "cache(keep=top(attention(latest=32)), budget=25%, window=32, tile=16)", Task::kRecall},
       {"finch", "loses less than first and latest tokens", "finch", "streaming"},
       {"finch", "loses less where keys are turned than where they are not", "finch",
-       "cache(keep=top(attention(latest=64)), budget=25%, window=32, tile=16)"},
+       "cache(keep=top(attention(latest=64)), budget=25%, window=32, tile=16, together=true)"},
       {"finch", "tells more planted facts than first and latest tokens", "finch", "streaming",
        Task::kRecall},
       {"finch", "tells more planted facts than what all queries chose", "finch", "h2o",
