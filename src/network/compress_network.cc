@@ -170,36 +170,29 @@ void NetworkCompressor::State::refuse(uint64_t limit, double smallest) const {
        limit, smallest, 8 * smallest / static_cast<double>(weights), overhead);
 }
 
-// By the candidate that is smallest on the largest layer, without any inputs.
+// As if all layers took as few bits a weight as the largest can, without any inputs: smaller ones
+// have more beside their weights.
 void NetworkCompressor::State::refuse_early(uint64_t limit) const {
   constexpr double kSure = 0.9;
   size_t largest = 0;
-  uint64_t most_weights = 0;
+  uint64_t most_weights = 0, all = 0;
   for (size_t i = 0; i < fitted.size(); ++i) {
+    if (!fitted[i]) continue;
     const uint64_t size = network.layers()[i].weight->shape().size();
-    if (fitted[i] && size > most_weights) {
-      most_weights = size;
-      largest = i;
-    }
+    all += size;
+    if (size <= most_weights) continue;
+    most_weights = size;
+    largest = i;
   }
-  const auto size_of = [&](const LayerForm& c, size_t i) {
-    const form::Matrix w = network.decoded(i);
-    return bytes_of(*try_form(c, c.trial ? c.trial : c.fitter, task(i, w, {})).form);
-  };
-  const LayerForm* best = nullptr;
+  const form::Matrix w = network.decoded(largest);
   double least = std::numeric_limits<double>::infinity();
   for (const LayerForm& c : options.candidates) {
-    const double size = size_of(c, largest);
-    if (size < least) {
-      least = size;
-      best = &c;
-    }
+    const fit::Fitter& fitter = c.trial ? c.trial : c.fitter;
+    least = std::min(least, bytes_of(*try_form(c, fitter, task(largest, w, {})).form));
   }
-  double all = static_cast<double>(overhead);
-  for (size_t i = 0; i < fitted.size(); ++i) {
-    if (fitted[i]) all += size_of(*best, i);
-  }
-  if (kSure * all > static_cast<double>(limit)) refuse(limit, all);
+  const double each = least / static_cast<double>(most_weights);
+  const double smallest = static_cast<double>(overhead) + each * static_cast<double>(all);
+  if (kSure * smallest > static_cast<double>(limit)) refuse(limit, smallest);
 }
 
 NetworkCompressor::State::Table NetworkCompressor::State::table() const {

@@ -317,17 +317,20 @@ class Joiner {
       const fit::Task task{j_.stored[i].tensor, w.view(), metric, {}, j_.threads};
       Part part{.layer = i};
       const uint64_t even = fit::rank_of_share(w.shape, 1);
-      for (size_t step = 0; step < kSteps; ++step) {
-        const uint64_t r = step + 1 == kSteps ? 0 : even * (step + 1) / kSteps;
-        if (r == 0 && step + 1 < kSteps) continue;
-        form::FormPtr form;
-        if (r == 0) {
-          form = form::encode(o_.factors, w.view());
-        } else {
-          const auto e =
-              form::parse(fmt::format("lowrank({}, factors={})", r, form::to_string(o_.factors)));
-          form = fit::low_rank_fitter(e, {.damping = o_.damping})(task).form;
-        }
+      // Each is a part of the largest, whose directions are found once.
+      std::vector<uint64_t> ranks;
+      std::vector<fit::RankOf> of_rank;
+      for (size_t step = 0; step + 1 < kSteps; ++step) {
+        const uint64_t r = even * (step + 1) / kSteps;
+        if (r == 0) continue;
+        ranks.push_back(r);
+        of_rank.emplace_back([r](form::Shape) { return r; });
+      }
+      const auto fitters = fit::nested_low_ranks(of_rank, o_.factors, {.damping = o_.damping});
+      ranks.push_back(0);
+      for (size_t k = 0; k < ranks.size(); ++k) {
+        const uint64_t r = ranks[k];
+        form::FormPtr form = r == 0 ? form::encode(o_.factors, w.view()) : fitters[k](task).form;
         part.ranks.push_back(r);
         part.losses.push_back(fit::error(metric, w.view(), form::decode(*form).view()));
         part.elements.push_back(

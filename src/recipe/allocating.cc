@@ -98,7 +98,11 @@ Recipe hawq() {
       "(divergence on held-out text): 0.0063 for 3 to 6 bits at the bytes of 4, where equal bits "
       "lose 0.0132; for 4 and 8 bits at 6.0 bits of the file 0.0018, random choices 0.0034 to "
       "0.011, reversed 0.012. Not so: 4 or 8 bits are no better than 6 everywhere (0.0009 at 6.2 "
-      "bits of the file).";
+      "bits of the file). From the command, weights of PP-OCRv4's "
+      "classifier of directions, errors of outputs on lines of text that the fit has not seen: 4 "
+      "or 8 "
+      "bits in 178,624 bytes 0.0091, error feedback with 3 bits everywhere in 171,264 bytes 0.251, "
+      "descent over 4 bits in 177,856 bytes 0.165.";
   r.example = "pith compress lm --recipe hawq-v3 --bits 6";
   r.parts = {"budget/solve.h",     "weights/allocation.h",      "weights/speed.h",
              "fit/feedback.h",     "network/integer_network.h", "network/mixed_bits.h",
