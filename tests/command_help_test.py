@@ -52,6 +52,7 @@ class Examples(LanguageModelTest):
         with zipfile.ZipFile(REPOSITORY / "data/networks/vit.npz") as from_, \
                 zipfile.ZipFile(self.dir / "images.npz", "w") as to:
             to.writestr("images.npy", from_.read("input.npy"))
+        self.write("recipes/results.json", (REPOSITORY / "docs/recipes-books-test.json").read_bytes())
         self.write("little.txt", (REPOSITORY / "docs/command.md").read_bytes()[:4000])
         for name in ("a.txt", "b.txt"):
             self.write(name, b"The ship came in at noon.")
