@@ -218,7 +218,7 @@ class Reports(CommandTest):
         self.assertEqual((REPOSITORY / "docs/systems.md").read_text(), page,
                          "run: build/release/pith recipes --markdown --results docs/recipes-books-test.json > docs/systems.md")
         self.assertIn("- at most 4.1 bits a weight, on books-test.txt: divergence 0.", page)
-        self.write("other.json", b'{"rows": [{"recipe": "gptq"}]}')
+        self.write("other.json", b'{"text": "a.txt", "rows": [{"recipe": "gptq"}]}')
         self.fails("recipes", "--markdown", "--results", "other.json", names=["other.json", "asked"])
         self.fails("recipes", "--results", "other.json", code=2, names=["--markdown"])
 
