@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -147,8 +148,9 @@ class Latencies {
       : r_(r), parts_(parts), position_(position) {
     std::vector<size_t> none;
     for (const LeveledPart& p : parts) none.push_back(p.levels().size() - 1);
+    const model::LanguageModel* first = &r.model;
+    whole_ = 1e3 * r.seconds({&first, 1}, position, r.threads).front();
     rest_ = milliseconds(none);
-    whole_ = milliseconds(std::vector<size_t>(parts.size(), 0));
     for (const bool heads : {true, false}) measure(heads, none);
     // Parts are a little faster beside each other than alone, or slower: all of them take what the
     // whole model does.
@@ -163,6 +165,8 @@ class Latencies {
     const uint64_t kept = part.levels()[level].kept;
     return scale_ * table_.at({part.heads(), kept});
   }
+  // Beside the whole model each time, for machines are faster at one time than at another: what
+  // counts is by how much.
   double milliseconds(std::span<const size_t> chosen) const {
     // Times do not depend on what the weights are.
     const Reduction reduction =
@@ -170,7 +174,9 @@ class Latencies {
                      [&](const LeveledPart& part, size_t p) { return part.kept(chosen[p]); });
     const model::LanguageModel model =
         model::make_model(model::ReducedWeights(r_.source, reduction));
-    return 1e3 * r_.seconds(model, position_, r_.threads);
+    const std::array<const model::LanguageModel*, 2> both{&r_.model, &model};
+    const std::vector<double> taken = r_.seconds(both, position_, r_.threads);
+    return whole_ * taken[1] / taken[0];
   }
 
  private:
@@ -296,14 +302,11 @@ Chosen at_speed(const Latencies& latencies, double speedup, double most,
   double least = INFINITY, asked = most;
   for (int i = 0; i < kTries && least > kNear; ++i) {
     const Chosen chosen = choose(asked);
-    const double whole = latencies.milliseconds(Chosen(chosen.size(), 0)),
-                 now = latencies.milliseconds(chosen);
-    const double off = std::abs(whole / now / speedup - 1);
+    const double now = latencies.milliseconds(chosen);
+    const double off = std::abs(latencies.whole() / now / speedup - 1);
     if (off < least) std::tie(best, least) = std::tuple(chosen, off);
-    const double wanted = whole / speedup - latencies.rest();
-    if (wanted <= 0) break;
-    const double parts = std::max(now - latencies.rest(), wanted / kFar);
-    asked = std::clamp(asked * wanted / parts, most / kFar, most * kFar);
+    const double parts = std::max(now - latencies.rest(), most / kFar);
+    asked = std::clamp(asked * most / parts, most / kFar, most * kFar);
   }
   return best;
 }
@@ -339,10 +342,9 @@ Reduction shrink(const Reducing& r, const ShrinkOptions& o) {
     kept.push_back(problem.parts[p].name + ":" + problem.parts[p].candidates[chosen[p]].name);
   }
   r.note(fmt::format("kept units of attention and feed-forward parts: {}", fmt::join(kept, " ")));
-  const double now = latencies.milliseconds(chosen),
-               whole = latencies.milliseconds(Chosen(chosen.size(), 0));
+  const double now = latencies.milliseconds(chosen);
   r.note(fmt::format("a token takes {:.3f} ms now: {:.2f} times as fast, of {:.2f} wanted", now,
-                     whole / now, o.speedup));
+                     latencies.whole() / now, o.speedup));
   return made_reduction(layers, parts, chosen);
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,9 +21,10 @@
 
 namespace pith::weights {
 
-// Seconds that the model takes for one more token behind `position` others: the fastest of some
-// tries, on this machine; with one thread the processor's time for it.
-double token_seconds(const model::LanguageModel& model, uint64_t position, int threads);
+// Seconds that each model takes for one more token behind `position` others: the fastest of some
+// tries, in which all take turns, on this machine; with one thread the processor's time for it.
+std::vector<double> token_seconds(std::span<const model::LanguageModel* const> models,
+                                  uint64_t position, int threads);
 
 // What whoever decides may look at.
 struct Reducing {
@@ -32,9 +34,10 @@ struct Reducing {
   // Of the model that a reduction leaves from the model as it was, nats a token, over so many of
   // the first windows.
   std::function<double(const model::Reduction& reduction, uint64_t windows)> divergence = {};
-  // How fast a model is: seconds of a token behind so many.
-  std::function<double(const model::LanguageModel&, uint64_t position, int threads)> seconds =
-      token_seconds;
+  // How fast models are beside each other: seconds of a token behind so many.
+  std::function<std::vector<double>(std::span<const model::LanguageModel* const>, uint64_t position,
+                                    int threads)>
+      seconds = token_seconds;
   int threads = 0;
   std::function<Progress(const char* stage)> progress = {};
   // What a user should know of the choice.
