@@ -397,6 +397,10 @@ void add_bench(CLI::App& app) {
       "Weights taken out of a small diffusion: of its encoder of words, its denoiser, or both",
       bench_diffusion, options)
       .add_flag("--quick", options->quick, "few rows, few drawings");
+  add(*c, "pruning",
+      "Two small networks trained, pruned and trained on by choices set against each other",
+      bench_pruning, options)
+      .add_flag("--quick", options->quick, "two seeds, one size");
   add(*c, "waves", "Surrogates of waves with full, separable and fewer kernels, step after step",
       bench_waves, options)
       .add_flag("--quick", options->quick, "few motions");

@@ -38,6 +38,7 @@ void bench_differences(const Options& options);
 void bench_video(const Options& options);
 void bench_vision(const Options& options);
 void bench_diffusion(const Options& options);
+void bench_pruning(const Options& options);
 void bench_waves(const Options& options);
 void bench_cache_stream(const Options& options);
 void bench_weights(const Options& options);

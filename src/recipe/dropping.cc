@@ -168,7 +168,8 @@ Recipe late_attention() {
       "others 0.41 and 0.45; so the last are not the ones to take, and the cosine finds nearly the "
       "best. As claimed, the last attentions cost less than the last two feed-forward parts "
       "(0.512) "
-      "or layers (0.808), and a quarter of the keys and values is gone (model tests of the cache).";
+      "or layers (0.808), and a quarter of the keys and values is gone (model tests of the cache). "
+      "A recipe test shows these relations.";
   r.example = "pith compress lm --recipe late-attention -O count=2";
   r.parts = {"weights/part_study.h", "model/reduced_weights.h"};
   r.options = {kOf, kCount, {"which", "last", "of the layers: last, first, random, alike"}, kSeed};
@@ -206,7 +207,9 @@ Recipe entrodrop() {
       "with depth, then grows, alike on two texts (5.56 5.48 5.40 5.40 5.37 5.43 5.50 5.51 bits "
       "and "
       "5.54 5.49 5.38 5.39 5.32 5.37 5.44 5.52), but behind the last layer it falls again (5.01), "
-      "which therefore goes first, and is missed most.";
+      "which therefore goes first, and is missed most. A recipe test shows that the cosine is "
+      "better "
+      "for attention and for layers.";
   r.example = "pith compress lm --recipe entrodrop -O of=layers -O count=1";
   r.parts = {"weights/part_study.h", "math/entropy.h", "model/reduced_weights.h"};
   r.options = {

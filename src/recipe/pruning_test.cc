@@ -1,11 +1,15 @@
 // Methods that prune after training, on a few matrices of the reference model: what is lost on text
 // that nothing was fitted to, beside simpler ways at the same size.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
+
+#include <map>
 
 #include "pith/base/error.h"
 #include "pith/fit/kronecker_removal.h"
 #include "pith/fit/masks.h"
 #include "pith/fit/quantizers.h"
+#include "testing_matrix.h"
 #include "testing_reference.h"
 
 namespace pith::recipe {
@@ -72,6 +76,30 @@ TEST(PruningQuality, ArmorLosesLessThanItsStartsAndSparseGpt) {
     EXPECT_LT(ours.divergence, before.divergence) << block;
     EXPECT_GT(ours.bytes, before.bytes) << block;  // of the wrappers
     before = ours;
+  }
+}
+
+// Its wrappers hold two bytes, and multiply once, for each place of a block: a block's width for
+// each input and each output.
+TEST(Armor, WrappersCostBytesAndMultiplicationsByTheirBlocks) {
+  constexpr uint64_t kRows = 64, kCols = 96, kNamesAndSizes = 256;
+  const form::Matrix weights = testing::normal({kRows, kCols}, 1);
+  const uint64_t core = form::bits(*form::encode(form::parse("sparse(2:4)"), weights.view())) / 8;
+  const fit::Metric seen = testing::inputs_of(kCols, {}, 10);
+  std::map<uint64_t, uint64_t> bytes;
+  for (const uint64_t block : {4, 8, 16, 32}) {
+    Plan plan;
+    apply(find_recipe("armor"), {{"block", fmt::format("{}", block)}, {"rounds", "1"}}, plan);
+    const fit::Fitted made = plan.candidates.at(0).fitter({"w", weights.view(), seen, {}, 1});
+    bytes[block] = form::bits(*made.form) / 8;
+    EXPECT_GT(bytes[block], core + 2 * block * (kRows + kCols));
+    EXPECT_LT(bytes[block], core + 2 * block * (kRows + kCols) + kNamesAndSizes);
+    // So many numbers are multiplied by: over those of a dense matrix that is block / inputs +
+    // block / outputs.
+    const auto numbers = static_cast<double>(bytes[block] - bytes[4]) / 2;
+    EXPECT_EQ(numbers, static_cast<double>((block - 4) * (kRows + kCols)));
+    EXPECT_DOUBLE_EQ(numbers / (kRows * kCols), (static_cast<double>(block) - 4) / kCols +
+                                                    (static_cast<double>(block) - 4) / kRows);
   }
 }
 

@@ -322,6 +322,33 @@ TEST(ReducingQuality, PivotsWithACorrectionLoseLessThanMagnitude) {
       1.5 * divergence_of("stat-prune", {{"units", "25%"}}));
 }
 
+// The same neurons; with less text the correction brings less.
+TEST(ReducingQuality, PivotsWithoutTheirCorrectionLoseClearlyMore) {
+  EXPECT_GT(divergence_of("stat-prune", {{"units", "25%"}, {"fold", "no"}}, 4096),
+            1.15 * divergence_of("stat-prune", {{"units", "25%"}}, 4096));
+}
+
+TEST(ReducingQuality, LateAttentionCostsLessThanLateLayersButMoreThanEarlyAttention) {
+  const auto without = [](const char* of, const char* which) {
+    return divergence_of("late-attention", {{"of", of}, {"which", which}}, 256);
+  };
+  const double late = without("attention", "last");
+  EXPECT_LT(late, 0.7 * without("feed-forward", "last"));
+  EXPECT_LT(late, 0.5 * without("layers", "last"));
+  // Contradicted: early attention can rather be spared.
+  EXPECT_GT(late, 1.2 * without("attention", "first"));
+}
+
+// Contradicted: entropy falls behind the last layer, which therefore goes and is missed.
+TEST(ReducingQuality, PartsOfLeastEntropyCostMoreThanTheMostAlike) {
+  for (const char* of : {"attention", "layers"}) {
+    const auto by = [of](const char* score) {
+      return divergence_of("entrodrop", {{"of", of}, {"score", score}}, 1024);
+    };
+    EXPECT_GT(by("histogram"), 1.3 * by("cosine")) << of;
+  }
+}
+
 TEST(ReducingQuality, SizesByTimeAndErrorLoseLessThanOthersThatAreNoFaster) {
   // Equal levels are far from each other: as fast as one of them.
   const Shrunk equal = shrunk("ziplm", {{"share", "uniform"}});

@@ -199,7 +199,9 @@ Recipe stat_prune() {
       "The "
       "less text, the less the correction brings, and the more damping it needs: 1024 tokens "
       "0.215, "
-      "without it 0.231. A recipe test shows the relations; fit tests that as many pivots as there "
+      "without it 0.231. Recipe tests show the relations, that of the correction alone (4096 "
+      "tokens) "
+      "too; fit tests that as many pivots as there "
       "are sources explain all, and that the correction is the least squared error.";
   r.example = "pith compress lm --recipe stat-prune -O units=25%";
   r.parts = {"fit/unit_removal.h", "weights/reduced_model.h", "model/reduced_weights.h"};

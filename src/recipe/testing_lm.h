@@ -7,10 +7,12 @@
 #include <filesystem>
 #include <map>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "pith/base/file.h"
+#include "pith/io/layout.h"
 #include "pith/io/write.h"
 
 namespace pith::recipe::testing {
@@ -34,6 +36,24 @@ struct Parameter {
     for (Real& x : w) x = static_cast<Real>(normal(random));
   }
 };
+
+// The steps-th step of Adam, from 1 on; clears the gradients.
+template <class Real>
+void adam(std::vector<Parameter<Real>>& parameters, int steps, double rate) {
+  const auto b1 = static_cast<Real>(0.9), b2 = static_cast<Real>(0.999);
+  const auto unbias1 = static_cast<Real>(1 / (1 - std::pow(0.9, steps)));
+  const auto unbias2 = static_cast<Real>(1 / (1 - std::pow(0.999, steps)));
+  for (Parameter<Real>& p : parameters) {
+    for (size_t i = 0; i < p.w.size(); ++i) {
+      const Real g = p.gradient[i];
+      p.exp_avg[i] = b1 * p.exp_avg[i] + (1 - b1) * g;
+      p.exp_avg_sq[i] = b2 * p.exp_avg_sq[i] + (1 - b2) * g * g;
+      p.w[i] -= static_cast<Real>(rate) * p.exp_avg[i] * unbias1 /
+                (std::sqrt(p.exp_avg_sq[i] * unbias2) + static_cast<Real>(1e-8));
+      p.gradient[i] = 0;
+    }
+  }
+}
 
 struct Shape {
   size_t characters, context, width, hidden;
@@ -63,22 +83,7 @@ class TinyLm {
   }
 
   // One step of Adam; clears the gradients.
-  void step(double rate) {
-    ++steps;
-    const auto b1 = static_cast<Real>(0.9), b2 = static_cast<Real>(0.999);
-    const auto unbias1 = static_cast<Real>(1 / (1 - std::pow(0.9, steps)));
-    const auto unbias2 = static_cast<Real>(1 / (1 - std::pow(0.999, steps)));
-    for (Parameter<Real>& p : parameters) {
-      for (size_t i = 0; i < p.w.size(); ++i) {
-        const Real g = p.gradient[i];
-        p.exp_avg[i] = b1 * p.exp_avg[i] + (1 - b1) * g;
-        p.exp_avg_sq[i] = b2 * p.exp_avg_sq[i] + (1 - b2) * g * g;
-        p.w[i] -= static_cast<Real>(rate) * p.exp_avg[i] * unbias1 /
-                  (std::sqrt(p.exp_avg_sq[i] * unbias2) + static_cast<Real>(1e-8));
-        p.gradient[i] = 0;
-      }
-    }
-  }
+  void step(double rate) { adam(parameters, ++steps, rate); }
 
   std::vector<Parameter<Real>> parameters;
   int steps = 0;
@@ -155,13 +160,18 @@ struct Corpus {
   size_t characters = 0;
   size_t held_out = 0;  // the text from here on is for measuring
 
-  Corpus() {
-    const Bytes file = read_file(std::filesystem::path(__FILE__).parent_path() / "../../LICENSE");
+  Corpus() : Corpus(license()) {}
+  explicit Corpus(ByteView file) {
     std::map<uint8_t, uint8_t> numbers;
     for (const uint8_t c : file) numbers.emplace(c, 0);
     for (auto& [c, number] : numbers) number = static_cast<uint8_t>(characters++);
     for (const uint8_t c : file) text.push_back(numbers[c]);
     held_out = text.size() * 9 / 10;
+  }
+
+ private:
+  static Bytes license() {
+    return read_file(std::filesystem::path(__FILE__).parent_path() / "../../LICENSE");
   }
 };
 
