@@ -193,6 +193,30 @@ class Kv(LanguageModelTest):
                        names=["--kv-coding", "50 tokens"])
         self.assertFalse((self.dir / "s").exists())
 
+    def test_rotations_that_are_not_the_models_are_refused(self):
+        for name, theta in (("usual", 10000.0), ("long", 500000.0)):
+            random_model(self.dir / name, self.lm, layers=1)
+            config = json.loads((self.dir / name / "config.json").read_text())
+            (self.dir / name / "config.json").write_text(json.dumps(config | {"rope_theta": theta}))
+        long = ("long", "--text", "book.txt", "--kv-store", "s", "-q", "--kv-coding")
+        self.ok("kv", "push", *long, "stream(level=4)")
+        self.ok("kv", "push", *long, "stream(level=4, base=500000)")
+        chunks = json.loads(self.ok("kv", "inspect", "s", "--json").stdout)["chunks"]
+        self.assertTrue(all("base=500000" in c["coding"] for c in chunks), chunks)
+        self.fails("kv", "push", *long, "stream(level=4, base=10000)", code=2, names=["--kv-coding", "10000", "500000"])
+        self.fails("run", "long", PROMPT, "--kv-store", "s", "--kv-coding", "stream(neighbours=true)", code=2,
+                   names=["--kv-coding", "neighbours"])
+        for model in ("usual", "long"):
+            self.ok("kv", "profile", model, "--text", "book.txt", "-o", model + ".profile", "-q", "--joined", "head",
+                    "--tokens", "300")
+        with_profile = 'stream(profile="{}.profile", level=4)'
+        self.ok("kv", "push", *long, with_profile.format("long"))
+        self.fails("kv", "push", *long, with_profile.format("usual"), code=2, names=["usual.profile", "10000", "500000"])
+        cache = 'cache(dense(f16), profile="usual.profile", kept=50%)'
+        self.fails("run", "long", PROMPT, "--kv", cache, code=2, names=["--kv", "usual.profile"])
+        self.fails("kv", "bench", "long", "--text", "book.txt", "--kv", "stream(level=4)", code=2,
+                   names=["--kv", "--kv-coding"])
+
     def test_archives_that_are_damaged_are_left_as_they_are(self):
         self.answer("--kv-store", "whole.pith")
         plain, whole = self.answer(), self.read("whole.pith")
