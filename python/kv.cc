@@ -38,12 +38,20 @@ kv::Arrays arrays_of(const py::object& keys, const py::object& values, const Sha
 
 py::bytes bytes_of(const Bytes& b) { return {reinterpret_cast<const char*>(b.data()), b.size()}; }
 
+double checked_base(double base) {
+  if (!(base >= 1 && base <= 1e12)) fail(ErrorKind::kUsage, "base is from 1 to 1e12, not {}", base);
+  return base;
+}
+
 py::bytes compress(const py::object& keys, const py::object& values, const Shape& shape,
-                   const std::string& coding, uint64_t first, int threads) {
+                   const std::string& coding, std::optional<double> base, bool neighbours,
+                   uint64_t first, int threads) {
   const kv::Arrays arrays = arrays_of(keys, values, shape, first);
   const Bytes out = [&] {
     py::gil_scoped_release unlocked;
-    return kv::ChunkCoding::parse(coding).encode(arrays, threads);
+    kv::ChunkCoding how = kv::ChunkCoding::parse(coding);
+    if (base) how = how.with_rotation({.base = checked_base(*base), .neighbours = neighbours});
+    return how.encode(arrays, threads);
   }();
   return bytes_of(out);
 }
@@ -73,7 +81,7 @@ py::tuple restore(const py::object& data, const py::object& profile, int threads
 
 py::bytes profile(const std::vector<std::tuple<py::object, py::object, Shape, uint64_t>>& caches,
                   const std::string& joined, double base, bool neighbours, int threads) {
-  kv::ProfileOptions options{.rotation = {.base = base, .neighbours = neighbours}};
+  kv::ProfileOptions options{.rotation = {.base = checked_base(base), .neighbours = neighbours}};
   if (joined != "all" && joined != "layer" && joined != "head")
     fail(ErrorKind::kUsage, "joined is 'all', 'layer' or 'head', not '{}'", joined);
   options.joined = joined == "all"     ? kv::Joined::kAll
@@ -93,7 +101,8 @@ py::bytes profile(const std::vector<std::tuple<py::object, py::object, Shape, ui
 
 void bind_kv(py::module_& m) {
   m.def("kv_compress", &compress, py::arg("keys"), py::arg("values"), py::arg("shape"),
-        py::arg("coding"), py::arg("first"), py::arg("threads"));
+        py::arg("coding"), py::arg("base"), py::arg("neighbours"), py::arg("first"),
+        py::arg("threads"));
   m.def("kv_restore", &restore, py::arg("data"), py::arg("profile"), py::arg("threads"));
   m.def("kv_profile", &profile, py::arg("caches"), py::arg("joined"), py::arg("base"),
         py::arg("neighbours"), py::arg("threads"));

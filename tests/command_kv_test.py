@@ -1,13 +1,14 @@
 """pith kv, and pith run with a store: folders, archives, and a Redis server of the test's own."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 import unittest
 
-from command_support import SANITIZED, LanguageModelTest, random_model
+from command_support import NOBODY, SANITIZED, LanguageModelTest, random_model
 
 PROMPT = "It was a dark night, and the wind blew over the hills; nobody was on the road but an old man with his dog."
 CHUNK = ("--kv-chunk", "8")
@@ -193,6 +194,30 @@ class Kv(LanguageModelTest):
                        names=["--kv-coding", "50 tokens"])
         self.assertFalse((self.dir / "s").exists())
 
+    def test_rotations_that_are_not_the_models_are_refused(self):
+        for name, theta in (("usual", 10000.0), ("long", 500000.0)):
+            random_model(self.dir / name, self.lm, layers=1)
+            config = json.loads((self.dir / name / "config.json").read_text())
+            (self.dir / name / "config.json").write_text(json.dumps(config | {"rope_theta": theta}))
+        long = ("long", "--text", "book.txt", "--kv-store", "s", "-q", "--kv-coding")
+        self.ok("kv", "push", *long, "stream(level=4)")
+        self.ok("kv", "push", *long, "stream(level=4, base=500000)")
+        chunks = json.loads(self.ok("kv", "inspect", "s", "--json").stdout)["chunks"]
+        self.assertTrue(all("base=500000" in c["coding"] for c in chunks), chunks)
+        self.fails("kv", "push", *long, "stream(level=4, base=10000)", code=2, names=["--kv-coding", "10000", "500000"])
+        self.fails("run", "long", PROMPT, "--kv-store", "s", "--kv-coding", "stream(neighbours=true)", code=2,
+                   names=["--kv-coding", "neighbours"])
+        for model in ("usual", "long"):
+            self.ok("kv", "profile", model, "--text", "book.txt", "-o", model + ".profile", "-q", "--joined", "head",
+                    "--tokens", "300")
+        with_profile = 'stream(profile="{}.profile", level=4)'
+        self.ok("kv", "push", *long, with_profile.format("long"))
+        self.fails("kv", "push", *long, with_profile.format("usual"), code=2, names=["usual.profile", "10000", "500000"])
+        cache = 'cache(dense(f16), profile="usual.profile", kept=50%)'
+        self.fails("run", "long", PROMPT, "--kv", cache, code=2, names=["--kv", "usual.profile"])
+        self.fails("kv", "bench", "long", "--text", "book.txt", "--kv", "stream(level=4)", code=2,
+                   names=["--kv", "--kv-coding"])
+
     def test_archives_that_are_damaged_are_left_as_they_are(self):
         self.answer("--kv-store", "whole.pith")
         plain, whole = self.answer(), self.read("whole.pith")
@@ -212,6 +237,13 @@ class Kv(LanguageModelTest):
         self.write("t.txt", b"mine")
         self.fails("run", "lm", PROMPT, "-n", "1", "--kv-store", "t.txt", code=1, names=["t.txt"])
         self.assertEqual(self.read("t.txt"), b"mine")
+        # Nor is an archive of a model.
+        self.write("m.safetensors", self.model)
+        self.ok("compress", "-q", "m.safetensors")
+        archive = self.read("m.safetensors.pith")
+        for command in (("run", "lm", PROMPT, "-n", "1"), ("kv", "push", "lm", "--text", "book.txt")):
+            self.fails(*command, "--kv-store", "m.safetensors.pith", code=2, names=["m.safetensors.pith", "other files"])
+        self.assertEqual(self.read("m.safetensors.pith"), archive)
 
     def test_what_is_pushed_to_nobody_is_not_read(self):
         # A text that would take minutes, and a model that is not there: neither is looked at.
@@ -219,6 +251,13 @@ class Kv(LanguageModelTest):
         for store in (f"redis://127.0.0.1:{port}", "gone.pith"):
             self.write("gone.pith", b"\x89PTH\r\n\x1a\n" + bytes(100))
             self.fails("kv", "push", "no-model", "--text", "no-text", "--kv-store", store, code=1, names=[store])
+
+    @unittest.skipUnless(os.geteuid() == 0, "runs as another user")
+    def test_folders_that_cannot_be_written_are_told_before_the_model_reads(self):
+        (self.dir / "closed").mkdir(mode=0o555)
+        for store in ("closed", "closed/new/store"):
+            self.fails("kv", "push", "no-model", "--text", "no-text", "--kv-store", store, code=1,
+                       names=[store, "cannot be written: Permission denied"], user=NOBODY, group=NOBODY)
 
     def test_wrong_caches_are_named(self):
         self.write("g.profile", b"no profile")
@@ -237,10 +276,14 @@ class Kv(LanguageModelTest):
                 self.fails(*command, "--kv", *kv, code=2, names=names)
         self.fails("run", "lm", PROMPT, "--kv", "h2o", "--kv-budget", "8", code=1, names=["--kv-budget", "47"])
         self.fails("run", "lm", PROMPT, "--kv", "S190", "--kv-profile", "g.profile", code=1, names=["g.profile"])
+        self.write("two.txt", b"x")
+        self.fails("kv", "bench", "lm", "--text", "two.txt", "--context", "64", code=2, names=["two.txt", "2 tokens", "96"])
         # A share that is less than what stays in any case.
         run = ("run", "lm", PROMPT, "-n", "60", "--kv", "h2o")
         self.assertIn(b"47", self.ok(*run, "--kv-budget", "1%").stderr)
         self.assertEqual(self.ok(*run, "--kv-budget", "90%").stderr, b"")
+        bench = ("kv", "bench", "lm", "--text", "book.txt", "--context", "200", "--windows", "1", "--kv", "h2o")
+        self.assertIn(b"47", self.ok(*bench, "--kv-budget", "1%").stderr)
 
     @unittest.skipIf(SANITIZED, "their shadow memory is counted too")
     def test_memory_that_is_resident_falls(self):

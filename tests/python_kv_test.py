@@ -3,6 +3,7 @@
     PYTHONPATH=build/release/python python3 tests/python_kv_test.py
 """
 
+import functools
 import os
 import tempfile
 import unittest
@@ -59,6 +60,33 @@ class KeysAndValues(Case):
             pith.kv_restore(data)
         with self.assertRaises(pith.DataError):
             pith.kv_restore(data, profile=profile[:-1])
+
+    def test_the_base_is_what_the_documentation_says(self):
+        keys, values = cache(8)
+        coded = functools.partial(pith.kv_compress, keys, values, first=3)
+        plain = coded("stream(level=4)")
+        self.assertEqual(plain, coded("stream(level=4)", base=10000))
+        self.assertEqual(plain, coded("stream(level=4, base=10000, neighbours=false)"))
+        other = coded("stream(level=4)", base=500, neighbours=True)
+        self.assertEqual(other, coded("stream(level=4, base=500, neighbours=true)"))
+        self.assertNotEqual(plain, other)
+        self.assertEqual(pith.kv_profile([(keys, values)]), pith.kv_profile([(keys, values)], base=10000.0, neighbours=False))
+        self.assertNotEqual(pith.kv_profile([(keys, values)]), pith.kv_profile([(keys, values)], base=500))
+        for wrong in ({"coding": "stream(base=500)", "base": 10000}, {"coding": "stream(level=4)", "base": 0.5}):
+            with self.assertRaisesRegex(pith.UsageError, "base"):
+                coded(**wrong)
+        with self.assertRaises(ValueError):
+            coded("stream(level=4)", neighbours=True)
+
+    def test_keys_of_another_base_lose_less_with_it(self):
+        keys, values = cache(9, tokens=256)
+        keys = 3 + 0.1 * keys  # alike, then turned by half a head apart
+        turned = np.arange(256)[:, None] * 500.0 ** (-np.arange(8) / 8)
+        a, b, c, s = keys[..., :8], keys[..., 8:], np.cos(turned), np.sin(turned)
+        keys = np.concatenate([a * c - b * s, b * c + a * s], axis=-1)
+        lost = [error(keys, pith.kv_restore(pith.kv_compress(keys, values, "stream(bits=3)", base=base))[0])
+                for base in (500, 10000)]
+        self.assertLess(4 * lost[0], lost[1])
 
     def test_what_cannot_be_is_refused(self):
         keys, values = cache(1, tokens=9)

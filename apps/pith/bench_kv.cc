@@ -25,7 +25,7 @@ using audit::CacheTrials;
 using audit::Reading;
 
 // Results of other versions of what is measured here are not used again.
-constexpr std::string_view kRows = "kv 3";
+constexpr std::string_view kRows = "kv 3", kChunkRows = "kv 4";
 
 struct Contestant {
   std::string name, cache;
@@ -244,7 +244,7 @@ class KvBench {
 
   Hash128 key_of(const Contestant& c, double share) {
     return weights::KeyMaker()
-        .add(kRows)
+        .add(recipe::codes_chunks(c.cache) ? kChunkRows : kRows)
         .add(PITH_VERSION)
         .add(c.name)
         .add(c.cache)

@@ -13,6 +13,7 @@
 #include "pith/base/half.h"
 #include "pith/kv/chunk_coding.h"
 #include "pith/lossless/codec.h"
+#include "pith/model/axes_profile.h"
 
 namespace pith::bench {
 namespace {
@@ -72,7 +73,8 @@ class Bench {
  private:
   Result measure(const std::string& coding) {
     report_.status(coding);
-    const auto how = kv::ChunkCoding::parse(coding);
+    const auto how =
+        kv::ChunkCoding::parse(coding).with_rotation(model::rotation_of(model_.config()));
     Result r;
     double bytes = 0, numbers = 0;
     r.then = judge_.judge([&](const kv::Arrays& a) {
@@ -158,7 +160,8 @@ class Bench {
                   options_.quick ? 6 : kFitted, 512, 1);
     const auto fit = [&](const char* name, kv::Joined joined) {
       report_.status(name);
-      const kv::Profile p = kv::fit_profile(caches, {.joined = joined});
+      const kv::Profile p = kv::fit_profile(
+          caches, {.joined = joined, .rotation = model::rotation_of(model_.config())});
       write_file(scratch_ / name, p.bytes(), true);
     };
     fit("all", kv::Joined::kAll);

@@ -62,8 +62,8 @@ std::vector<Row> measure(const Arguments& a) {
   const std::string text = text_of(a.text);
   const std::vector<int32_t> ids = model::text_ids(model, text);
   if (ids.size() < a.context + kSteps) {
-    fail(ErrorKind::kUsage, "{}: {} are too few for a context of {} and {} behind it", a.text,
-         count_text(ids.size(), "token"), a.context, kSteps);
+    fail(ErrorKind::kUsage, "{}: {}, but a context of {} and {} behind it take {}", a.text,
+         count_text(ids.size(), "token"), a.context, kSteps, a.context + kSteps);
   }
   std::vector<std::optional<kv::CacheOptions>> caches = {std::nullopt};
   for (const std::string& c : a.caches) {
@@ -71,6 +71,7 @@ std::vector<Row> measure(const Arguments& a) {
     caches.push_back(cache_of(c, {}, profile));
     if (caches.back()->keep) caches.back() = cache_of(c, a.budget, profile);
     check_cache(model, c, caches.back());
+    if (!a.quiet && caches.back()->keep) warn_of_budget(caches.back(), a.budget, a.context);
   }
   std::vector<Row> rows;
   for (size_t i = 0; i < caches.size(); ++i) {

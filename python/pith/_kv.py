@@ -18,14 +18,30 @@ def _checked(keys: Any, values: Any) -> "tuple[np.ndarray, np.ndarray]":
 
 
 def kv_compress(
-    keys: Any, values: Any, coding: str, *, first: int = 0, threads: int = 1
+    keys: Any,
+    values: Any,
+    coding: str,
+    *,
+    base: Optional[float] = None,
+    neighbours: bool = False,
+    first: int = 0,
+    threads: int = 1,
 ) -> bytes:
     """Keys and values, (layers, heads, tokens, channels), in a coding of docs/kv-travel.md.
 
-    ``first`` is the position of the first token: what undoes the rotation of keys needs it.
+    A ``stream(...)`` undoes the rotation of keys. ``base`` is that of the model that made them
+    (``rope_theta`` of its config.json), ``neighbours`` whether elements 2 i and 2 i + 1 of a head
+    turn together instead of i and i + half, and ``first`` the position of the first token. Without
+    ``base`` the coding says both, and where it does not they are 10000 and false. What is wrong
+    costs bytes or precision, nothing else; a coding or a profile that contradicts ``base`` is
+    refused.
     """
     keys, values = _checked(keys, values)
-    return _pith.kv_compress(keys, values, list(keys.shape), coding, first, threads)
+    if neighbours and base is None:
+        raise ValueError("neighbours goes with a base")
+    return _pith.kv_compress(
+        keys, values, list(keys.shape), coding, base, neighbours, first, threads
+    )
 
 
 def kv_restore(
@@ -48,7 +64,8 @@ def kv_profile(
     """A profile of pairs of keys and values of a model, to be written to a file for `coding`.
 
     ``joined``: heads that share their axes: ``"all"``, those of a ``"layer"``, each ``"head"`` for
-    itself. ``base`` and ``neighbours`` say how the model rotates keys.
+    itself. ``base`` and ``neighbours`` say how the model rotates keys, as in `kv_compress`: 10000
+    and false where they are left out, whatever model it is.
     """
     pairs = []
     for keys, values in caches:

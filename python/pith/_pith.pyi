@@ -124,7 +124,14 @@ def save(
 def compress_bytes(data: Any, dtype: str, level: Level, threads: int) -> bytes: ...
 def decompress_bytes(data: Any, memory_limit: int, threads: int) -> bytes: ...
 def kv_compress(
-    keys: Any, values: Any, shape: Sequence[int], coding: str, first: int, threads: int
+    keys: Any,
+    values: Any,
+    shape: Sequence[int],
+    coding: str,
+    base: Optional[float],
+    neighbours: bool,
+    first: int,
+    threads: int,
 ) -> bytes: ...
 def kv_restore(
     data: Any, profile: Optional[Any], threads: int

@@ -8,6 +8,7 @@
 #include "pith/audit/token_scores.h"
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
+#include "pith/model/axes_profile.h"
 #include "pith/model/session.h"
 
 namespace pith::audit {
@@ -62,7 +63,7 @@ class CacheTrials::Reader {
       : session_(of.model_, positions(trial), of.threads_) {}
   Reader(const CacheTrials& of, const Trial& trial, const TrialCache& cache, Reading reading)
       : session_(of.model_, positions(trial), of.threads_, 0, in_session(cache, trial, reading)),
-        chunked_(std::get_if<ChunkedCache>(&cache)),
+        chunked_(chunked(of.model_, cache)),
         knows_question_(knows(cache, trial)),
         threads_(of.threads_) {
     if (chunked_ && chunked_->chunk == 0) fail(ErrorKind::kUsage, "chunks of no tokens");
@@ -86,6 +87,14 @@ class CacheTrials::Reader {
     const auto* options = std::get_if<kv::CacheOptions>(&cache);
     return options ? std::optional(read_as(*options, trial, reading)) : std::nullopt;
   }
+  static std::optional<ChunkedCache> chunked(const model::LanguageModel& model,
+                                             const TrialCache& cache) {
+    const auto* given = std::get_if<ChunkedCache>(&cache);
+    if (!given) return std::nullopt;
+    ChunkedCache out = *given;
+    out.coding = out.coding.with_rotation(model::rotation_of(model.config()));
+    return out;
+  }
   static bool knows(const TrialCache& cache, const Trial& trial) {
     const auto* options = std::get_if<kv::CacheOptions>(&cache);
     return options && knows_question(*options, trial);
@@ -93,7 +102,7 @@ class CacheTrials::Reader {
   void settle();
 
   Session session_;
-  const ChunkedCache* chunked_ = nullptr;
+  std::optional<ChunkedCache> chunked_;
   bool knows_question_ = false;
   int threads_ = 1;
   uint64_t settled_ = 0;   // tokens that have been through the coding

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <filesystem>
 
+#include "pith/audit/planted_facts.h"
 #include "pith/base/error.h"
+#include "pith/model/axes_profile.h"
 #include "pith/model/prompt.h"
 #include "pith/model/session.h"
 
@@ -125,6 +127,34 @@ TEST(CacheTrials, ChunksGoThroughTheirCodingAsTheyLeave) {
   EXPECT_NEAR(coded.divergence, tiles.divergence, 0.2 * tiles.divergence);
   EXPECT_THROW(trials.judge(ChunkedCache{kv::ChunkCoding::parse("zeros"), 10, 0}, Reading::kPieces),
                Error);
+}
+
+// That model turns 32 of 96 elements of a head, with another base than most.
+TEST(CacheTrials, StreamsUndoTheRotationOfTheModel) {
+  const model::LanguageModel model = make_recall_model();
+  const kv::Rotation own = model::rotation_of(model.config());
+  ASSERT_NE(own.base, 10000);
+  ASSERT_EQ(own.frequencies.size(), 16);
+  const std::vector<int32_t> facts = plant_facts(1, 128, 8, 1)[0].ids;
+  model::Session session(model, facts.size());
+  session.feed(facts, model::Logits::kNone);
+  const kv::Arrays cache = session.keys_values(0, 64);
+  const auto stream = kv::ChunkCoding::parse("stream(bits=3)");
+  const auto error = [&](const kv::ChunkCoding& coding) {
+    const kv::Arrays back = kv::decode_chunk(coding.encode(cache));
+    double sum = 0;
+    for (size_t i = 0; i < cache.keys.size(); ++i)
+      sum += std::pow(double{back.keys[i]} - cache.keys[i], 2);
+    return sum;
+  };
+  EXPECT_LT(error(stream.with_rotation(own)), 0.5 * error(stream));
+  // So do the chunks that are judged.
+  const CacheTrials trials(model, {{facts, {facts[0]}}});
+  const auto chunks = [&](const char* coding) {
+    return ChunkedCache{kv::ChunkCoding::parse(coding), 10, 64};
+  };
+  EXPECT_LT(trials.bits(chunks("stream(level=4, base=30)"), Reading::kPieces), 16);
+  EXPECT_THROW(trials.bits(chunks("stream(level=4, base=10000)"), Reading::kPieces), Error);
 }
 
 // What is known to be asked of it chooses what is left.

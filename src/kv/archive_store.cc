@@ -48,9 +48,11 @@ class ArchiveStore final : public Store {
   explicit ArchiveStore(fs::path path) : path_(std::move(path)) {
     try {
       open();
-    } catch (const Error&) {
+    } catch (const Error& e) {
       // A damaged one is told when it is used; any other file was meant for something else.
-      if (!fs::is_regular_file(path_) || !Archive::is_archive(MappedFile(path_).bytes())) throw;
+      if (e.kind() == ErrorKind::kUsage || !fs::is_regular_file(path_) ||
+          !Archive::is_archive(MappedFile(path_).bytes()))
+        throw;
     }
   }
 
@@ -136,7 +138,15 @@ class ArchiveStore final : public Store {
     archive_ = Archive::open(path_);
     const auto& files = archive_->files();
     for (size_t i = 0; i < files.size(); ++i) {
-      if (const auto id = chunk_of_file(files[i].path)) files_[*id] = i;
+      const auto id = chunk_of_file(files[i].path);
+      if (!id) {
+        const std::string other = files[i].path;
+        files_.clear();
+        archive_.reset();
+        fail(ErrorKind::kUsage, "{}: an archive of other files ({}), not of keys and values",
+             name(), other);
+      }
+      files_[*id] = i;
     }
   }
 

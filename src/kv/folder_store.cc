@@ -1,5 +1,9 @@
 // Chunks as files of a folder.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "pith/base/error.h"
 #include "pith/base/file.h"
@@ -15,6 +19,14 @@ class FolderStore final : public Store {
   explicit FolderStore(fs::path folder) : folder_(std::move(folder)) {}
 
   std::string name() const override { return folder_.string(); }
+
+  // Who asks whether it can be reached is going to put something there.
+  void reach() override {
+    fs::path there = fs::absolute(folder_);
+    while (!fs::exists(there) && there.has_relative_path()) there = there.parent_path();
+    if (::access(there.c_str(), W_OK | X_OK) == 0) return;
+    fail(ErrorKind::kIo, "{}: cannot be written: {}", name(), std::strerror(errno));
+  }
 
   std::vector<std::optional<uint64_t>> sizes(std::span<const Hash128> ids) override {
     std::vector<std::optional<uint64_t>> out;

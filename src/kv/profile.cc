@@ -1,5 +1,7 @@
 #include "pith/kv/profile.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -7,6 +9,7 @@
 #include "pith/base/error.h"
 #include "pith/base/file.h"
 #include "pith/base/hash.h"
+#include "rotation_bytes.h"
 
 namespace pith::kv {
 namespace {
@@ -109,7 +112,9 @@ Bytes Profile::bytes() const {
   uint64_t base = 0;
   std::memcpy(&base, &rotation.base, sizeof base);
   to.u64(base);
-  to.u8(rotation.neighbours ? 1 : 0);
+  const bool own = !rotation.frequencies.empty();
+  to.u8((rotation.neighbours ? 1 : 0) + (own ? 2 : 0));
+  if (own) write_frequencies(rotation.frequencies, to);
   to.varint(spans.size());
   for (const Span& s : spans) write_span(s, importance, to);
   to.u64(hash64(out));
@@ -137,7 +142,10 @@ Profile read_profile(ByteView bytes) {
   const uint64_t base = from.u64();
   std::memcpy(&p.rotation.base, &base, sizeof base);
   if (!(p.rotation.base >= 1 && p.rotation.base <= 1e12)) from.bad("a base below 1");
-  p.rotation.neighbours = from.u8() != 0;
+  const uint8_t how = from.u8();
+  if (how > 3) from.bad("keys turned in no way that there is");
+  p.rotation.neighbours = how % 2 == 1;
+  if (how >= 2) p.rotation.frequencies = read_frequencies(from, p.head_size);
   const uint64_t spans = from.count(8);
   for (uint64_t s = 0; s < spans; ++s)
     p.spans.push_back(read_span(from, all, p.head_size, version == kWithImportance));
@@ -164,6 +172,17 @@ void Profile::check(const std::vector<uint64_t>& of, uint64_t size) const {
          "{}, or the heads of a layer differ",
          heads.size(), head_size, of.size(), size);
   }
+}
+
+void Profile::check_rotation(const Rotation& of_model) const {
+  if (alike(rotation, of_model, head_size)) return;
+  const auto said = [](const Rotation& r) {
+    return fmt::format("base {}, {}{}", r.base, r.neighbours ? "neighbours" : "halves",
+                       r.frequencies.empty() ? "" : ", frequencies of its own");
+  };
+  fail(ErrorKind::kUsage,
+       "a profile of keys that are turned with {}, and the model's with {}: fit one to the model",
+       said(rotation), said(of_model));
 }
 
 bool Profile::of_single_heads() const {

@@ -1,15 +1,16 @@
 #include "pith/kv/rotation.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "pith/base/error.h"
 #include "stream_kernel.h"
 
 namespace pith::kv {
 namespace {
 
-double frequency(const Rotation& rotation, uint64_t pair, uint64_t head_size) {
-  return std::pow(rotation.base, -2.0 * static_cast<double>(pair) / static_cast<double>(head_size));
-}
+// Of a 32-bit float in a file, and of the frequencies here.
+constexpr double kRounding = 1e-5;
 
 void turn_neighbours(float* row, uint64_t pairs, const float* cosines, const float* sines,
                      float sign) {
@@ -23,13 +24,33 @@ void turn_neighbours(float* row, uint64_t pairs, const float* cosines, const flo
 
 }  // namespace
 
+std::vector<double> frequencies_of(const Rotation& rotation, uint64_t head_size) {
+  const std::vector<float>& own = rotation.frequencies;
+  if (own.size() > head_size / 2)
+    fail(ErrorKind::kUsage, "frequencies of {} pairs in heads of {}", own.size(), head_size);
+  if (!own.empty()) return {own.begin(), own.end()};
+  std::vector<double> all(head_size / 2);
+  for (uint64_t i = 0; i < all.size(); ++i)
+    all[i] =
+        std::pow(rotation.base, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
+  return all;
+}
+
+bool alike(const Rotation& a, const Rotation& b, uint64_t head_size) {
+  return a.neighbours == b.neighbours &&
+         std::ranges::equal(
+             frequencies_of(a, head_size), frequencies_of(b, head_size),
+             [](double x, double y) { return std::abs(x - y) <= kRounding * std::max(x, y); });
+}
+
 Rotator::Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, uint64_t tokens)
     : head_size_(head_size), tokens_(tokens), neighbours_(rotation.neighbours) {
-  const uint64_t pairs = head_size / 2;
+  const std::vector<double> frequencies = frequencies_of(rotation, head_size);
+  const uint64_t pairs = pairs_ = frequencies.size();
   cosines_.resize(tokens * pairs);
   sines_.resize(tokens * pairs);
   for (uint64_t i = 0; i < pairs; ++i) {
-    const double step = frequency(rotation, i, head_size);
+    const double step = frequencies[i];
     // One position after the other, which is exact enough for stretches of tokens.
     const double begin = step * static_cast<double>(first);
     double c = std::cos(begin), s = std::sin(begin);
@@ -45,18 +66,20 @@ Rotator::Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, u
 }
 
 void Rotator::turn(float* rows, uint64_t tokens, float sign) const {
-  const uint64_t pairs = head_size_ / 2;
   if (!neighbours_) {
-    turn_halves(rows, tokens, head_size_, cosines_.data(), sines_.data(), sign);
+    turn_halves(rows, tokens, head_size_, pairs_, cosines_.data(), sines_.data(), sign);
     return;
   }
   for (uint64_t t = 0; t < tokens; ++t)
-    turn_neighbours(rows + t * head_size_, pairs, cosines_.data() + t * pairs,
-                    sines_.data() + t * pairs, sign);
+    turn_neighbours(rows + t * head_size_, pairs_, cosines_.data() + t * pairs_,
+                    sines_.data() + t * pairs_, sign);
 }
 
 TileRotator::TileRotator(const Rotation& rotation, uint64_t head_size, uint64_t tokens)
-    : rotation_(rotation), head_size_(head_size), within_(rotation, head_size, 0, tokens) {}
+    : neighbours_(rotation.neighbours),
+      frequencies_(frequencies_of(rotation, head_size)),
+      head_size_(head_size),
+      within_(rotation, head_size, 0, tokens) {}
 
 void TileRotator::turn(float* rows, uint64_t first, uint64_t tokens, float sign) const {
   within_.turn(rows, tokens, sign);
@@ -65,21 +88,21 @@ void TileRotator::turn(float* rows, uint64_t first, uint64_t tokens, float sign)
 
 void TileRotator::turn_all(float* rows, uint64_t position, uint64_t count, float sign) const {
   if (position == 0) return;
-  const uint64_t pairs = head_size_ / 2;
+  const uint64_t pairs = frequencies_.size();
   thread_local std::vector<float> cosines, sines;
   cosines.resize(pairs);
   sines.resize(pairs);
   for (uint64_t i = 0; i < pairs; ++i) {
-    const double angle = frequency(rotation_, i, head_size_) * static_cast<double>(position);
+    const double angle = frequencies_[i] * static_cast<double>(position);
     cosines[i] = static_cast<float>(std::cos(angle));
     sines[i] = static_cast<float>(std::sin(angle));
   }
   for (uint64_t t = 0; t < count; ++t) {
     float* row = rows + t * head_size_;
-    if (rotation_.neighbours) {
+    if (neighbours_) {
       turn_neighbours(row, pairs, cosines.data(), sines.data(), sign);
     } else {
-      turn_halves(row, 1, head_size_, cosines.data(), sines.data(), sign);
+      turn_halves(row, 1, head_size_, pairs, cosines.data(), sines.data(), sign);
     }
   }
 }

@@ -4,6 +4,7 @@
 
 #include "chunk_shape.h"
 #include "pith/base/hash.h"
+#include "rotation_bytes.h"
 
 namespace pith::kv {
 
@@ -15,12 +16,14 @@ void write_header(const StreamHeader& h, Bytes& out) {
   write_shape(h.shape, to);
   to.u8(static_cast<uint8_t>(h.scheme.deltas));
   if (h.scheme.grouped()) to.varint(h.scheme.group);
-  to.u8(h.rotation ? h.rotation->neighbours ? 2 : 1 : 0);
+  const bool own = h.rotation && !h.rotation->frequencies.empty();
+  to.u8(h.rotation ? (h.rotation->neighbours ? 2 : 1) + (own ? 2 : 0) : 0);
   if (h.rotation) {
     uint64_t base = 0;
     std::memcpy(&base, &h.rotation->base, sizeof base);
     to.u64(base);
   }
+  if (own) write_frequencies(h.rotation->frequencies, to);
   to.u64(h.profile);
   to.varint(h.kept.size());
   for (const uint64_t k : h.kept) to.varint(k);
@@ -41,12 +44,13 @@ StreamHeader read_header(ByteView bytes) {
   if (h.scheme.grouped()) h.scheme.group = from.varint();
   if (h.scheme.group == 0 || h.scheme.group > 65536) from.bad("groups of no size that there is");
   const uint8_t rotation = from.u8();
-  if (rotation > 2) from.bad("rotated in no way that there is");
+  if (rotation > 4) from.bad("rotated in no way that there is");
   if (rotation > 0) {
     const uint64_t raw = from.u64();
-    Rotation r{.neighbours = rotation == 2};
+    Rotation r{.neighbours = rotation % 2 == 0};
     std::memcpy(&r.base, &raw, sizeof raw);
     if (!(r.base >= 1 && r.base <= 1e12)) from.bad("a base below 1");
+    if (rotation > 2) r.frequencies = read_frequencies(from, h.shape.head_size);
     h.rotation = r;
   }
   h.profile = from.u64();

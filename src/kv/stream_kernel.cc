@@ -39,11 +39,10 @@ void restore(const uint8_t* codes, uint64_t count, uint64_t channels, const floa
   }
 }
 
-void turn(float* rows, uint64_t count, uint64_t size, const float* cosines, const float* sines,
-          float sign) {
+void turn(float* rows, uint64_t count, uint64_t size, uint64_t half, const float* cosines,
+          const float* sines, float sign) {
   const hn::ScalableTag<float> d;
   const size_t n = hn::Lanes(d);
-  const uint64_t half = size / 2;
   const auto signs = hn::Set(d, sign);
   for (uint64_t r = 0; r < count; ++r, rows += size, cosines += half, sines += half) {
     uint64_t i = 0;
@@ -85,9 +84,9 @@ void restore_rows(const uint8_t* codes, uint64_t count, uint64_t channels, const
                   const float* from, float* out) {
   HWY_DYNAMIC_DISPATCH(restore)(codes, count, channels, steps, from, out);
 }
-void turn_halves(float* rows, uint64_t count, uint64_t size, const float* cosines,
+void turn_halves(float* rows, uint64_t count, uint64_t size, uint64_t pairs, const float* cosines,
                  const float* sines, float sign) {
-  HWY_DYNAMIC_DISPATCH(turn)(rows, count, size, cosines, sines, sign);
+  HWY_DYNAMIC_DISPATCH(turn)(rows, count, size, pairs, cosines, sines, sign);
 }
 
 void add_scaled(float a, const float* from, uint64_t n, float* out) {

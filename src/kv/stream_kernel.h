@@ -13,9 +13,9 @@ void transpose_bytes(const uint8_t* const* rows, uint64_t channels, uint64_t tok
 void restore_rows(const uint8_t* codes, uint64_t count, uint64_t channels, const float* steps,
                   const float* from, float* out);
 
-// Elements i and i + size / 2 of each row turned by an angle, the sines times `sign`. Of each row
-// size / 2 cosines and sines.
-void turn_halves(float* rows, uint64_t count, uint64_t size, const float* cosines,
+// Elements i and i + pairs of each row of `size` turned by an angle, the sines times `sign`. Of
+// each row `pairs` cosines and sines.
+void turn_halves(float* rows, uint64_t count, uint64_t size, uint64_t pairs, const float* cosines,
                  const float* sines, float sign);
 
 // out[i] += a * from[i].

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "pith/base/error.h"
 #include "pith/form/arguments.h"
 #include "pith/kv/stream.h"
 
@@ -109,9 +110,22 @@ std::string StreamOptions::name() const {
 }
 
 StreamOptions StreamOptions::with_rotation(const Rotation& of_model) const {
+  if (profile) {
+    try {
+      profile->check_rotation(of_model);
+    } catch (const Error& e) {
+      throw e.in(profile_path);
+    }
+  }
+  if (!rotation || profile) return *this;
+  if (!base_open && rotation->base != of_model.base)
+    fail(ErrorKind::kUsage, "`base` is {}, but the model's is {}: leave it out", rotation->base,
+         of_model.base);
+  if (!neighbours_open && rotation->neighbours != of_model.neighbours)
+    fail(ErrorKind::kUsage, "`neighbours` is {}, but of the model {}: leave it out",
+         rotation->neighbours, of_model.neighbours);
   StreamOptions out = *this;
-  if (base_open) out.rotation->base = of_model.base;
-  if (neighbours_open) out.rotation->neighbours = of_model.neighbours;
+  out.rotation = of_model;
   return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include "pith/base/error.h"
 #include "pith/math/eigen.h"
+#include "rope.h"
 
 namespace pith::model {
 namespace {
@@ -32,7 +33,12 @@ kv::Span span_of(const Linear& linear, bool values, uint64_t head, uint64_t firs
 }  // namespace
 
 kv::Rotation rotation_of(const DecoderConfig& config) {
-  return {.base = config.rope_base, .neighbours = config.rope_layout != RopeLayout::kHalves};
+  kv::Rotation plain{.base = config.rope_base,
+                     .neighbours = config.rope_layout != RopeLayout::kHalves};
+  const std::vector<double> frequencies = Rope(config, 1).frequencies();
+  kv::Rotation own = plain;
+  own.frequencies.assign(frequencies.begin(), frequencies.end());
+  return kv::alike(own, plain, config.head_size) ? plain : own;
 }
 
 kv::Profile weight_profile(const LanguageModel& model) {

@@ -239,8 +239,10 @@ void PromptStore::check(const std::optional<kv::CacheOptions>& cache) {
 
 void PromptStore::check_coding(const LanguageModel& model) const {
   const std::vector<uint64_t> heads = kept_heads(model.config());
-  for (const kv::ChunkCoding& coding : state_->codings)
+  for (const kv::ChunkCoding& coding : state_->codings) {
     coding.check(heads, model.config().head_size, state_->options.chunk_tokens);
+    coding.with_rotation(rotation_of(model.config()));
+  }
 }
 
 void PromptStore::read(Session& session, std::span<const int32_t> prompt,

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <random>
 
 #include "pith/base/error.h"
+#include "pith/model/axes_profile.h"
 #include "pith/model/model_hash.h"
 #include "testing_model.h"
 
@@ -324,7 +326,7 @@ TEST_F(PromptStoreTest, BehindCoarseChunksNothingIsPutAsFine) {
   EXPECT_EQ(shelf_.chunks.size(), 12);
 }
 
-TEST_F(PromptStoreTest, StreamsUndoTheRotationOfTheModelUnlessTheySayAnother) {
+TEST_F(PromptStoreTest, StreamsUndoTheRotationOfTheModelAndMayNotSayAnother) {
   DecoderConfig config = small_config();
   config.rope_base = 5e5F;
   config.rope_layout = RopeLayout::kPairs;
@@ -341,9 +343,29 @@ TEST_F(PromptStoreTest, StreamsUndoTheRotationOfTheModelUnlessTheySayAnother) {
   };
   says(coding_of("stream(level=4)"), "base=500000");
   says(coding_of("stream(level=4)"), "neighbours=true");
-  says(coding_of("stream(level=4, base=777)"), "base=777");
-  says(coding_of("stream(level=4, neighbours=false)"), "base=500000, neighbours=false");
+  says(coding_of("stream(level=4, base=500000)"), "base=500000, neighbours=true");
   says(coding_of("stream(level=4, rope=kept)"), "rope=kept");
+  for (const char* other : {"stream(level=4, base=777)", "stream(level=4, neighbours=false)"}) {
+    EXPECT_THROW(coding_of(other), Error) << other;
+    EXPECT_THROW(store(other).check_coding(model), Error) << other;
+  }
+}
+
+// Turned by a part of each head, or by angles that are scaled.
+TEST_F(PromptStoreTest, RotationsThatNoBaseSaysHaveFrequencies) {
+  DecoderConfig config = small_config();
+  EXPECT_TRUE(rotation_of(config).frequencies.empty());
+  config.rope_size = 8;
+  const auto base = static_cast<float>(config.rope_base);
+  const std::vector<float> part = rotation_of(config).frequencies;
+  ASSERT_EQ(part.size(), 4);
+  EXPECT_FLOAT_EQ(part[2], std::pow(base, -0.5F));
+  config.rope_size = config.head_size;
+  config.rope_scaling.kind = RopeScaling::Kind::kLinear;
+  config.rope_scaling.factor = 4;
+  const std::vector<float> scaled = rotation_of(config).frequencies;
+  ASSERT_EQ(scaled.size(), config.head_size / 2);
+  EXPECT_FLOAT_EQ(scaled[0], 0.25F);
 }
 
 TEST_F(PromptStoreTest, ASessionGoesOnFromWhereItIs) {

@@ -11,6 +11,7 @@
 #include "pith/base/error.h"
 #include "pith/base/parallel.h"
 #include "pith/kv/cache.h"
+#include "pith/model/axes_profile.h"
 
 namespace pith::model {
 
@@ -50,6 +51,13 @@ kv::Cache::Turn turn_of(const DecoderConfig& c, uint64_t capacity) {
 void check_cache(const DecoderConfig& c, const std::optional<kv::CacheOptions>& cache) {
   if (!cache) return;
   cache->check(kept_heads(c), c.head_size);
+  if (cache->axes) {
+    try {
+      cache->axes->profile->check_rotation(rotation_of(c));
+    } catch (const Error& e) {
+      throw e.in(cache->axes->path);
+    }
+  }
   if (!cache->keep && cache->cut == kv::Cut::kEven) return;
   for (uint32_t l = 0; l < c.layers; ++l) {
     if (c.window(l) != 0) {

@@ -533,6 +533,8 @@ kv::CacheOptions cache_options(std::string_view text, std::string_view budget,
   const CacheRecipe* found = find_cache_recipe(text);
   if (found && found->of_chunks)
     fail(ErrorKind::kUsage, "{} is for what is stored and sent: --kv-coding", text);
+  if (!found && codes_chunks(text))
+    fail(ErrorKind::kUsage, "stream(…) is for what is stored and sent: --kv-coding");
   const std::string_view made = found ? found->profile : "--joined head";
   const kv::CacheOptions options = kv::CacheOptions::parse(
       with_profile(found ? found->compose : text, text, made, "--kv-profile", profile));

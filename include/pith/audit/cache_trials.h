@@ -27,7 +27,8 @@ enum class Reading : uint8_t {
 };
 
 // A cache that lies as it is, but for the tokens behind its window, which have been through a
-// coding `chunk` tokens together, all heads of them: what is stored, and read again.
+// coding `chunk` tokens together, all heads of them: what is stored, and read again. The rotation
+// that a stream undoes is the model's.
 struct ChunkedCache {
   kv::ChunkCoding coding;
   uint64_t window = 32, chunk = 64;

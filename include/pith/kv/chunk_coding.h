@@ -33,7 +33,7 @@ class ChunkCoding {
   void check(const std::vector<uint64_t>& heads, uint64_t head_size, uint64_t tokens) const;
   // Throws what check() throws, kData for numbers that are not finite.
   Bytes encode(const Arrays& arrays, int threads = 1) const;
-  // With a model's rotation where the expression left it open.
+  // As StreamOptions::with_rotation(); forms have none.
   ChunkCoding with_rotation(const Rotation& of_model) const;
   // What it needs beside the bytes; null for none.
   std::shared_ptr<const Profile> profile() const;

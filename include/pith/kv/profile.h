@@ -56,6 +56,8 @@ struct Profile {
   // Throws ErrorKind::kUsage where a cache of this shape has other heads.
   void check(const Arrays& arrays) const { check(arrays.heads, arrays.head_size); }
   void check(const std::vector<uint64_t>& of, uint64_t size) const;
+  // Throws ErrorKind::kUsage where it is of keys that are turned in another way than a model's.
+  void check_rotation(const Rotation& of_model) const;
   bool of_single_heads() const;
   bool operator==(const Profile&) const = default;
 };

@@ -12,11 +12,20 @@ namespace pith::kv {
 struct Rotation {
   double base = 10000;      // frequencies base^(-2 i / head size), radians for each position
   bool neighbours = false;  // elements 2 i and 2 i + 1 turn together; else i and i + half
+  // In place of those of the base, where they are scaled or turn only the first elements of a head:
+  // of each pair, and half is how many there are. Finite, none below 0.
+  std::vector<float> frequencies = {};
   bool operator==(const Rotation&) const = default;
 };
 
+// The frequencies of all pairs, whichever says them. Throws ErrorKind::kUsage for more of them than
+// a head has pairs.
+std::vector<double> frequencies_of(const Rotation& rotation, uint64_t head_size);
+// Whether heads of this size are turned alike, but for how models' files round bases.
+bool alike(const Rotation& a, const Rotation& b, uint64_t head_size);
+
 // Of so many tokens from position `first` on. A base that is not the model's costs bits, nothing
-// else: what is undone is what is done again. An odd element at the end of a head stays.
+// else: what is undone is what is done again. Elements without a pair stay.
 class Rotator {
  public:
   Rotator(const Rotation& rotation, uint64_t head_size, uint64_t first, uint64_t tokens);
@@ -27,7 +36,7 @@ class Rotator {
   void turn(float* rows, uint64_t tokens, float sign) const;
 
  private:
-  uint64_t head_size_, tokens_;
+  uint64_t head_size_, pairs_, tokens_;
   bool neighbours_;
   std::vector<float> cosines_, sines_;  // [token][pair]
 };
@@ -48,7 +57,8 @@ class TileRotator {
   void turn(float* rows, uint64_t first, uint64_t tokens, float sign) const;
   void turn_all(float* rows, uint64_t position, uint64_t count, float sign) const;
 
-  Rotation rotation_;
+  bool neighbours_;
+  std::vector<double> frequencies_;
   uint64_t head_size_;
   Rotator within_;  // from the tile's first token on
 };

@@ -36,7 +36,7 @@ class Store {
   virtual ~Store() = default;
   // For messages; without a password.
   virtual std::string name() const = 0;
-  // Connects, where there is something to connect to.
+  // Connects, where there is something to connect to; of a folder, whether it can be written.
   virtual void reach() { sizes({}); }
   // Bytes of each chunk, nothing for those that are not there; asked for at once.
   virtual std::vector<std::optional<uint64_t>> sizes(std::span<const Hash128> ids) = 0;
@@ -58,7 +58,7 @@ class Store {
 // Folders and archives that are not there are made when something is put. Several processes may
 // write to one. Nobody is connected to before the first call, which may be reach(); what is wrong
 // with an archive that is damaged it says, too, and leaves it as it is. Throws ErrorKind::kUsage
-// for a URL that cannot be, kData for a file that is no archive.
+// for a URL that cannot be and an archive of other things, kData for a file that is no archive.
 std::unique_ptr<Store> open_store(std::string_view where);
 
 }  // namespace pith::kv

@@ -55,7 +55,8 @@ struct StreamOptions {
   std::string text() const;
   // All of it, with the profile's id in place of its path: the same wherever the file lies.
   std::string name() const;
-  // With a model's rotation where the expression left it open.
+  // With a model's rotation. Throws ErrorKind::kUsage where the expression or its profile says
+  // another one.
   StreamOptions with_rotation(const Rotation& of_model) const;
 };
 

@@ -9,8 +9,9 @@
 
 namespace pith::model {
 
-// The rotation that the model gives its keys. Scalings of it are left out: what is undone is done
-// again all the same.
+// The rotation that the model gives its keys: with frequencies of its own where they are scaled or
+// turn only a part of a head. Where they depend on the length of a text, those of short ones: what
+// is undone is done again all the same.
 kv::Rotation rotation_of(const DecoderConfig& config);
 
 // The axes of the weights alone, whatever they are multiplied with: of each head the left singular
