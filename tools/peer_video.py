@@ -5,8 +5,9 @@ usage: peer_video.py FRAMES WIDTH HEIGHT ENCODER BYTES DECODED
 
 FRAMES holds frames of WIDTH x HEIGHT bytes, one after the other. Every frame is coded by itself, with the quantizer of
 the best quality that takes no more than BYTES of packets for all; what decodes from it goes to DECODED. ENCODER is a
-name of ffmpeg's: libx264, libx265, libaom-av1. Prints one line of JSON: {"bytes", "quantizer"}, or {"error": ...} with
-exit code 0 where the encoder is missing, refuses, or has no quantizer that is coarse enough.
+name of ffmpeg's: libx264, libx265, libaom-av1; libx264+vlc codes without arithmetic coding in contexts, libx264+16x16
+predicts whole blocks of 16 x 16 only. Prints one line of JSON: {"bytes", "quantizer"}, or {"error": ...} with exit code
+0 where the encoder is missing, refuses, or has no quantizer that is coarse enough.
 """
 import json
 import os
@@ -16,8 +17,14 @@ import tempfile
 
 # Quantizers from the finest on, and how an encoder is told: intra frames only, one fixed quantizer, no psychovisual
 # choices, which spend bits on looks instead of on squared error.
+def x264(*more):
+    return (1, 51, lambda q: ["-preset", "slow", "-tune", "psnr", "-g", "1", "-qp", str(q), *more])
+
+
 ENCODERS = {
-    "libx264": (1, 51, lambda q: ["-preset", "slow", "-tune", "psnr", "-g", "1", "-qp", str(q)]),
+    "libx264": x264(),
+    "libx264+vlc": x264("-coder", "vlc"),
+    "libx264+16x16": x264("-x264-params", "partitions=none"),
     "libx265": (1, 51, lambda q: ["-preset", "slow", "-tune", "psnr",
                                   "-x265-params", f"log-level=none:range=full:keyint=1:ipratio=1:qp={q}"]),
     "libaom-av1": (1, 63, lambda q: ["-cpu-used", "6", "-g", "1", "-b:v", "0", "-crf", str(q), "-qmin", str(q),
@@ -34,7 +41,7 @@ def run(command):
 
 def encode(frames, size, encoder, arguments, to):
     run(["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray", "-color_range", "pc", "-s", size, "-r",
-         "25", "-i", frames, "-c:v", encoder, "-pix_fmt", "gray", *arguments, to])
+         "25", "-i", frames, "-c:v", encoder.partition("+")[0], "-pix_fmt", "gray", *arguments, to])
     sizes = run(["ffprobe", "-v", "error", "-show_entries", "packet=size", "-of", "csv=p=0", to]).decode().split()
     return sum(int(s.strip(",")) for s in sizes)
 

@@ -14,10 +14,11 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kContext = 512;
 
-// Another source's weights as the floats that they stand for.
+// Another source's weights as the floats that they stand for, but for those that are changed.
 class DecodedWeights : public model::WeightSource {
  public:
-  explicit DecodedWeights(const fs::path& path) : source_(model::open_weights(path)) {}
+  explicit DecodedWeights(const fs::path& path, const DenseModel::Matrices* changed = nullptr)
+      : source_(model::open_weights(path)), changed_(changed) {}
 
   const model::DecoderConfig& config() const override { return source_->config(); }
   std::string where() const override { return source_->where(); }
@@ -28,11 +29,16 @@ class DecodedWeights : public model::WeightSource {
     const form::FormPtr coded = source_->form(name);
     if (!coded) return coded;
     static const form::Expression f32 = form::parse("dense(f32)");
+    if (changed_ != nullptr) {
+      const auto found = changed_->find(name);
+      if (found != changed_->end()) return form::encode(f32, found->second.view());
+    }
     return form::encode(f32, form::decode(*coded).view());
   }
 
  private:
   std::unique_ptr<model::WeightSource> source_;
+  const DenseModel::Matrices* changed_;
 };
 
 uint64_t weights_in(const fs::path& model) {
@@ -80,7 +86,8 @@ KeptLogits::KeptLogits(const model::LanguageModel& model, uint64_t context, int 
 }
 
 DenseModel::DenseModel(const fs::path& path, uint64_t windows, int threads)
-    : weights_(weights_in(path)),
+    : path_(path),
+      weights_(weights_in(path)),
       model_(model::make_model(DecodedWeights(path))),
       protocol_(protocol_of(model_, windows, threads)),
       logits_(model_, protocol_.context, protocol_.threads) {}
@@ -98,6 +105,11 @@ audit::Loss DenseModel::loss(std::span<const int32_t> ids) {
 audit::Evaluation DenseModel::compare(const fs::path& file, std::span<const int32_t> ids,
                                       const Watch& watch) {
   return compare(model::make_model(DecodedWeights(file)), ids, watch);
+}
+
+audit::Evaluation DenseModel::compare(const Matrices& changed, std::span<const int32_t> ids,
+                                      const Watch& watch) {
+  return compare(model::make_model(DecodedWeights(path_, &changed)), ids, watch);
 }
 
 audit::Evaluation DenseModel::compare(const model::LanguageModel& subject,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -40,6 +41,8 @@ struct Watch {
 // programs that round activations lose a little more.
 class DenseModel {
  public:
+  using Matrices = std::map<std::string, form::Matrix, std::less<>>;
+
   DenseModel(const std::filesystem::path& path, uint64_t windows, int threads = 0);
 
   const model::LanguageModel& model() const { return model_; }
@@ -54,11 +57,15 @@ class DenseModel {
 
   audit::Evaluation compare(const std::filesystem::path& file, std::span<const int32_t> ids,
                             const Watch& watch = {});
+  // The model itself with other matrices under these names.
+  audit::Evaluation compare(const Matrices& changed, std::span<const int32_t> ids,
+                            const Watch& watch = {});
   // A model as it runs, its inputs rounded as its products want them.
   audit::Evaluation compare(const model::LanguageModel& subject, std::span<const int32_t> ids,
                             const Watch& watch = {});
 
  private:
+  std::filesystem::path path_;
   uint64_t weights_;
   model::LanguageModel model_;
   audit::PerplexityOptions protocol_;

@@ -22,7 +22,7 @@ using form::MatrixView;
 class Taker {
  public:
   Taker(std::string kind, uint64_t side, uint64_t most)
-      : out_{std::move(kind), {}}, side_(side), left_(most) {}
+      : out_{.kind = std::move(kind), .matrices = {}}, side_(side), left_(most) {}
 
   bool wants(form::Shape shape) const {
     return shape.rows % side_ == 0 && shape.cols % side_ == 0 && shape.size() > 0 &&
@@ -31,6 +31,10 @@ class Taker {
   void take(Matrix m) {
     left_ -= m.shape.size();
     out_.matrices.push_back(std::move(m));
+  }
+  void take(Matrix m, const std::string& name) {
+    take(std::move(m));
+    out_.names.push_back(name);
   }
   Tensors done() { return std::move(out_); }
 
@@ -83,7 +87,7 @@ Tensors weights(uint64_t side) {
     if (!taker.wants({t.shape[0], t.shape[1]})) continue;
     Matrix m({t.shape[0], t.shape[1]});
     floats_from(ByteView(file).subspan(t.offset, t.size), t.dtype, false, m.values.data());
-    taker.take(std::move(m));
+    taker.take(std::move(m), t.name);
   }
   return taker.done();
 }

@@ -11,6 +11,7 @@ namespace pith::bench {
 struct Tensors {
   std::string kind;
   std::vector<form::Matrix> matrices;
+  std::vector<std::string> names = {};  // of each, where they are weights
 };
 
 // Only matrices whose rows and columns are multiples of `side`.

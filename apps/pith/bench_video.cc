@@ -8,6 +8,7 @@
 
 #include "bench.h"
 #include "bench_data.h"
+#include "bench_dense_model.h"
 #include "bench_peers.h"
 #include "bench_report.h"
 #include "bench_tensors.h"
@@ -24,15 +25,32 @@ namespace fs = std::filesystem;
 constexpr uint64_t kSide = 128;  // of a frame
 constexpr int kMiddle = 128;     // the byte of a weight that is zero
 constexpr uint64_t kTokens = 512, kMostMoved = 1 << 20;
-constexpr const char* kEncoders[] = {"libx264", "libx265", "libaom-av1"};
+// Two of them with a part switched off.
+constexpr const char* kEncoders[] = {"libx264", "libx264+vlc", "libx264+16x16", "libx265",
+                                     "libaom-av1"};
+constexpr uint64_t kWindows = 8;  // of 512 predictions, where a model is run
+
+using Matrices = std::vector<form::Matrix>;
 
 struct Outcome {
   double bits = 0, error = 0;  // of a weight; over the mean square of all
+  Matrices back = {};
 };
+
+double squared_error(const Matrices& a, const Matrices& b) {
+  double sum = 0;
+  for (size_t m = 0; m < a.size(); ++m) {
+    for (uint64_t i = 0; i < a[m].values.size(); ++i) {
+      const double e = double{a[m].values[i]} - double{b[m].values[i]};
+      sum += e * e;
+    }
+  }
+  return sum;
+}
 
 class Pictures {
  public:
-  Pictures(const std::vector<form::Matrix>& matrices, const fs::path& folder)
+  Pictures(const Matrices& matrices, const fs::path& folder)
       : matrices_(matrices), frames_(folder / "frames"), decoded_(folder / "decoded") {
     Bytes frames;
     for (const form::Matrix& m : matrices) {
@@ -43,8 +61,8 @@ class Pictures {
       }
       weights_ += m.shape.size();
     }
-    for_each_element([&](const form::Matrix& m, uint64_t at, float scale) {
-      const float v = scale > 0 ? std::round(m.values[at] / scale) : 0;
+    for_each_element([&](size_t m, uint64_t at, float scale) {
+      const float v = scale > 0 ? std::round(matrices[m].values[at] / scale) : 0;
       frames.push_back(static_cast<uint8_t>(std::clamp(v + kMiddle, 0.0f, 255.0f)));
     });
     AtomicFile out(frames_, true);
@@ -68,65 +86,64 @@ class Pictures {
     if (!answer.is_object()) fail(ErrorKind::kData, "$PITH_VIDEO printed no JSON");
     if (answer.contains("error")) fail(ErrorKind::kData, "{}", answer["error"].get<std::string>());
     quantizer = answer.at("quantizer");
+    Matrices back = restored(decoded_);
+    const double error = squared_error(matrices_, back) / power;
     return {side_bits() + 8 * answer.at("bytes").get<double>() / static_cast<double>(weights_),
-            error(read_file(decoded_)) / power};
+            error, std::move(back)};
   }
   // As bytes, before any coder.
-  double error() const { return error(read_file(frames_)); }
+  double error() const { return squared_error(matrices_, restored(frames_)); }
 
  private:
   // In the order of frames, each row by row.
   template <class Function>
   void for_each_element(const Function& f) const {
     uint64_t first = 0;
-    for (const form::Matrix& m : matrices_) {
-      for (uint64_t top = 0; top < m.shape.rows; top += kSide) {
-        for (uint64_t left = 0; left < m.shape.cols; left += kSide) {
+    for (size_t m = 0; m < matrices_.size(); ++m) {
+      const auto [rows, cols] = matrices_[m].shape;
+      for (uint64_t top = 0; top < rows; top += kSide) {
+        for (uint64_t left = 0; left < cols; left += kSide) {
           for (uint64_t r = top; r < top + kSide; ++r) {
-            for (uint64_t c = left; c < left + kSide; ++c) {
-              f(m, r * m.shape.cols + c, scales_[first + r]);
-            }
+            for (uint64_t c = left; c < left + kSide; ++c) f(m, r * cols + c, scales_[first + r]);
           }
         }
       }
-      first += m.shape.rows;
+      first += rows;
     }
   }
 
-  double error(const Bytes& frames) const {
-    double sum = 0;
+  Matrices restored(const fs::path& frames) const {
+    const Bytes bytes = read_file(frames);
+    Matrices back = matrices_;
     uint64_t i = 0;
-    for_each_element([&](const form::Matrix& m, uint64_t at, float scale) {
-      const double e = double{scale} * (frames.at(i++) - kMiddle) - double{m.values[at]};
-      sum += e * e;
+    for_each_element([&](size_t m, uint64_t at, float scale) {
+      back[m].values[at] = scale * static_cast<float>(int{bytes.at(i++)} - kMiddle);
     });
-    return sum;
+    return back;
   }
 
-  const std::vector<form::Matrix>& matrices_;
+  const Matrices& matrices_;
   fs::path frames_, decoded_;
   std::vector<float> scales_;  // of all rows
   uint64_t weights_ = 0;
 };
 
-Outcome ours(const std::vector<form::Matrix>& matrices, const std::string& expression,
-             double power) {
-  double bits = 0, error = 0, weights = 0;
+Outcome ours(const Matrices& matrices, const std::string& expression, double power) {
+  double bits = 0, weights = 0;
+  Outcome out;
   for (const form::Matrix& m : matrices) {
     const form::FormPtr form = form::encode(form::parse(expression), m.view());
-    const form::Matrix back = form::decode(*form);
+    out.back.push_back(form::decode(*form));
     bits += static_cast<double>(form::bits(*form));
     weights += static_cast<double>(m.shape.size());
-    for (uint64_t i = 0; i < m.values.size(); ++i) {
-      const double e = double{back.values[i]} - double{m.values[i]};
-      error += e * e;
-    }
   }
-  return {bits / weights, error / power};
+  out.bits = bits / weights;
+  out.error = squared_error(matrices, out.back) / power;
+  return out;
 }
 
 // Integers of the bits with which they lose as much.
-Outcome ours_at(const std::vector<form::Matrix>& matrices, double error, double power) {
+Outcome ours_at(const Matrices& matrices, double error, double power) {
   // Of an error a bit is a factor of four, nearly.
   double bits = std::clamp(0.5 * std::log2(1 / error), 0.1, 8.0);
   Outcome found;
@@ -141,8 +158,13 @@ Outcome ours_at(const std::vector<form::Matrix>& matrices, double error, double 
 
 class VideoBench {
  public:
-  VideoBench(const Options& options, Report& report)
-      : options_(options), report_(report), scratch_(options) {}
+  // Without a text no model is run.
+  VideoBench(const Options& options, Report& report, const std::string& text)
+      : options_(options), report_(report), scratch_(options) {
+    if (text.empty()) return;
+    model_.emplace(reference_model().parent_path(), kWindows, 1);
+    ids_ = model_->ids(text);
+  }
 
   void run(const Tensors& tensors) {
     power_ = 0;
@@ -154,8 +176,15 @@ class VideoBench {
     report_.note(fmt::format("{} matrices, {} numbers; as bytes they are off by {:.1e}",
                              tensors.matrices.size(), pictures.weights(),
                              pictures.error() / power_));
+    names_ = tensors.names;
+    if (judged()) {
+      report_.note(
+          fmt::format("The model with these matrices on {} windows of books-valid; its "
+                      "own perplexity there is {:.2f}",
+                      kWindows, model_->loss(ids_).perplexity()));
+    }
     Table table({"coder", "asked for", "bits", "error", "above", "integers at this error, bits",
-                 "bits over theirs"});
+                 "bits over theirs", "divergence", "perplexity"});
     for (const double bits :
          options_.quick ? std::vector<double>{3.0} : std::vector<double>{2.2, 3.2, 4.2}) {
       const std::string expression = fmt::format("integer(bits={}) > rans", bits);
@@ -190,20 +219,33 @@ class VideoBench {
     }
   }
 
+  bool judged() const { return model_ && !names_.empty(); }
+
   void add(Table& table, const std::string& name, double asked, const Outcome& o,
            const std::optional<Outcome>& same) {
+    std::optional<audit::Evaluation> judgement;
+    if (judged()) {
+      DenseModel::Matrices changed;
+      for (size_t m = 0; m < names_.size(); ++m) changed.emplace(names_[m], o.back[m]);
+      judgement = model_->compare(changed, ids_);
+    }
     table.add({text(name),
                number(asked, 1),
                number(o.bits, 3),
                {fmt::format("{:.3e}", o.error), o.error},
                number(o.bits - 0.5 * std::log2(1 / o.error), 3),
                same ? number(same->bits, 3) : none(),
-               same ? number(o.bits / same->bits, 2) : none()});
+               same ? number(o.bits / same->bits, 2) : none(),
+               judgement ? number(judgement->divergence->kl.mean, 4) : none(),
+               judgement ? number(judgement->model.perplexity(), 2) : none()});
   }
 
   const Options& options_;
   Report& report_;
   Scratch scratch_;
+  std::optional<DenseModel> model_;
+  std::vector<int32_t> ids_;
+  std::vector<std::string> names_;
   double power_ = 0;
 };
 
@@ -221,17 +263,17 @@ void bench_video(const Options& options) {
       "the finest quantizer that keeps within the bits. error: squared, over the numbers' squares; "
       "above: bits beyond log2(1 / error) / 2, the least for normal variables that are all alike",
       kSide));
-  VideoBench bench(options, report);
+  const fs::path path = shared_data() / "text/books-valid.txt";
+  const std::string text = fs::exists(path) ? command::text_of(path.string()) : "";
+  VideoBench bench(options, report, text);
   bench.run(weights(kSide));
-  const fs::path text = shared_data() / "text/books-valid.txt";
-  if (fs::exists(text)) {
-    for (const Tensors& t : moved(command::text_of(text.string()), kTokens, kSide, kMostMoved))
-      bench.run(t);
+  if (!text.empty()) {
+    for (const Tensors& t : moved(text, kTokens, kSide, kMostMoved)) bench.run(t);
   } else {
     report.note(
-        fmt::format("activations, keys and values, and gradients are left out: there is no "
-                    "{}",
-                    text.string()));
+        fmt::format("activations, keys and values, and gradients, and what a model loses, are left "
+                    "out: there is no {}",
+                    path.string()));
   }
   report.finish();
 }
