@@ -245,9 +245,20 @@ std::span<const Study> all_studies() {
            "Weights, activations, keys and values, and gradients as pictures of 8 bits, coded by "
            "H.264, H.265 and AV1 of an installed ffmpeg, beside forms of as many bytes and of the "
            "same error.",
-       .waits = "what a model loses of them; coders with parts switched off",
+       .waits = "coders without any prediction or transform",
        .parts = {"form/uniform.h"},
-       .command = "pith bench video"},
+       .command = "pith bench video",
+       .verified =
+           "pith bench video --quick, ffmpeg 5.1, at most 3 bits a number. Weights of the "
+           "reference "
+           "model, squared error over their squares and divergence on books-valid: AV1 0.0285 and "
+           "0.027 nats, H.264 0.0405 and 0.040 (2.83 bits), groups of 128 rounded to nearest "
+           "0.0351 and 0.038 (3.13 bits), H.265 0.154 and 0.231: holds for AV1, for H.264 by what "
+           "is above the least for normal variables, contradicted for H.265. Entropy-coded "
+           "integers lose 0.0166 and 0.015, and take 11% (weights) to 53% (activations) fewer bits "
+           "than the best of them for the same error. Without coding in contexts H.264 loses more "
+           "everywhere (0.060, 0.067 nats of weights); with prediction of whole blocks only "
+           "as much to four digits, so that finer prediction brings nothing: contradicted."},
       {.name = "vision-transformers",
        .id = "S146",
        .title = "Comprehensive Survey of Model Compression and Speed up for Vision Transformers",
