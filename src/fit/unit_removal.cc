@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <tuple>
 
@@ -49,63 +50,183 @@ void invert(std::vector<double>& a, uint64_t n, int threads) {
   fail(ErrorKind::kData, "second moments of hidden values are not positive definite");
 }
 
-// One column of a symmetric matrix after another is eliminated; what is left of column p is that of
-// the matrix less the products of those kept here.
+// Columns after which what they change is worked into matrices, all at once.
+constexpr uint64_t kBlock = 64;
+// Calls f with parts of n columns, one for each thread: memory gives long rows faster.
+void for_parts(uint64_t n, int threads, const std::function<void(uint64_t, uint64_t)>& f) {
+  constexpr uint64_t kLeast = 256;
+  const uint64_t each = std::max(kLeast, n / static_cast<uint64_t>(thread_count(threads)) + 1);
+  parallel_for(threads, (n + each - 1) / each,
+               [&](size_t part) { f(part * each, std::min((part + 1) * each, n)); });
+}
+
+// sums[i] -= the sum over k of shares[k] * rows[k * n + i], for n of them and i from begin to end.
+void subtract_rows(std::span<const double> shares, const double* rows, uint64_t n, uint64_t begin,
+                   uint64_t end, double* sums) {
+  for (uint64_t k = 0; k < shares.size(); ++k) {
+    const double share = shares[k], *row = rows + k * n;
+    for (uint64_t i = begin; i < end; ++i) sums[i] -= share * row[i];
+  }
+}
+
+// One column of a symmetric matrix after another is eliminated.
 class Eliminated {
  public:
-  explicit Eliminated(std::span<const double> matrix, uint64_t n, int threads)
-      : matrix_(matrix), n_(n), threads_(threads), rest_(n), rows_(n) {
-    for (uint64_t i = 0; i < n; ++i) rest_[i] = matrix[i * n + i];
+  Eliminated(std::vector<double> matrix, uint64_t n, int threads)
+      : matrix_(std::move(matrix)), n_(n), threads_(threads), rest_(n) {
+    for (uint64_t i = 0; i < n; ++i) rest_[i] = matrix_[i * n + i];
+    taken_.reserve(kBlock * n);
   }
 
   double rest(uint64_t i) const { return rest_[i]; }
   double at(uint64_t r, uint64_t c) const {
-    return matrix_[r * n_ + c] -
-           std::inner_product(rows_[r].begin(), rows_[r].end(), rows_[c].begin(), 0.0);
+    double sum = matrix_[r * n_ + c];
+    for (uint64_t k = 0; k < taken_.size(); k += n_) sum -= taken_[k + r] * taken_[k + c];
+    return sum;
   }
-  // The column over the root of its pivot; what is eliminated has nothing left.
-  std::vector<double> take(uint64_t p) {
-    std::vector<double> column(n_);
+  // The column over the root of its pivot; what is eliminated has nothing left. Until the next.
+  std::span<const double> take(uint64_t p) {
+    if (taken_.size() == kBlock * n_) work_in();
+    const uint64_t before = taken_.size() / n_;
+    std::vector<double> shares(before);
+    for (uint64_t k = 0; k < before; ++k) shares[k] = taken_[k * n_ + p];
+    taken_.insert(taken_.end(), &matrix_[p * n_], &matrix_[p * n_] + n_);
+    double* const column = &taken_[before * n_];
     const double root = std::sqrt(rest_[p]);
-    constexpr uint64_t kSome = 256;
-    parallel_for(threads_, (n_ + kSome - 1) / kSome, [&](size_t k) {
-      for (uint64_t i = k * kSome; i < std::min((k + 1) * kSome, n_); ++i) {
-        column[i] = at(i, p) / root;
+    for_parts(n_, threads_, [&](uint64_t begin, uint64_t end) {
+      subtract_rows(shares, taken_.data(), n_, begin, end, column);
+      for (uint64_t i = begin; i < end; ++i) {
+        column[i] /= root;
+        rest_[i] = std::max(rest_[i] - column[i] * column[i], 0.0);
       }
     });
-    for (uint64_t i = 0; i < n_; ++i) {
-      rows_[i].push_back(column[i]);
-      rest_[i] = std::max(rest_[i] - column[i] * column[i], 0.0);
-    }
     rest_[p] = 0;
-    return column;
+    return {column, n_};
+  }
+  // Elements are then at hand.
+  void work_in() {
+    if (taken_.empty()) return;
+    const auto rows = math::row_major(taken_.data(), taken_.size() / n_, n_);
+    math::matrix_product(rows.transposed(), rows, matrix_.data(), n_, math::ProductInto::kSubtract,
+                         threads_);
+    taken_.clear();
   }
 
  private:
-  std::span<const double> matrix_;
+  std::vector<double> matrix_;  // less what is in taken_
   uint64_t n_;
   int threads_;
   std::vector<double> rest_;
-  std::vector<std::vector<double>> rows_;
+  std::vector<double> taken_;  // columns, one after the other
 };
 
-// What it costs to remove all columns of a unit: the sum over rows of w_S (C_SS)⁻¹ w_Sᵀ. columns:
-// of the weights, one after the other, each of `rows`.
-double cost_of(const Eliminated& inverse, const std::vector<std::vector<double>>& columns,
-               uint64_t first, uint64_t group) {
-  if (group == 1) {
-    const auto& w = columns[first];
-    return std::inner_product(w.begin(), w.end(), w.begin(), 0.0) / inverse.rest(first);
+// Weights of which one column after another goes, the others taking over shares of it.
+class Compensated {
+ public:
+  Compensated(MatrixView weights, int threads)
+      : rows_(weights.shape.rows),
+        threads_(threads),
+        weights_(weights.data, weights.data + weights.shape.size()),
+        there_(weights.shape.cols),
+        place_(weights.shape.cols),
+        squares_(weights.shape.cols) {
+    std::iota(there_.begin(), there_.end(), 0U);
+    place_ = there_;
+    count_squares();
   }
+
+  // Of a column: |w|².
+  double squares(uint64_t c) const { return squares_[place_[c]]; }
+  std::vector<double> column(uint64_t c) const {
+    const uint64_t n = there_.size(), at = place_[c];
+    std::vector<double> out(rows_);
+    for (uint64_t r = 0; r < rows_; ++r) out[r] = weights_[r * n + at];
+    for (uint64_t k = 0; k < gone_.size(); ++k) {
+      for (uint64_t r = 0; r < rows_; ++r) out[r] -= shares_[k * n + at] * taken_[k * rows_ + r];
+    }
+    return out;
+  }
+  // Column p goes, and column c becomes itself less shares[c] / root times that.
+  void take(uint64_t p, std::span<const double> shares, double root) {
+    const uint64_t n = there_.size(), before = gone_.size();
+    const std::vector<double> taken = column(p);
+    std::vector<double> with(before);  // the products of this and those that went before
+    for (uint64_t k = 0; k < before; ++k)
+      with[k] = std::inner_product(taken.begin(), taken.end(), &taken_[k * rows_], 0.0);
+    const double own = std::inner_product(taken.begin(), taken.end(), taken.begin(), 0.0);
+    shares_.resize((before + 1) * n);
+    double* const mine = &shares_[before * n];
+    products_.assign(n, 0);
+    for_parts(n, threads_, [&](uint64_t begin, uint64_t end) {
+      for (uint64_t r = 0; r < rows_; ++r) {
+        const double x = taken[r], *row = &weights_[r * n];
+        for (uint64_t c = begin; c < end; ++c) products_[c] += x * row[c];
+      }
+      subtract_rows(with, shares_.data(), n, begin, end, products_.data());
+      for (uint64_t c = begin; c < end; ++c) {
+        mine[c] = shares[there_[c]] / root;
+        squares_[c] = std::max(squares_[c] + mine[c] * (mine[c] * own - 2 * products_[c]), 0.0);
+      }
+    });
+    taken_.insert(taken_.end(), taken.begin(), taken.end());
+    gone_.push_back(place_[p]);
+    if (gone_.size() == kBlock) work_in();
+  }
+  // Columns are then at hand, and those that went have no room any more.
+  void work_in() {
+    const uint64_t n = there_.size();
+    if (gone_.empty()) return;
+    math::matrix_product(math::row_major(taken_.data(), gone_.size(), rows_).transposed(),
+                         math::row_major(shares_.data(), gone_.size(), n), weights_.data(), n,
+                         math::ProductInto::kSubtract, threads_);
+    for (const uint32_t at : gone_) there_[at] = kNone;
+    uint64_t to = 0;
+    for (uint64_t i = 0; i < rows_ * n; ++i) {
+      if (there_[i % n] != kNone) weights_[to++] = weights_[i];
+    }
+    std::erase(there_, kNone);
+    for (uint32_t i = 0; i < there_.size(); ++i) place_[there_[i]] = i;
+    gone_.clear();
+    taken_.clear();
+    shares_.clear();
+    count_squares();
+  }
+
+ private:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  void count_squares() {
+    const uint64_t n = there_.size();
+    squares_.assign(n, 0);
+    for (uint64_t r = 0; r < rows_; ++r) {
+      for (uint64_t c = 0; c < n; ++c) squares_[c] += weights_[r * n + c] * weights_[r * n + c];
+    }
+  }
+
+  uint64_t rows_;
+  int threads_;
+  std::vector<double> weights_;          // [row][column that is there], less what follows
+  std::vector<uint32_t> there_, place_;  // which these are; where each is
+  std::vector<double> squares_, products_;
+  std::vector<uint32_t> gone_;          // since the last work_in(): places
+  std::vector<double> taken_, shares_;  // [gone][row], [gone][column that is there]
+};
+
+// What it costs to remove all columns of a unit: the sum over rows of w_S (C_SS)⁻¹ w_Sᵀ.
+double cost_of(const Eliminated& inverse, const Compensated& weights, uint64_t first,
+               uint64_t group) {
+  if (group == 1) return weights.squares(first) / inverse.rest(first);
   std::vector<double> block(group * group);
   for (uint64_t a = 0; a < group; ++a) {
     for (uint64_t b = 0; b < group; ++b) block[a * group + b] = inverse.at(first + a, first + b);
   }
   invert(block, group, 1);
+  std::vector<std::vector<double>> columns;
+  for (uint64_t a = 0; a < group; ++a) columns.push_back(weights.column(first + a));
   double cost = 0;
   for (uint64_t a = 0; a < group; ++a) {
     for (uint64_t b = 0; b < group; ++b) {
-      const auto &x = columns[first + a], &y = columns[first + b];
+      const auto &x = columns[a], &y = columns[b];
       cost += block[a * group + b] * std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
     }
   }
@@ -142,7 +263,8 @@ std::vector<double> UnitMoments::inverse() const {
 
 std::vector<uint32_t> pivoted_units(const UnitMoments& moments, uint64_t count) {
   const uint64_t group = moments.group(), units = moments.units();
-  Eliminated left(moments.matrix(), moments.columns(), moments.threads());
+  const std::span<const double> matrix = moments.matrix();
+  Eliminated left({matrix.begin(), matrix.end()}, moments.columns(), moments.threads());
   std::vector<uint8_t> chosen(units);
   std::vector<uint32_t> kept;
   while (kept.size() < std::min(count, units)) {
@@ -175,13 +297,9 @@ std::vector<double> leverage_scores(const UnitMoments& moments) {
 
 RemovalPath removal_path(const UnitMoments& moments, MatrixView weights) {
   require_columns(moments, weights);
-  const uint64_t n = moments.columns(), rows = weights.shape.rows, group = moments.group();
-  const std::vector<double> inverse = moments.inverse();
-  Eliminated left(inverse, n, moments.threads());
-  std::vector<std::vector<double>> columns(n, std::vector<double>(rows));
-  for (uint64_t r = 0; r < rows; ++r) {
-    for (uint64_t c = 0; c < n; ++c) columns[c][r] = weights.row(r)[c];
-  }
+  const uint64_t group = moments.group();
+  Eliminated left(moments.inverse(), moments.columns(), moments.threads());
+  Compensated columns(weights, moments.threads());
   RemovalPath path{.order = {}, .errors = {0}};
   std::vector<uint8_t> gone(moments.units());
   while (path.order.size() < moments.units()) {
@@ -198,15 +316,11 @@ RemovalPath removal_path(const UnitMoments& moments, MatrixView weights) {
     path.errors.push_back(path.errors.back() + least);
     for (uint64_t p = best * group; p < (best + 1) * group; ++p) {
       const double root = std::sqrt(left.rest(p));
-      const std::vector<double> taken = left.take(p);
-      const std::vector<double> removed = columns[p];
-      parallel_for(moments.threads(), gone.size(), [&](size_t u) {
-        if (gone[u] && u != best) return;
-        for (uint64_t c = u * group; c < (u + 1) * group; ++c) {
-          const double share = taken[c] / root;
-          for (uint64_t r = 0; r < rows; ++r) columns[c][r] -= share * removed[r];
-        }
-      });
+      columns.take(p, left.take(p), root);
+    }
+    if (group > 1) {
+      left.work_in();
+      columns.work_in();
     }
   }
   return path;

@@ -76,11 +76,11 @@ TEST(UnitRemoval, FoldedWeightsAreTheLeastSquares) {
 
 // Removing one after the other with updates between is the same as all at once.
 TEST(UnitRemoval, WhatAPathSaysItsWeightsLose) {
-  for (const uint64_t group : {1, 4}) {
-    const Matrix w = random_matrix({5, 24}, 5);
-    const UnitMoments moments(mixed_values(24, 6, 0.5F, 3), group, 1e-2);
+  for (const auto& [columns, group] : {std::pair<uint64_t, uint64_t>{24, 1}, {24, 4}, {150, 1}}) {
+    const Matrix w = random_matrix({5, columns}, 5);
+    const UnitMoments moments(mixed_values(columns, 6, 0.5F, 3), group, 1e-2);
     const RemovalPath path = removal_path(moments, w.view());
-    const uint64_t units = 24 / group;
+    const uint64_t units = columns / group;
     ASSERT_EQ(path.order.size(), units);
     ASSERT_EQ(path.errors.size(), units + 1);
     EXPECT_EQ(std::set<uint32_t>(path.order.begin(), path.order.end()).size(), units);
