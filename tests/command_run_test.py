@@ -96,6 +96,10 @@ class Run(LanguageModelTest):
         full = self.run_json("x", "-n", "0", "-c", "20", "--ignore-eos")
         self.assertEqual(full["stop"], "context")
         self.assertEqual(len(full["ids"]) + len(full["prompt_ids"]), 21)
+        said = self.ok("run", "lm", "x", "-n", "0", "-c", "20", "--ignore-eos").stderr
+        self.assertIn(b"the context of 20 tokens is full", said)
+        for enough in (("-n", "5"), ("-n", "0", "-c", "20", "-q")):
+            self.assertNotIn(b"full", self.ok("run", "lm", "x", "--ignore-eos", *enough).stderr)
         warned = self.ok("run", "lm", "x", "-n", "2", "-c", "5000")
         self.assertIn(b"2048 positions", warned.stderr)
         self.assertEqual(self.ok("run", "lm", "x", "-n", "2", "-c", "5000", "-q").stderr, b"")

@@ -1,5 +1,6 @@
 // pith run: a language model continues a text, or answers.
 #include "run.h"
+#include "units.h"
 
 #include <charconv>
 #include <chrono>
@@ -113,6 +114,9 @@ void run_once(const RunArguments& a, Runner& runner) {
     run.written.prompt_seconds += seconds;
   }
   speaker.finish();
+  if (!a.quiet && run.written.stop == model::Stop::kContext)
+    note("the context of {} is full: the text ends here (--context N gives it more room)",
+         count_text(positions, "token"));
   if (a.json) print_json(run_json(a, runner, run));
   if (a.timing) print_timing(runner, run.written);
   if (interrupted()) throw Exit{128 + interrupted()};
