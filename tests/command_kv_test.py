@@ -32,14 +32,18 @@ class Kv(LanguageModelTest):
     def check_store(self, where):
         plain = self.answer()
         first = self.answer("--kv-store", where)
-        second = self.answer("--kv-store", where)
+        # On a busy machine the model may have read all before the store answers; not every time.
+        for _ in range(20):
+            second = self.answer("--kv-store", where)
+            self.assertEqual(second["store"]["pushed_tokens"], 0)
+            if second["store"]["fetched_tokens"] > 0:
+                break
         tokens = plain["timing"]["prompt_tokens"]
         whole = tokens // 8 * 8
         self.assertEqual(first["text"], plain["text"])
         self.assertEqual(second["text"], plain["text"])
         self.assertEqual(first["store"]["fetched_tokens"], 0)
         self.assertEqual(first["store"]["pushed_tokens"], whole)
-        self.assertEqual(second["store"]["pushed_tokens"], 0)
         # The model may read a little while the rest is fetched.
         self.assertGreater(second["store"]["fetched_tokens"], 0)
         self.assertLess(second["timing"]["prompt_tokens"] + second["store"]["recomputed_tokens"], tokens)
