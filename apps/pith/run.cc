@@ -1,6 +1,5 @@
 // pith run: a language model continues a text, or answers.
 #include "run.h"
-#include "units.h"
 
 #include <charconv>
 #include <chrono>
@@ -12,6 +11,7 @@
 #include "options.h"
 #include "progress_bar.h"
 #include "signals.h"
+#include "units.h"
 
 namespace pith::command {
 namespace {

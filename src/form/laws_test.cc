@@ -199,8 +199,8 @@ Matrix random_bytes(Shape shape) {
 bool rounds_inputs(const Expression& expression) {
   const std::string text = to_string(expression);
   const auto has = [&](std::string_view part) { return text.find(part) != text.npos; };
-  const bool changed = has(" | ") || has(" * ") || has("lowrank") || has("tiles") || has("values=") ||
-                       has("transpose");
+  const bool changed = has(" | ") || has(" * ") || has("lowrank") || has("tiles") ||
+                       has("values=") || has("transpose");
   return changed && (has("uniform") || has("ggml"));
 }
 
