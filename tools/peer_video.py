@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 
-# Quantizers from the finest on, and how an encoder is told: intra frames only, one fixed quantizer, no psychovisual
-# choices, which spend bits on looks instead of on squared error.
+
 def x264(*more):
     return (1, 51, lambda q: ["-preset", "slow", "-tune", "psnr", "-g", "1", "-qp", str(q), *more])
 
 
+# Quantizers from the finest on, and how an encoder is told: intra frames only, one fixed quantizer, no psychovisual
+# choices, which spend bits on looks instead of on squared error.
 ENCODERS = {
     "libx264": x264(),
     "libx264+vlc": x264("-coder", "vlc"),

@@ -181,8 +181,10 @@ class Compensated {
                          math::ProductInto::kSubtract, threads_);
     for (const uint32_t at : gone_) there_[at] = kNone;
     uint64_t to = 0;
-    for (uint64_t i = 0; i < rows_ * n; ++i) {
-      if (there_[i % n] != kNone) weights_[to++] = weights_[i];
+    for (uint64_t r = 0; r < rows_; ++r) {
+      for (uint64_t c = 0; c < n; ++c) {
+        if (there_[c] != kNone) weights_[to++] = weights_[r * n + c];
+      }
     }
     std::erase(there_, kNone);
     for (uint32_t i = 0; i < there_.size(); ++i) place_[there_[i]] = i;

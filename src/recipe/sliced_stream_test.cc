@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "../weights/linears.h"
 #include "../weights/logit_divergence.h"
 #include "../weights/testing_reference.h"
 #include "pith/form/expression.h"
@@ -13,6 +12,7 @@
 #include "pith/model/layer_runner.h"
 #include "pith/recipe/registry.h"
 #include "pith/weights/calibration_text.h"
+#include "pith/weights/units_left.h"
 
 namespace pith::recipe {
 namespace {
@@ -51,50 +51,43 @@ Matrix onto_axes(const Matrix& rows, uint64_t k) {
   return product(turned.view(), first);
 }
 
-// Logits of windows with the stream cut to k axes, which are those of the calibrating windows.
-class Sliced {
- public:
-  Sliced(std::span<const int32_t> calibration, uint64_t k) : model_(reference().model) {
-    const auto& w = model_.weights();
-    model::LayerRunner runner(model_.config(), kWindow, 2);
-    Matrix stream = model::embed(*w.embedding, calibration);
-    for (uint32_t l = 0; l < model_.config().layers; ++l) {
-      cuts_.push_back(onto_axes(stream, k));
-      model::DecoderLayer layer = w.layers[l];
-      // What attention adds is cut as well; the norms are those of what is left.
-      layer.output.weight =
-          form::encode(form::parse("dense(f32)"),
-                       product(cuts_[l].view(), form::decode(*layer.output.weight)).view());
-      layers_.push_back(std::move(layer));
-      stream = product(stream.view(), cuts_[l]);
-      runner.run(layers_[l], l, stream);
-    }
-    cuts_.push_back(onto_axes(stream, k));
-  }
-  Matrix logits(std::span<const int32_t> ids) const {
-    const auto& w = model_.weights();
-    model::LayerRunner runner(model_.config(), kWindow, 2);
-    Matrix stream = model::embed(*w.embedding, ids), out;
-    for (uint32_t l = 0; l < layers_.size(); ++l) {
-      stream = product(stream.view(), cuts_[l]);
-      runner.run(layers_[l], l, stream);
-    }
-    runner.head(w.norm, w.head, product(stream.view(), cuts_.back()).view(), out);
-    return out;
-  }
-
- private:
-  const model::LanguageModel& model_;
-  std::vector<Matrix> cuts_;
-  std::vector<model::DecoderLayer> layers_;
+// Onto what the stream is cut before each layer and the head, and the layers that go with it.
+struct Sliced {
+  std::vector<Matrix> cuts;
+  std::vector<model::DecoderLayer> layers;
 };
 
-Matrix logits_of(const model::LanguageModel& model, std::span<const int32_t> ids) {
+// To k axes, which are those of the calibrating windows.
+Sliced sliced(std::span<const int32_t> calibration, uint64_t k) {
+  const model::LanguageModel& model = reference().model;
+  Sliced out{.cuts = {}, .layers = model.weights().layers};
   model::LayerRunner runner(model.config(), kWindow, 2);
-  Matrix stream = model::embed(*model.weights().embedding, ids), out;
-  for (uint32_t l = 0; l < model.config().layers; ++l)
-    runner.run(model.weights().layers[l], l, stream);
-  runner.head(model.weights().norm, model.weights().head, stream.view(), out);
+  Matrix stream = model::embed(*model.weights().embedding, calibration);
+  for (uint32_t l = 0; l < out.layers.size(); ++l) {
+    out.cuts.push_back(onto_axes(stream, k));
+    // What attention adds is cut as well; the norms are those of what is left.
+    form::FormPtr& added = out.layers[l].output.weight;
+    added = form::encode(form::parse("dense(f32)"),
+                         product(out.cuts[l].view(), form::decode(*added)).view());
+    stream = product(stream.view(), out.cuts[l]);
+    runner.run(out.layers[l], l, stream);
+  }
+  out.cuts.push_back(onto_axes(stream, k));
+  return out;
+}
+
+// Of windows; without a cut those of the model as it is.
+Matrix logits_of(const model::LanguageModel& model, std::span<const int32_t> ids,
+                 const Sliced* cut = nullptr) {
+  const model::DecoderWeights& w = model.weights();
+  model::LayerRunner runner(model.config(), kWindow, 2);
+  Matrix stream = model::embed(*w.embedding, ids), out;
+  for (uint32_t l = 0; l < w.layers.size(); ++l) {
+    if (cut) stream = product(stream.view(), cut->cuts[l]);
+    runner.run(cut ? cut->layers[l] : w.layers[l], l, stream);
+  }
+  if (cut) stream = product(stream.view(), cut->cuts.back());
+  runner.head(w.norm, w.head, stream.view(), out);
   return out;
 }
 
@@ -106,11 +99,9 @@ double divergence(const Matrix& was, const Matrix& is) {
 }
 
 double elements_of(const model::LanguageModel& model) {
-  uint64_t all = model.weights().embedding->shape().size();
-  for (const model::DecoderLayer& layer : model.weights().layers) {
-    for (const model::Linear* l : weights::linears(layer)) all += l->weight->shape().size();
-  }
-  return static_cast<double>(all);
+  const model::DecoderConfig& c = model.config();
+  return static_cast<double>(model.weights().embedding->shape().size() +
+                             weights::elements(c, weights::all_units(c)));
 }
 
 TEST(SlicedStreamQuality, ModulesWithFewerUnitsLoseLessThanAStreamOfFewerAxes) {
@@ -119,10 +110,12 @@ TEST(SlicedStreamQuality, ModulesWithFewerUnitsLoseLessThanAStreamOfFewerAxes) {
       model, weights::default_calibration_text(), {.tokens = 2048, .window = kWindow});
   const std::span<const int32_t> unseen(text.held_out.data(), 8 * kWindow);
   const Matrix was = logits_of(model, unseen);
-  // All axes: nothing is lost.
-  const double width = model.config().width;
-  EXPECT_LT(divergence(was, Sliced(text.windows, static_cast<uint64_t>(width)).logits(unseen)),
-            1e-4);
+  const auto lost = [&](uint64_t axes) {
+    const Sliced cut = sliced(text.windows, axes);
+    return divergence(was, logits_of(model, unseen, &cut));
+  };
+  const uint64_t width = model.config().width;
+  EXPECT_LT(lost(width), 1e-4) << "all axes: nothing is lost";
 
   Plan plan;
   apply(find_recipe("modegpt"), {{"units", "25%"}}, plan);
@@ -131,12 +124,11 @@ TEST(SlicedStreamQuality, ModulesWithFewerUnitsLoseLessThanAStreamOfFewerAxes) {
       *source, plan.reduce({.source = *source, .model = model, .text = text, .threads = 2})));
   // As many weights: of every matrix the part that reads or writes the stream, and for each layer
   // what turns one stream to the next.
-  const double turns = model.config().layers + 1.0, each = elements_of(model) / width,
-               all = elements_of(smaller);
+  const double turns = model.config().layers + 1.0,
+               each = elements_of(model) / static_cast<double>(width), all = elements_of(smaller);
   const auto k =
       static_cast<uint64_t>((std::sqrt(each * each + 4 * turns * all) - each) / (2 * turns));
-  const double cut = divergence(was, Sliced(text.windows, k).logits(unseen)),
-               fewer = divergence(was, logits_of(smaller, unseen));
+  const double cut = lost(k), fewer = divergence(was, logits_of(smaller, unseen));
   RecordProperty("axes", std::to_string(k));
   RecordProperty("sliced", std::to_string(cut));
   RecordProperty("modules", std::to_string(fewer));
